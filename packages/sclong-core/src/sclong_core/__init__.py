@@ -1,0 +1,85 @@
+"""scLong: a foundation model of single-cell expression over all human genes.
+
+The names below are loaded on first use, so that ``import sclong_core`` stays fast: it loads
+neither PyTorch nor Lightning.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sclong_core.checkpoint import CheckpointInfo as CheckpointInfo
+    from sclong_core.checkpoint import load_checkpoint as load_checkpoint
+    from sclong_core.checkpoint import read_checkpoint_info as read_checkpoint_info
+    from sclong_core.checkpoint import save_checkpoint as save_checkpoint
+    from sclong_core.config import InputConfig as InputConfig
+    from sclong_core.config import PerformerConfig as PerformerConfig
+    from sclong_core.config import ScLongConfig as ScLongConfig
+    from sclong_core.errors import CheckpointError as CheckpointError
+    from sclong_core.errors import ConfigError as ConfigError
+    from sclong_core.errors import InputError as InputError
+    from sclong_core.errors import ScLongError as ScLongError
+    from sclong_core.graph import GeneGraph as GeneGraph
+    from sclong_core.model import ScLong as ScLong
+    from sclong_core.model import ScLongOutput as ScLongOutput
+    from sclong_core.pretraining.module import ScLongPretraining as ScLongPretraining
+    from sclong_core.release import convert_release as convert_release
+    from sclong_core.vocabulary import GeneVocabulary as GeneVocabulary
+
+__version__ = version("sclong-core")
+
+_MODULES = {
+    "CheckpointError": "errors",
+    "CheckpointInfo": "checkpoint",
+    "ConfigError": "errors",
+    "GeneGraph": "graph",
+    "GeneVocabulary": "vocabulary",
+    "InputConfig": "config",
+    "InputError": "errors",
+    "PerformerConfig": "config",
+    "ScLong": "model",
+    "ScLongConfig": "config",
+    "ScLongError": "errors",
+    "ScLongOutput": "model",
+    "ScLongPretraining": "pretraining.module",
+    "convert_release": "release",
+    "load_checkpoint": "checkpoint",
+    "read_checkpoint_info": "checkpoint",
+    "save_checkpoint": "checkpoint",
+}
+
+__all__ = [
+    "CheckpointError",
+    "CheckpointInfo",
+    "ConfigError",
+    "GeneGraph",
+    "GeneVocabulary",
+    "InputConfig",
+    "InputError",
+    "PerformerConfig",
+    "ScLong",
+    "ScLongConfig",
+    "ScLongError",
+    "ScLongOutput",
+    "ScLongPretraining",
+    "__version__",
+    "convert_release",
+    "load_checkpoint",
+    "read_checkpoint_info",
+    "save_checkpoint",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its module on first use (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Names for completion in a notebook, loaded or not."""
+    return sorted({*globals(), *__all__})
