@@ -1,0 +1,1 @@
+"""The command ``sclong``: what is installed decides which subcommands it has."""

@@ -1,0 +1,163 @@
+"""The command ``sclong`` itself: finds subcommands, runs one, and turns errors into one line.
+
+Exit status: 0 done; 2 wrong arguments, wrong input, or a file that cannot be read or written;
+130 interrupted; 141 the reader of the output went away. Any other error is a fault of the program
+and keeps its traceback.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import NoReturn
+
+import sclong_core
+from sclong_core.cli.command import GROUP, Command
+from sclong_core.errors import ScLongError
+
+_USAGE_ERROR = 2
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``sclong``.
+
+    Args:
+        arguments: words after ``sclong``; by default those of the process.
+
+    Returns:
+        The exit status of the process.
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        status = _dispatch(words)
+        sys.stdout.flush()  # a reader that has gone away is noticed here, not at interpreter exit
+    except ScLongError as error:
+        return _complain(str(error), _USAGE_ERROR)
+    except KeyboardInterrupt:
+        return _complain("interrupted", _INTERRUPTED)
+    except BrokenPipeError:
+        _silence_stdout()
+        return _BROKEN_PIPE
+    except OSError as error:
+        return _complain(_describe(error), _USAGE_ERROR)
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are like all others: one line, status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the whole usage."""
+        raise ScLongError(f"{message} (see {self.prog} --help)")
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words:
+        print(_help_text(), file=sys.stderr)
+        return _USAGE_ERROR
+    name, *rest = words
+    if name in {"-h", "--help"}:
+        print(_help_text())
+        return 0
+    if name == "--version":
+        print(f"sclong {sclong_core.__version__}")
+        return 0
+    return _run(name, rest)
+
+
+def _run(name: str, rest: list[str]) -> int:
+    found = _entry_points()
+    if name not in found:
+        kind = "option" if name.startswith("-") else "command"
+        choices = f"installed commands: {', '.join(found) or 'none'}"
+        raise ScLongError(f"unknown {kind} {name!r} ({choices}; see sclong --help)")
+    command = _load(found[name])
+    if getattr(command, "passthrough", False):
+        return command.run(argparse.Namespace(rest=rest))
+    parser = _Parser(prog=f"sclong {name}", description=command.help)
+    command.add_arguments(parser)
+    return command.run(parser.parse_args(rest))
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    """The installed commands by name, sorted.
+
+    Raises:
+        ScLongError: two installed packages claim one name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        other = found.setdefault(entry.name, entry)
+        if other.value != entry.value:
+            raise ScLongError(
+                f"two installed packages offer the command {entry.name!r} "
+                f"({other.value} and {entry.value}): uninstall one of them"
+            )
+    return found
+
+
+def _load(entry: EntryPoint) -> Command:
+    """The command behind an entry point.
+
+    Raises:
+        ScLongError: its module cannot be imported, or is not a command.
+    """
+    try:
+        command = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise ScLongError(f"command {entry.name!r} cannot be loaded: {_one_line(error)}") from error
+    if not isinstance(command, Command):
+        raise ScLongError(f"command {entry.name!r} cannot be used: {entry.value} is no command")
+    return command
+
+
+def _help_text() -> str:
+    found = _entry_points()
+    width = max((len(name) for name in found), default=0)
+    lines = [
+        "usage: sclong [-h] [--version] COMMAND ...",
+        "",
+        "scLong: a foundation model of single-cell expression over all human genes.",
+        "",
+        "commands of the installed packages:",
+        *(f"  {name:{width}}  {_help_line(entry)}" for name, entry in found.items()),
+        "",
+        "options:",
+        "  -h, --help  show this list",
+        "  --version   show the version",
+        "",
+        "sclong COMMAND --help shows the arguments of a command.",
+    ]
+    return "\n".join(lines)
+
+
+def _help_line(entry: EntryPoint) -> str:
+    """The help line of a command; for one that does not load, why: it must not hide the others."""
+    try:
+        return _load(entry).help
+    except ScLongError as error:
+        return f"({error})"
+
+
+def _describe(error: OSError) -> str:
+    """What the operating system said, and of which file."""
+    if error.strerror is None:
+        return _one_line(error) or type(error).__name__
+    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def _silence_stdout() -> None:
+    """Give the interpreter something to flush at exit that does not complain again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
