@@ -1,0 +1,59 @@
+# Everything that the project does, by name; `make` lists it. Needs Python >= 3.11 with venv, no more.
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+BIN := $(VENV)/bin
+PACKAGES := core data tasks bench
+FOLDERS := $(PACKAGES:%=packages/sclong-%)
+# Present and newer than these files: the environment holds what they ask for.
+INSTALLED := $(VENV)/.installed
+DECLARED := constraints.txt requirements-dev.txt $(FOLDERS:%=%/pyproject.toml)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test lint bench bench-full docs wheels clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Settings: PYTHON=$(PYTHON) (makes the environment), VENV=$(VENV) (where it is), ARGS (more"
+	@echo "arguments, for example: make test ARGS='-m \"not slow\"')."
+
+install: $(INSTALLED)  ## make the environment, if it is missing or out of date
+
+$(INSTALLED): $(DECLARED) | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt \
+		$(FOLDERS:%=-e %) -r requirements-dev.txt
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than Python 3.11: give another one, make PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+demo: $(INSTALLED)  ## pretrain a tiny scLong on real cells, embed them, write a report page
+	$(BIN)/sclong demo $(ARGS)
+
+test: $(INSTALLED)  ## run every test
+	@tests/missing_system_packages
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED)  ## check style, types, the order of imports and the documentation
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory docs
+
+docs: $(INSTALLED)  ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+wheels: $(INSTALLED)  ## build the four wheels into dist/
+	@mkdir -p dist && rm -f dist/sclong_*.whl
+	@for folder in $(FOLDERS); do \
+		$(BIN)/python -m build --wheel --no-isolation --outdir dist $$folder || exit 1; \
+	done
+
+clean:  ## remove the environment and all that was built
+	rm -rf $(VENV) dist site build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find packages tests -name __pycache__ -type d -prune -exec rm -rf {} +
