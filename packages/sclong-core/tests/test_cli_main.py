@@ -11,6 +11,7 @@ import pytest
 
 import sclong_core
 from sclong_core.cli import main as cli
+from sclong_core.cli.command import GROUP, Command
 from sclong_core.errors import InputError
 
 
@@ -59,11 +60,16 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         for name, command in commands.items():
             setattr(module, name, command)
             value = command if isinstance(command, str) else f"fake_commands:{name}"
-            entries.append(EntryPoint(name, value, "sclong.commands"))
+            entries.append(EntryPoint(name, value, GROUP))
         monkeypatch.setitem(sys.modules, "fake_commands", module)
         monkeypatch.setattr(cli, "entry_points", lambda group: entries)
 
     return install
+
+
+@pytest.mark.parametrize("command", [Greet(say), Through(say)])
+def test_any_object_with_the_three_names_is_a_command(command):
+    assert isinstance(command, Command)
 
 
 def test_runs_the_named_command_with_its_arguments(install, capsys):
@@ -170,7 +176,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(install):
 
 
 def test_two_packages_with_one_command_are_told(monkeypatch, capsys):
-    entries = [EntryPoint("greet", f"{module}:x", "sclong.commands") for module in ("one", "two")]
+    entries = [EntryPoint("greet", f"{module}:x", GROUP) for module in ("one", "two")]
     monkeypatch.setattr(cli, "entry_points", lambda group: entries)
     assert cli.main(["greet"]) == 2
     assert "two installed packages offer the command 'greet'" in capsys.readouterr().err

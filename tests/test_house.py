@@ -1,0 +1,83 @@
+"""Rules of the house that no linter knows."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = (".ci", ".github", "benchmarks", "docs", "packages", "slurm", "tests")
+GENERATED = {"__pycache__", "dist", "build", "venv"}
+LONGEST_SOURCE = 500
+LARGEST_FILE = 500_000
+TEXT = {"", ".cfg", ".css", ".html", ".in", ".js", ".json", ".md", ".py", ".sbatch", ".sh", ".svg"}
+TEXT |= {".toml", ".tsv", ".txt", ".yaml", ".yml"}
+
+
+def files() -> Iterator[Path]:
+    """Everything that belongs to the project, whether git knows it yet or not."""
+    yield from (path for path in ROOT.iterdir() if path.is_file())
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.is_file() and not GENERATED & set(path.relative_to(ROOT).parts):
+                yield path
+
+
+FILES = tuple(files())
+SOURCES = tuple(
+    path for path in FILES if path.suffix == ".py" and "src" in path.relative_to(ROOT).parts
+)
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_a_source_file_is_short(path):
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= LONGEST_SOURCE, f"{name(path)} has {lines} lines: two subjects live in it"
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if not path.name.startswith("__")], ids=name
+)
+def test_a_module_has_tests(path):
+    """By name (test_pooling, test_embedding_pooling, test_embedding), or imported by a test."""
+    package = next(parent for parent in path.parents if parent.parent.name == "packages")
+    parts = path.with_suffix("").relative_to(package / "src").parts
+    names = {"test_" + "_".join(parts[start:]) for start in range(1, len(parts))}
+    names |= {"test_" + "_".join(parts[1:end]) for end in range(2, len(parts))}
+    tests = [*package.glob("tests/**/test_*.py"), *ROOT.glob("tests/**/test_*.py")]
+    if names & {test.stem for test in tests}:
+        return
+    imported = re.compile(
+        rf"\b{re.escape('.'.join(parts))}\b"
+        rf"|from {re.escape('.'.join(parts[:-1]))} import .*\b{parts[-1]}\b"
+    )
+    assert any(imported.search(test.read_text(encoding="utf-8")) for test in tests), (
+        f"no test for {name(path)}: add {sorted(names)[-1]}.py"
+    )
+
+
+def test_no_file_is_large():
+    large = {name(path) for path in FILES if path.stat().st_size > LARGEST_FILE}
+    assert not large
+
+
+def test_no_path_of_one_machine():
+    machine = re.compile(r"(?<![\w.*/])/(?:home|root|Users|work)/[\w.-]|[A-Z]:\\\\?Users\\")
+    found = {
+        f"{name(path)}:{number}"
+        for path in FILES
+        if path.suffix in TEXT
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if machine.search(line)
+    }
+    assert not found
+
+
+def test_no_pickle_is_shipped():
+    shipped = {name(path) for path in FILES if path.suffix in {".pkl", ".pickle", ".pt", ".pth"}}
+    assert not shipped
