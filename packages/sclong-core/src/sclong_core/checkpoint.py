@@ -1,0 +1,274 @@
+"""The self-contained checkpoint folder: written whole, verified in full before it is used.
+
+``config.json`` (configuration, digests, origin; see :mod:`sclong_core.manifest`),
+``model.safetensors``, ``vocabulary.tsv`` and, where the model has a gene graph, ``graph.npz``.
+None of them can hold code.
+"""
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sclong_core.config import GraphUse, LowExpression, ScLongConfig
+from sclong_core.errors import CheckpointError, ConfigError, InputError
+from sclong_core.files import atomic_folder
+from sclong_core.graph import GeneGraph
+from sclong_core.hub import resolve_checkpoint
+from sclong_core.manifest import (
+    CHECKPOINT_FILES,
+    GRAPH_FILE,
+    VOCABULARY_FILE,
+    WEIGHTS_FILE,
+    CheckpointInfo,
+    name_some,
+    read_checkpoint_info,
+    verify_checkpoint,
+    write_manifest,
+)
+from sclong_core.model import ScLong
+from sclong_core.vocabulary import GeneVocabulary
+
+__all__ = [
+    "CheckpointInfo",
+    "check_replaceable",
+    "load_checkpoint",
+    "read_checkpoint_info",
+    "resolve_checkpoint",
+    "save_checkpoint",
+    "verify_checkpoint",
+    "write_checkpoint",
+]
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def save_checkpoint(
+    model: ScLong,
+    folder: str | PathLike[str],
+    *,
+    origin: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write ``model`` as a checkpoint folder, whole or not at all.
+
+    Args:
+        model: with its vocabulary.
+        folder: to create. Its parents are created too.
+        origin: what is to be known about where the weights come from; must be JSON.
+        overwrite: replace a checkpoint that is there. A folder that holds anything else is never
+            replaced.
+
+    Raises:
+        CheckpointError: the model has no vocabulary, or ``origin`` is not JSON.
+        InputError: the folder exists and ``overwrite`` is false, or it is not a checkpoint.
+        OSError: the disk is full or not writable; what was there before is untouched.
+    """
+    if model.vocabulary is None:
+        raise CheckpointError("a model without a vocabulary cannot be saved: make it with one")
+    write_checkpoint(
+        folder,
+        config=model.config,
+        vocabulary=model.vocabulary,
+        graph=model.graph,
+        tensors=model.state_dict(),
+        origin=origin,
+        overwrite=overwrite,
+    )
+
+
+def write_checkpoint(
+    folder: str | PathLike[str],
+    *,
+    config: ScLongConfig,
+    vocabulary: GeneVocabulary,
+    graph: GeneGraph | None,
+    tensors: Mapping[str, Tensor],
+    origin: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write the parts of a checkpoint; see :func:`save_checkpoint` for the rules.
+
+    Args:
+        folder: to create.
+        config: of the model that ``tensors`` is the state of.
+        vocabulary: its genes.
+        graph: its gene graph, if it has one.
+        tensors: its state by name. Tensors that are mapped from a file are written from there.
+        origin: where they come from.
+        overwrite: replace a checkpoint that is there.
+    """
+    target = Path(folder).absolute()
+    check_replaceable(target, overwrite=overwrite)
+    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_folder(target, overwrite=overwrite) as temporary:
+        _write_weights(ready, temporary / WEIGHTS_FILE)
+        vocabulary.write(temporary / VOCABULARY_FILE)
+        if graph is not None:
+            graph.write(temporary / GRAPH_FILE)
+        write_manifest(
+            temporary,
+            config=config,
+            vocabulary_digest=vocabulary.digest,
+            graph_digest=None if graph is None else graph.digest,
+            origin=origin or {},
+        )
+
+
+def check_replaceable(folder: Path, *, overwrite: bool) -> None:
+    """Refuse to replace anything but a checkpoint, whatever the caller asked for.
+
+    Raises:
+        InputError: ``folder`` exists and ``overwrite`` is false, or it holds anything else.
+    """
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise InputError(f"{folder} already exists: choose another name, or ask to overwrite it")
+    if folder.is_symlink() or not folder.is_dir():
+        raise InputError(f"{folder} is not a folder: it is not overwritten")
+    others = {item.name for item in folder.iterdir()} - set(CHECKPOINT_FILES)
+    if others:
+        raise InputError(
+            f"{folder} holds {name_some(others)}, no part of a checkpoint: it is not overwritten"
+        )
+
+
+def load_checkpoint(
+    folder: str | PathLike[str],
+    *,
+    device: str | torch.device = "auto",
+    dtype: str = "auto",
+    low_expression: LowExpression | None = None,
+    graph: GraphUse | None = None,
+) -> ScLong:
+    """Verify a checkpoint folder and load its model in evaluation mode.
+
+    On a CPU the weights stay mapped from the file: pages are read when first used and shared by
+    all processes that load the same file. The mapping is private, so training or changing the
+    model never changes the file. Keep the file in place while the model lives; replacing the folder
+    with :func:`save_checkpoint` is safe, truncating the file under a running process is not.
+
+    Args:
+        folder: the checkpoint.
+        device: "auto" is CUDA where there is one, else the CPU; or any device of PyTorch.
+        dtype: of the large products: "auto" keeps the file's, or "float32", "bfloat16".
+        low_expression: ablate the low-expression encoder of the loaded model.
+        graph: ablate its gene graph.
+
+    Raises:
+        CheckpointError: anything is missing, damaged, or does not belong together.
+        ConfigError: no such ``dtype`` or device.
+    """
+    _check_dtype(dtype)
+    info = verify_checkpoint(folder)
+    vocabulary, gene_graph = _read_genes(info)
+    tensors = _read_weights(info.folder / WEIGHTS_FILE)
+    with torch.device("meta"):
+        model = ScLong(info.config, vocabulary, gene_graph)
+    _check_tensors(model, tensors, info.folder / WEIGHTS_FILE)
+    model.load_state_dict(tensors, assign=True)
+    if dtype != "auto":
+        model.set_dtype(_DTYPES[dtype])
+    if low_expression is not None or graph is not None:
+        from sclong_core.ablation import ablate  # noqa: PLC0415  # rarely used
+
+        model = ablate(model, low_expression=low_expression, graph=graph)
+    return model.to(_device(device)).eval()
+
+
+def _write_weights(tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        save_file(tensors, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(f"{path.name} could not be written: {error}") from error
+
+
+def _read_genes(info: CheckpointInfo) -> tuple[GeneVocabulary, GeneGraph | None]:
+    """Vocabulary and graph, whose digests are computed again from what was read."""
+    try:
+        vocabulary = GeneVocabulary.read(info.folder / VOCABULARY_FILE)
+        graph = GeneGraph.read(info.folder / GRAPH_FILE) if info.graph_digest is not None else None
+    except InputError as error:
+        raise CheckpointError(f"the checkpoint is damaged: {error}") from error
+    _check_digest("vocabulary", vocabulary.digest, info.vocabulary_digest)
+    if graph is not None:
+        _check_digest("gene graph", graph.digest, info.graph_digest)
+    for what, genes in (
+        ("vocabulary", len(vocabulary)),
+        ("gene graph", graph.genes if graph else None),
+    ):
+        if genes is not None and genes != info.config.genes:
+            raise CheckpointError(
+                f"{info.folder}: {what} has {genes} genes, the model {info.config.genes}"
+            )
+    if graph is None and info.config.graph != "none":
+        raise CheckpointError(f"{info.folder} has no {GRAPH_FILE}, which its model needs")
+    return vocabulary, graph
+
+
+def _check_digest(what: str, found: str, recorded: str | None) -> None:
+    if found != recorded:
+        raise CheckpointError(
+            f"the {what} (digest {found}) is not the one that the model was trained with "
+            f"(digest {recorded})"
+        )
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is not a safetensors file: {error}") from error
+
+
+def _check_tensors(model: ScLong, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Compare names, shapes and types with those of the (empty) model."""
+    product_dtype = (
+        tensors[name].dtype if (name := "large_input.weight") in tensors else torch.float32
+    )
+    if product_dtype in _DTYPES.values():
+        model.set_dtype(product_dtype)
+    expected = model.state_dict()
+    problems = []
+    if missing := expected.keys() - tensors.keys():
+        problems.append(f"no {name_some(missing)}")
+    if extra := tensors.keys() - expected.keys():
+        problems.append(f"unknown {name_some(extra)}")
+    different = {
+        f"{name} is {_describe(tensors[name])} instead of {_describe(expected[name])}"
+        for name in expected.keys() & tensors.keys()
+        if (tensors[name].shape, tensors[name].dtype)
+        != (expected[name].shape, expected[name].dtype)
+    }
+    if different:
+        problems.append(name_some(different))
+    if problems:
+        raise CheckpointError(f"{path} does not fit its configuration: {'; '.join(problems)}")
+
+
+def _describe(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+
+
+def _check_dtype(dtype: str) -> None:
+    if dtype == "float16":
+        raise ConfigError(
+            "float16 is refused: the exponentials of FAVOR+ overflow in it; use bfloat16"
+        )
+    if dtype != "auto" and dtype not in _DTYPES:
+        raise ConfigError(f"dtype must be auto, float32 or bfloat16, not {dtype!r}")
+
+
+def _device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise ConfigError(f"there is no device {device!r}") from error

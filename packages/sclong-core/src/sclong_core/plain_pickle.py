@@ -1,0 +1,202 @@
+"""Plain values and tensors out of a pickle from anyone, without executing any of it.
+
+A pickle is a program. Here its instructions are read first and only those that build plain values
+are admitted; then an unpickler runs it that knows four names: an ordered dictionary, bytes as
+older protocols write them, and the two functions that make up a pickled tensor. The last three
+are ours, and check what they are given.
+"""
+
+import io
+import pickle
+import pickletools
+from collections import OrderedDict
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sclong_core.errors import CheckpointError
+
+MAXIMUM_BYTES = 4 << 30
+"""Largest file that is read: far above any set of hyper-parameters with a gene graph in it."""
+
+_ZIP_MAGIC = b"PK\x03\x04"
+_VALUE_INSTRUCTIONS = (
+    "PROTO FRAME STOP MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE "
+    "BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT "
+    "SHORT_BINUNICODE BINUNICODE BINUNICODE8 SHORT_BINBYTES BINBYTES BINBYTES8 "
+    "EMPTY_LIST APPEND APPENDS LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 "
+    "EMPTY_DICT SETITEM SETITEMS DICT "
+    "BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE"
+)
+"""Instructions that build values. Not among them: those that set an object's state, make an
+instance without its function, or ask for something outside the file."""
+
+
+def read_plain_pickle(path: str | PathLike[str]) -> dict[str, Any]:
+    """Read a pickled or ``torch.save``d dictionary of plain values and tensors.
+
+    Admitted are None, bool, int, float, str, bytes, list, tuple, dict, ``OrderedDict`` and dense
+    tensors, which arrive on the CPU wherever they had been. This is what the release's
+    ``hyper_params.pkl`` holds.
+
+    Args:
+        path: the file, pickled with protocol 2 or newer, or saved by ``torch.save``.
+
+    Raises:
+        CheckpointError: the file is missing, too large, damaged, not a dictionary, or holds
+            anything else; what was refused is named. Nothing in the file has been executed.
+    """
+    content = _read(Path(path))
+    if content.startswith(_ZIP_MAGIC):
+        values = _load_torch(io.BytesIO(content), str(path))
+    else:
+        _check_instructions(content, str(path))
+        values = _run(content, str(path))
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise CheckpointError(
+            f"{path} must hold a dictionary with text keys: it holds {_kind(values)}"
+        )
+    return values
+
+
+def load_tensors(path: Path) -> Any:
+    """Read what ``torch.save`` wrote: plain values and tensors, on the CPU.
+
+    The tensors are mapped from the file, unless it has the format that PyTorch wrote before 1.6.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or holds anything else. Nothing in it has
+            been executed.
+    """
+    try:
+        with path.open("rb") as handle:
+            mapped = handle.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    return _load_torch(path, str(path), mapped=mapped)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > MAXIMUM_BYTES:
+            raise CheckpointError(
+                f"{path} is {size} bytes, more than the {MAXIMUM_BYTES} that are read"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _check_instructions(content: bytes, where: str) -> None:
+    """Go through the whole program without running it.
+
+    Beyond the set of instructions this bounds the numbered memory slots: the C unpickler reserves
+    memory up to the highest number, which a few bytes could set to billions.
+    """
+    known = frozenset(_VALUE_INSTRUCTIONS.split())
+    slots = 0
+    try:
+        for opcode, argument, _ in pickletools.genops(content):
+            if opcode.name not in known:
+                raise CheckpointError(
+                    f"{where} is refused: it holds more than plain values "
+                    f"(pickle instruction {opcode.name})"
+                )
+            if opcode.name in ("BINPUT", "LONG_BINPUT"):
+                slots += 1
+                if int(argument or 0) > slots + 0xFF:
+                    raise CheckpointError(f"{where} is refused: it numbers its values in no order")
+    except (ValueError, IndexError, OverflowError, MemoryError) as error:
+        raise CheckpointError(f"{where} is not a complete pickle: {_one_line(error)}") from error
+
+
+def _run(content: bytes, where: str) -> Any:
+    try:
+        return _PlainUnpickler(content, where).load()
+    except CheckpointError:
+        raise
+    except Exception as error:  # of any kind: the file decides what goes wrong
+        raise CheckpointError(f"{where} is not a plain pickle: {_one_line(error)}") from error
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Resolves four names and nothing else."""
+
+    def __init__(self, content: bytes, where: str) -> None:
+        super().__init__(io.BytesIO(content))
+        self._where = where
+
+    def find_class(self, module_name: str, global_name: str) -> Callable[..., Any]:
+        function = _ADMITTED.get((module_name, global_name))
+        if function is None:
+            asked = f"{module_name}.{global_name}"[:100]
+            raise CheckpointError(
+                f"{self._where} is refused: it asks for {asked!r}, and only plain values and "
+                "tensors are read"
+            )
+        return function
+
+
+def _ordered_dict(items: Any = ()) -> OrderedDict[Any, Any]:
+    """A function and not the class, so that nothing can be done with the class itself."""
+    return OrderedDict(items)
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """Bytes as protocol 2 spells them."""
+    if encoding != "latin1":
+        raise CheckpointError(f"bytes are written as latin1, not {encoding!r}")
+    return text.encode("latin-1")
+
+
+def _load_from_bytes(content: bytes) -> Any:
+    """A tensor's storage: a ``torch.save`` inside the pickle, which PyTorch itself would trust."""
+    storage = _load_torch(io.BytesIO(content), "a tensor in it")
+    if not isinstance(storage, torch.storage.TypedStorage):
+        raise CheckpointError(f"a tensor's values must be a storage, not {_kind(storage)}")
+    return storage
+
+
+def _rebuild_tensor(storage: Any, offset: int, size: Any, stride: Any, *_unused: Any) -> Tensor:
+    """A tensor over the values that are there, and no further.
+
+    Whether it required a gradient, its hooks and metadata are not looked at.
+    """
+    if not isinstance(storage, torch.storage.TypedStorage):
+        raise CheckpointError(f"a tensor's values must be a storage, not {_kind(storage)}")
+    values = torch.empty(0, dtype=storage.dtype).set_(storage)
+    tensor = torch.as_strided(values, size, stride, offset)
+    if tensor.numel() > values.numel():
+        raise CheckpointError("a tensor is larger than the values it is made of")
+    return tensor
+
+
+_ADMITTED: dict[tuple[str, str], Callable[..., Any]] = {
+    ("collections", "OrderedDict"): _ordered_dict,
+    ("_codecs", "encode"): _encode,
+    ("torch.storage", "_load_from_bytes"): _load_from_bytes,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+}
+
+
+def _load_torch(file: io.BytesIO | Path, where: str, *, mapped: bool = False) -> Any:
+    try:
+        return torch.load(file, weights_only=True, map_location="cpu", mmap=mapped)
+    except Exception as error:  # of any kind: the file decides what goes wrong
+        raise CheckpointError(f"{where} is refused: {_one_line(error)}") from error
+
+
+def _one_line(error: BaseException) -> str:
+    """The part of a message that says what is wrong: PyTorch goes on to advise trusting it."""
+    text = str(error).replace("\n", " ").strip() or type(error).__name__
+    _, _, reason = text.rpartition("WeightsUnpickler error:")
+    return reason.split("Please use", 1)[0].strip() if reason else text
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__

@@ -1,0 +1,72 @@
+"""What a checkpoint holds, in a few numbers, without PyTorch and without loading the weights."""
+
+import math
+from dataclasses import dataclass
+from os import PathLike
+
+from safetensors import SafetensorError, safe_open
+
+from sclong_core.errors import CheckpointError, InputError
+from sclong_core.graph import GeneGraph
+from sclong_core.manifest import (
+    GRAPH_FILE,
+    VOCABULARY_FILE,
+    WEIGHTS_FILE,
+    CheckpointInfo,
+    read_checkpoint_info,
+    verify_checkpoint,
+)
+from sclong_core.vocabulary import GeneVocabulary
+
+_BUFFERS = ("attention.features", "redraw_index")
+_PRODUCT = "large_input.weight"
+"""One of the weights whose type is that of all large products."""
+_DTYPES = {"F32": "float32", "BF16": "bfloat16"}
+
+
+@dataclass(frozen=True)
+class CheckpointSummary:
+    """A checkpoint in numbers."""
+
+    info: CheckpointInfo
+    """What its ``config.json`` says."""
+    parameters: int
+    """Trainable numbers."""
+    dtype: str
+    """In which the weights of the large products are kept."""
+    edges: int
+    """Edges of the gene graph, 0 where there is none."""
+    symbols: int
+    """Genes whose symbol is known."""
+
+
+def summarise_checkpoint(folder: str | PathLike[str], *, verify: bool = False) -> CheckpointSummary:
+    """Count what is in a checkpoint folder.
+
+    Args:
+        folder: the checkpoint.
+        verify: compare every file with its SHA-256 first, which reads all of it.
+
+    Raises:
+        CheckpointError: it is missing, incomplete or damaged.
+    """
+    info = verify_checkpoint(folder) if verify else read_checkpoint_info(folder)
+    path = info.folder / WEIGHTS_FILE
+    try:
+        with safe_open(path, framework="np") as weights:
+            slices = {name: weights.get_slice(name) for name in weights.keys()}  # noqa: SIM118  # not a mapping
+            shapes = {name: part.get_shape() for name, part in slices.items()}
+            dtype = slices[_PRODUCT].get_dtype()
+        vocabulary = GeneVocabulary.read(info.folder / VOCABULARY_FILE)
+        graph = GeneGraph.read(info.folder / GRAPH_FILE) if info.graph_digest is not None else None
+    except (SafetensorError, KeyError, InputError) as error:
+        raise CheckpointError(f"{info.folder} is damaged: {error}") from error
+    return CheckpointSummary(
+        info=info,
+        parameters=sum(
+            math.prod(shape) for name, shape in shapes.items() if not name.endswith(_BUFFERS)
+        ),
+        dtype=_DTYPES.get(dtype, dtype),
+        edges=0 if graph is None else graph.edge_weight.size,
+        symbols=sum(map(bool, vocabulary.symbols)),
+    )
