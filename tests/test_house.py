@@ -20,7 +20,9 @@ def files() -> Iterator[Path]:
     yield from (path for path in ROOT.iterdir() if path.is_file())
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*")):
-            if path.is_file() and not GENERATED & set(path.relative_to(ROOT).parts):
+            inside = path.relative_to(ROOT / folder).parts
+            cached = any(part.startswith(".") for part in inside[:-1])
+            if path.is_file() and not cached and not GENERATED & set(inside):
                 yield path
 
 

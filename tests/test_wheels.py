@@ -17,13 +17,15 @@ pytestmark = pytest.mark.slow
 
 MAKE_CELLS_AND_CHECKPOINT = """
 import anndata, numpy as np, pandas as pd
-from sclong_core import GeneVocabulary, ScLong, ScLongConfig
+from sclong_core import GeneGraph, GeneVocabulary, ScLong, ScLongConfig
 
 ids = [f"ENSG{number:011d}" for number in range(1, 301)]
 counts = np.random.default_rng(0).poisson(1.0, (20, len(ids))).astype(np.float32)
 anndata.AnnData(counts, var=pd.DataFrame(index=ids)).write_h5ad("cells.h5ad")
+itself = np.arange(len(ids))
+graph = GeneGraph(len(ids), np.stack([itself, itself]), np.ones(len(ids), np.float32))
 config = ScLongConfig.preset("tiny", genes=len(ids))
-ScLong(config, GeneVocabulary.from_ids(ids)).save_pretrained("checkpoint")
+ScLong(config, GeneVocabulary.from_ids(ids), graph).save_pretrained("checkpoint")
 """
 
 
