@@ -14,6 +14,15 @@ T = TypeVar("T")
 PRESETS = ("tiny", "small", "base", "1b")
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _require_positive(name: str, value: object) -> None:
+    if not _is_whole(value) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{name} must be a positive integer, not {value!r}")
+
+
 @dataclass(frozen=True)
 class PerformerConfig:
     """Shape of one Performer stack (paper, "scLong model architecture")."""
@@ -171,7 +180,7 @@ class ScLongConfig:
             "full": PerformerConfig,
             "input": InputConfig,
         }
-        known = {
+        known: dict[str, Any] = {
             name: _build(nested[name], values[name], name) for name in nested if name in values
         }
         return _build(cls, {**values, **known}, "model")
@@ -192,12 +201,3 @@ def _build(kind: type[T], values: Any, where: str) -> T:
         return kind(**values)
     except TypeError as error:
         raise ConfigError(f"{where}: {error}") from error
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _require_positive(name: str, value: object) -> None:
-    if not _is_whole(value) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{name} must be a positive integer, not {value!r}")
