@@ -2,11 +2,14 @@
 
 import pickle
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from anndata import AnnData
+from scipy import sparse
 from torch import Tensor
 
 SYNTHETIC_GENES = 24
@@ -23,6 +26,33 @@ def shared_folder(name: str) -> Path | None:
             folder = parent.parent / "shared" / name
             return folder if folder.is_dir() else None
     return None
+
+
+def make_counts_anndata(
+    cells: int, genes: int, *, seed: int = 0, names: Sequence[str] | None = None
+) -> AnnData:
+    """Made-up raw counts: ``X`` is CSR float32, no cell is empty, and cells differ in depth.
+
+    Args:
+        cells: number of cells, named ``cell0`` and so on.
+        genes: number of genes.
+        seed: of the counts.
+        names: of the genes; by default the ids of :func:`write_synthetic_release`.
+    """
+    generator = np.random.default_rng(seed)
+    abundance = generator.gamma(0.6, size=genes) + 0.02
+    depth = generator.uniform(0.5, 4.0, size=(cells, 1))
+    counts = generator.poisson(abundance * depth)
+    counts[counts.sum(axis=1) == 0, 0] = 1
+    adata = AnnData(sparse.csr_matrix(counts.astype(np.float32)))
+    adata.obs_names = [f"cell{number}" for number in range(cells)]
+    adata.var_names = list(names) if names is not None else synthetic_gene_ids(genes)
+    return adata
+
+
+def synthetic_gene_ids(genes: int) -> list[str]:
+    """Ensembl ids of made-up genes."""
+    return [f"ENSG{number:011d}" for number in range(1, genes + 1)]
 
 
 def write_synthetic_release(
@@ -53,7 +83,7 @@ def write_synthetic_release(
         weights,
     )
     hyper_params.write_bytes(pickle.dumps(settings))
-    gene_list.write_text("".join(f"ENSG{number:011d}\n" for number in range(1, genes + 1)))
+    gene_list.write_text("".join(f"{name}\n" for name in synthetic_gene_ids(genes)))
     np.save(gene2vec, state["pos_emb.emb.weight"][:-1].numpy())
     return {
         "weights": weights,
