@@ -1,0 +1,265 @@
+"""The scLong network. All of it is here and in ``nn/`` (features, attention, performer, embedding).
+
+Source: the scLong paper (Bai et al.), "scLong model architecture". Where the paper and the authors'
+release differ, the release decides what is computed (documentation page "Paper and release").
+
+Shapes: b cells, g genes, n = g + 1 positions (the last is the release's PAD), c width.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from sclong_core.config import ScLongConfig
+from sclong_core.errors import ConfigError
+from sclong_core.graph import GeneGraph
+from sclong_core.nn.embedding import ExpressionEmbedding, GeneEmbedding
+from sclong_core.nn.performer import Performer
+from sclong_core.pretrained import PretrainedMethods
+from sclong_core.vocabulary import GeneVocabulary
+
+_LARGE, _MINI, _FULL = 0, 1, 2
+"""Encoder numbers in the keys of the random features."""
+
+
+class ScLongOutput(NamedTuple):
+    """What a forward pass gives for each cell."""
+
+    gene_representations: Tensor
+    """``(cells, genes, dim)`` float32: the full encoder's output after its LayerNorm."""
+    reconstruction: Tensor
+    """``(cells, genes)`` float32: the expression that the decoder reads from each of them."""
+    high_indices: Tensor
+    """``(cells, high_genes)`` int64: positions given to the large encoder, highest first."""
+
+
+class ScLong(nn.Module, PretrainedMethods):
+    """Dual-encoder Performer over all genes of a cell.
+
+    Args:
+        config: sizes and switches.
+        vocabulary: the genes of the positions; needed to embed cells and to save.
+        graph: the gene graph; needed unless ``config.graph`` is "none".
+        gene_vectors: ``(genes, dim)`` initial gene vectors (the paper: Gene2vec); random if None.
+
+    Raises:
+        ConfigError: these do not fit ``config``.
+    """
+
+    redraw_index: Tensor
+
+    def __init__(
+        self,
+        config: ScLongConfig,
+        vocabulary: GeneVocabulary | None = None,
+        graph: GeneGraph | None = None,
+        gene_vectors: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        super().__init__()
+        _check_fit(config, vocabulary, graph, gene_vectors)
+        self.config = config
+        self.vocabulary = vocabulary
+        self.graph = graph
+        self.expression = ExpressionEmbedding(config)
+        self.genes = GeneEmbedding(config, gene_vectors)
+        self.large_input = nn.Linear(config.dim, config.large.dim)
+        self.large_input_norm = nn.LayerNorm(config.large.dim)
+        self.large = Performer(config.large, key=(config.feature_seed, _LARGE))
+        self.large_output = nn.Linear(config.large.dim, config.dim)
+        self.large_output_norm = nn.LayerNorm(config.dim)
+        if config.low_expression != "none":
+            self.mini = Performer(config.mini, key=(config.feature_seed, _MINI))
+        self.full = Performer(config.full, key=(config.feature_seed, _FULL))
+        self.full_norm = nn.LayerNorm(config.dim)
+        self.decoder = nn.Linear(config.dim, 1)
+        self.register_buffer("redraw_index", torch.tensor(0))
+        if graph is not None and config.graph != "none":
+            self.genes.set_graph(
+                graph, random_weights=config.feature_seed if config.graph == "random" else None
+            )
+        if self.decoder.weight.device.type != "meta":
+            self.redraw_features(0)
+            if config.low_expression == "random":
+                self.randomise_mini()
+
+    def forward(
+        self,
+        expression: Tensor,
+        masked: Tensor | None = None,
+        *,
+        high_indices: Tensor | None = None,
+        gene_embedding: Tensor | None = None,
+    ) -> ScLongOutput:
+        """Represent every gene of every cell and reconstruct its expression.
+
+        Args:
+            expression: ``(cells, genes)`` values as ``config.input`` says, in vocabulary order.
+            masked: boolean ``(cells, genes)``; the values there are hidden from the model. They
+                rank below every other value.
+            high_indices: ``(cells, high_genes)`` positions for the large encoder, in place of the
+                cell's own highest ones.
+            gene_embedding: what :meth:`gene_embedding` returned, where it does not change between
+                calls.
+        """
+        x_bn, masked_bn = _append_pad(expression.float(), masked)
+        high_bh = self._high_positions(x_bn, masked_bn) if high_indices is None else high_indices
+        with self._float32():
+            gene_nc = self.gene_embedding() if gene_embedding is None else gene_embedding
+            x_bnc = self.expression(x_bn, masked_bn) + gene_nc
+        with self._precision():
+            if self.config.low_expression == "none":
+                representations_bnc = self._encode_high_only(x_bnc, gene_nc, high_bh)
+            else:
+                representations_bnc = self._encode(x_bnc, gene_nc, high_bh)
+        with self._float32():
+            reconstruction_bn = self.decoder(representations_bnc).squeeze(-1)
+        return ScLongOutput(representations_bnc[:, :-1], reconstruction_bn[:, :-1], high_bh)
+
+    def gene_embedding(self) -> Tensor:
+        """``(genes + 1, dim)``: gene table plus graph convolution, the same in every cell."""
+        with self._float32():
+            embedding: Tensor = self.genes()
+        return embedding
+
+    def _high_positions(self, x_bn: Tensor, masked_bn: Tensor | None) -> Tensor:
+        """The cell's highest values; ties go to the lowest position, masked values rank last."""
+        ranked_bn = x_bn if masked_bn is None else x_bn.masked_fill(masked_bn, -torch.inf)
+        order_bn = torch.sort(ranked_bn, dim=-1, descending=True, stable=True).indices
+        return order_bn[:, : self.config.high_genes]
+
+    def _encode_large(self, x_bnc: Tensor, high_bh: Tensor) -> Tensor:
+        high_bhc = self.large_input(_gather(x_bnc, high_bh))
+        high_bhc = self.large(self.large_input_norm(high_bhc.float()))
+        normed: Tensor = self.large_output_norm(self.large_output(high_bhc).float())
+        return normed
+
+    def _encode(self, x_bnc: Tensor, gene_nc: Tensor, high_bh: Tensor) -> Tensor:
+        low_bl = _complement(high_bh, x_bnc.shape[1])
+        merged_bnc = torch.empty_like(x_bnc)
+        merged_bnc = _scatter(merged_bnc, high_bh, self._encode_large(x_bnc, high_bh))
+        merged_bnc = _scatter(merged_bnc, low_bl, self.mini(_gather(x_bnc, low_bl)))
+        normed: Tensor = self.full_norm(self.full(merged_bnc + gene_nc))
+        return normed
+
+    def _encode_high_only(self, x_bnc: Tensor, gene_nc: Tensor, high_bh: Tensor) -> Tensor:
+        """The ablation without low-expression genes; they get the mean of the others."""
+        high_bhc = self._encode_large(x_bnc, high_bh) + gene_nc[high_bh]
+        high_bhc = self.full_norm(self.full(high_bhc))
+        filled_bnc = high_bhc.mean(1, keepdim=True).expand(-1, x_bnc.shape[1], -1)
+        return _scatter(filled_bnc, high_bh, high_bhc)
+
+    @torch.no_grad()
+    def redraw_features(self, redraw_index: int) -> None:
+        """Draw the random features of all layers anew.
+
+        They are a pure function of (``config.feature_seed``, encoder, layer, ``redraw_index``), so
+        that ranks agree and a resumed run goes on as if it had never stopped.
+        """
+        for encoder in self.encoders().values():
+            encoder.redraw_features(redraw_index)
+        self.redraw_index.fill_(redraw_index)
+
+    @torch.no_grad()
+    def randomise_mini(self) -> None:
+        """Draw every parameter of the mini encoder from N(0, 1) (the paper's Random LEG)."""
+        generator = torch.Generator().manual_seed(self.config.feature_seed)
+        for parameter in self.mini.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+
+    def encoders(self) -> dict[str, Performer]:
+        """The Performers of this model by name: large, mini (if there is one), full."""
+        names = (
+            ("large", "mini", "full") if self.config.low_expression != "none" else ("large", "full")
+        )
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.decoder.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the large matrix products: float32 or bfloat16."""
+        return self.large_input.weight.dtype
+
+    def set_dtype(self, dtype: torch.dtype) -> Self:
+        """Keep the weights of the large products in ``dtype``; everything else stays float32.
+
+        Raises:
+            ConfigError: neither float32 nor bfloat16. float16 overflows in FAVOR+.
+        """
+        if dtype not in (torch.float32, torch.bfloat16):
+            raise ConfigError(
+                f"scLong computes in float32 or bfloat16, not {dtype}: float16 overflows in FAVOR+"
+            )
+        for linear in self.product_layers():
+            linear.to(dtype)
+        return self
+
+    def product_layers(self) -> list[nn.Linear]:
+        """The Linear layers whose weights :meth:`set_dtype` converts."""
+        inside = [
+            m
+            for encoder in self.encoders().values()
+            for m in encoder.modules()
+            if isinstance(m, nn.Linear)
+        ]
+        return [self.large_input, *inside, self.large_output]
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        """bfloat16 products where the weights are bfloat16, else what the caller has set."""
+        if self.dtype == torch.bfloat16:
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def _float32(self) -> AbstractContextManager[Any]:
+        """No autocast: bfloat16 would round the expression values themselves."""
+        return torch.autocast(self.device.type, enabled=False)
+
+
+def _check_fit(
+    config: ScLongConfig,
+    vocabulary: GeneVocabulary | None,
+    graph: GeneGraph | None,
+    gene_vectors: npt.NDArray[np.float32] | None,
+) -> None:
+    if vocabulary is not None and len(vocabulary) != config.genes:
+        raise ConfigError(f"vocabulary has {len(vocabulary)} genes, the model {config.genes}")
+    if graph is not None and graph.genes != config.genes:
+        raise ConfigError(f"gene graph has {graph.genes} genes, the model {config.genes}")
+    if graph is None and config.graph != "none":
+        raise ConfigError('the model needs a gene graph: give one, or set graph="none"')
+    if gene_vectors is not None and gene_vectors.shape != (config.genes, config.dim):
+        raise ConfigError(
+            f"gene vectors are {gene_vectors.shape}, the model needs {(config.genes, config.dim)}"
+        )
+
+
+def _append_pad(expression_bg: Tensor, masked_bg: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """The release's PAD: one more position with expression 0, never masked."""
+    x_bn = nn.functional.pad(expression_bg, (0, 1))
+    return x_bn, None if masked_bg is None else nn.functional.pad(masked_bg, (0, 1))
+
+
+def _complement(indices_bh: Tensor, positions: int) -> Tensor:
+    """The positions not in ``indices_bh``, ascending."""
+    taken_bn = torch.zeros(
+        indices_bh.shape[0], positions, dtype=torch.bool, device=indices_bh.device
+    )
+    taken_bn.scatter_(1, indices_bh, True)
+    order_bn = torch.sort(taken_bn.to(torch.uint8), dim=-1, stable=True).indices
+    return order_bn[:, : positions - indices_bh.shape[1]]
+
+
+def _gather(x_bnc: Tensor, indices_bh: Tensor) -> Tensor:
+    return x_bnc.gather(1, indices_bh.unsqueeze(-1).expand(-1, -1, x_bnc.shape[-1]))
+
+
+def _scatter(x_bnc: Tensor, indices_bh: Tensor, values_bhc: Tensor) -> Tensor:
+    indices_bhc = indices_bh.unsqueeze(-1).expand(-1, -1, x_bnc.shape[-1])
+    return x_bnc.scatter(1, indices_bhc, values_bhc.to(x_bnc.dtype))

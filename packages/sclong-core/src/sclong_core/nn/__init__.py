@@ -1,0 +1,1 @@
+"""The layers of scLong, in reading order: features, attention, performer, embedding."""

@@ -1,0 +1,116 @@
+"""What the encoders start from: a vector for each expression value and one for each gene."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from sclong_core.config import ScLongConfig
+from sclong_core.graph import GeneGraph
+
+MASK_MAXIMUM_NORM = 1.0
+"""The release clips the L2 norm of its [MASK] vector to this at every use."""
+
+
+class ExpressionEmbedding(nn.Module):
+    """``Linear(1, hidden)``, ReLU, ``Linear(hidden, dim)``, LayerNorm of each expression value.
+
+    A learnt vector stands in for masked values, before the LayerNorm.
+    """
+
+    def __init__(self, config: ScLongConfig) -> None:
+        """Make the two projections, the mask vector and the norm."""
+        super().__init__()
+        self.hidden = nn.Linear(1, config.expression_hidden)
+        self.output = nn.Linear(config.expression_hidden, config.dim)
+        self.mask = nn.Parameter(torch.randn(1, config.dim))
+        self.norm = nn.LayerNorm(config.dim)
+
+    def forward(self, expression_bn: Tensor, masked_bn: Tensor | None) -> Tensor:
+        """``(cells, positions)`` values to ``(cells, positions, dim)``."""
+        x_bnc = self.output(torch.relu(self.hidden(expression_bn.unsqueeze(-1))))
+        if masked_bn is not None:
+            x_bnc = torch.where(masked_bn.unsqueeze(-1), self._mask_vector(), x_bnc)
+        normed: Tensor = self.norm(x_bnc)
+        return normed
+
+    def _mask_vector(self) -> Tensor:
+        """The mask vector with its norm clipped; in training the parameter itself is clipped.
+
+        The gradient passes as if there were no clipping, which is what an embedding table with a
+        maximum norm does (the release's).
+        """
+        with torch.no_grad():
+            clipped = torch.renorm(self.mask, p=2, dim=0, maxnorm=MASK_MAXIMUM_NORM)
+            if self.training:
+                self.mask.copy_(clipped)
+        return self.mask + (clipped - self.mask).detach()
+
+
+class GeneEmbedding(nn.Module):
+    """One vector a gene, the same in every cell: ``G1 + Linear(D^-1/2 A D^-1/2 G2)``.
+
+    ``G1`` and ``G2`` are two trainable tables that both start from Gene2vec; ``A`` is the gene
+    graph with its weights as they are (no self-loops are added: the release's graph holds them)
+    and ``D`` the in-degree. This is a simple graph convolution (PyG's ``SGConv`` with ``K=1``),
+    whose normalisation is done once, because the graph does not change.
+    """
+
+    sources: Tensor
+    target_offsets: Tensor
+    weights: Tensor
+
+    def __init__(self, config: ScLongConfig, gene_vectors: npt.NDArray[np.float32] | None) -> None:
+        """Make the tables from ``gene_vectors`` (genes, dim), or at random where it is None."""
+        super().__init__()
+        self.positions = config.genes + 1
+        self.vectors = nn.Parameter(_gene_table(config, gene_vectors))
+        self.uses_graph = config.graph != "none"
+        if self.uses_graph:
+            self.graph_vectors = nn.Parameter(self.vectors.detach().clone())
+            self.graph_linear = nn.Linear(config.dim, config.dim)
+            for name in ("sources", "target_offsets"):
+                self.register_buffer(name, torch.empty(0, dtype=torch.int64), persistent=False)
+            self.register_buffer("weights", torch.empty(0), persistent=False)
+
+    def set_graph(self, graph: GeneGraph, *, random_weights: int | None = None) -> None:
+        """Use ``graph``; ``random_weights`` is a seed to draw its weights from U(0, 1) instead."""
+        from torch_geometric.nn.conv.gcn_conv import gcn_norm  # noqa: PLC0415  # loads slowly
+
+        device = self.vectors.device if self.vectors.device.type != "meta" else torch.device("cpu")
+        order = np.lexsort((graph.edge_index[0], graph.edge_index[1]))
+        sources, targets = torch.from_numpy(graph.edge_index[:, order])
+        weights = torch.from_numpy(graph.edge_weight[order])
+        if random_weights is not None:
+            generator = torch.Generator("cpu").manual_seed(random_weights)
+            weights = torch.rand(weights.shape, generator=generator, device="cpu")
+        with torch.device("cpu"):
+            edges = torch.stack([sources, targets])
+            _, weights = gcn_norm(edges, weights, self.positions, add_self_loops=False)
+            in_degree = torch.bincount(targets, minlength=self.positions)
+            offsets = nn.functional.pad(in_degree.cumsum(0), (1, 0))
+        self.sources = sources.to(device)
+        self.target_offsets = offsets.to(device)
+        self.weights = weights.to(device)
+
+    def forward(self) -> Tensor:
+        """All gene vectors, ``(genes + 1, dim)``; the last row is the PAD position's."""
+        if not self.uses_graph:
+            return self.vectors
+        adjacency = torch.sparse_csr_tensor(
+            self.target_offsets,
+            self.sources,
+            self.weights,
+            size=(self.positions, self.positions),
+            check_invariants=False,
+        )
+        convolved: Tensor = self.graph_linear(adjacency @ self.graph_vectors)
+        return self.vectors + convolved
+
+
+def _gene_table(config: ScLongConfig, gene_vectors: npt.NDArray[np.float32] | None) -> Tensor:
+    if gene_vectors is None:
+        table = torch.randn(config.genes, config.dim) * config.dim**-0.5
+    else:
+        table = torch.from_numpy(np.array(gene_vectors, dtype=np.float32))
+    return torch.cat([table, table.new_zeros(1, config.dim)])

@@ -1,0 +1,91 @@
+"""A Performer: pre-norm layers of FAVOR+ attention and feed-forward (Choromanski et al., 2021)."""
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from sclong_core.config import PerformerConfig
+from sclong_core.nn.attention import FavorAttention, KeySummary
+
+_CPU_BLOCK_POSITIONS = 2048
+"""Positions of a block on a CPU; of the sizes tried, the fastest at the paper's widths."""
+
+FEED_FORWARD_MULTIPLE = 4
+
+
+class FeedForward(nn.Module):
+    """``Linear(dim, 4 dim)``, exact GELU, ``Linear(4 dim, dim)``."""
+
+    def __init__(self, dim: int) -> None:
+        """Make the two projections."""
+        super().__init__()
+        self.hidden = nn.Linear(dim, FEED_FORWARD_MULTIPLE * dim)
+        self.output = nn.Linear(FEED_FORWARD_MULTIPLE * dim, dim)
+
+    def forward(self, x_bnc: Tensor) -> Tensor:
+        """Apply to every position."""
+        output: Tensor = self.output(nn.functional.gelu(self.hidden(x_bnc)))
+        return output
+
+
+class PerformerLayer(nn.Module):
+    """Attention, then feed-forward, each after a LayerNorm and added to its input."""
+
+    def __init__(self, config: PerformerConfig, *, key: tuple[int, ...]) -> None:
+        """Make one layer; ``key`` is (seed, encoder, layer) of its random features."""
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(config.dim)
+        self.attention = FavorAttention(config, key=key)
+        self.feed_forward_norm = nn.LayerNorm(config.dim)
+        self.feed_forward = FeedForward(config.dim)
+
+    def forward(self, x_bnc: Tensor) -> Tensor:
+        """``(cells, positions, dim)`` to the same shape.
+
+        FAVOR+ needs all positions only as a sum, so the layer runs over blocks of them: on a CPU no
+        intermediate result is larger than a block.
+        """
+        blocks = x_bnc.split(_positions_a_block(x_bnc), dim=1)
+        keys = self.attention.summarise(self.attention_norm(block) for block in blocks)
+        return torch.cat([self._update(block, keys) for block in blocks], dim=1)
+
+    def _update(self, x_bnc: Tensor, keys: KeySummary) -> Tensor:
+        x_bnc = x_bnc + self.attention(self.attention_norm(x_bnc), keys)
+        updated: Tensor = x_bnc + self.feed_forward(self.feed_forward_norm(x_bnc))
+        return updated
+
+
+class Performer(nn.Module):
+    """A stack of :class:`PerformerLayer`.
+
+    Shape:
+        input and output ``(cells, positions, dim)``.
+    """
+
+    def __init__(self, config: PerformerConfig, *, key: tuple[int, ...]) -> None:
+        """Make the stack; ``key`` is (seed, encoder) of its random features."""
+        super().__init__()
+        self.layers = nn.ModuleList(
+            PerformerLayer(config, key=(*key, layer)) for layer in range(config.depth)
+        )
+        self.activation_checkpointing = False
+
+    def redraw_features(self, redraw_index: int) -> None:
+        """Redraw the random features of every layer."""
+        for module in self.modules():
+            if isinstance(module, FavorAttention):
+                module.redraw(redraw_index)
+
+    def forward(self, x_bnc: Tensor) -> Tensor:
+        """Apply the layers in order, recomputing them in backward where asked to save memory."""
+        for layer in self.layers:
+            if self.activation_checkpointing and self.training:
+                x_bnc = checkpoint(layer, x_bnc, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x_bnc = layer(x_bnc)
+        return x_bnc
+
+
+def _positions_a_block(x_bnc: Tensor) -> int:
+    """All positions at once on an accelerator."""
+    return _CPU_BLOCK_POSITIONS if x_bnc.device.type == "cpu" else x_bnc.shape[1]
