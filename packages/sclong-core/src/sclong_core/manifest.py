@@ -227,6 +227,9 @@ def _check_unchanged(path: Path, text: bytes, content: dict[str, Any]) -> None:
 
 def _parse(folder: Path, content: dict[str, Any]) -> CheckpointInfo:
     path = folder / CONFIG_FILE
+    for name in ("model", "files", "origin"):
+        if not isinstance(content[name], dict):
+            raise CheckpointError(f"{path} is not usable: {name} must be a mapping")
     try:
         config = ScLongConfig.from_dict(content["model"])
         files = {name: FileRecord(**record) for name, record in content["files"].items()}
@@ -249,8 +252,6 @@ def _parse(folder: Path, content: dict[str, Any]) -> CheckpointInfo:
         raise CheckpointError(
             f"{path} is not usable: a digest must be text and a size a whole number"
         )
-    if not isinstance(content["origin"], dict):
-        raise CheckpointError(f"{path} is not usable: origin must be a mapping")
     return CheckpointInfo(
         folder=folder,
         config=config,

@@ -98,7 +98,7 @@ def convert_release(  # noqa: PLR0913  # one for each file, and all are named
             "epoch": epoch,
             "weights_dtypes": sorted({str(tensor.dtype) for tensor in state.values()}),
             "hyper_parameters": plain_settings(settings),
-            "dropped": {name: int(state[name]) for name in sorted(COUNTERS & state.keys())},
+            "dropped": {name: state[name].item() for name in sorted(COUNTERS & state.keys())},
         },
         overwrite=overwrite,
     )

@@ -110,9 +110,10 @@ def check_release_tensors(
         problems.append(f"missing: {name_some(missing)}")
     if extra := state.keys() - shapes.keys() - COUNTERS:
         problems.append(f"unknown: {name_some(extra)}")
+    counters = dict.fromkeys(COUNTERS, ())
     different = [
         f"{name} {tuple(state[name].shape)} instead of {shape}"
-        for name, shape in shapes.items()
+        for name, shape in {**shapes, **counters}.items()
         if name in state and tuple(state[name].shape) != shape
     ]
     if different:
