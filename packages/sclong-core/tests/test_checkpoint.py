@@ -156,6 +156,17 @@ def test_the_dtype_of_the_products_can_be_chosen(folder):
     assert load(folder, dtype="float32").dtype == torch.float32
 
 
+@pytest.mark.parametrize("low_expression", [None, "none", "random"])
+@pytest.mark.parametrize("graph", [None, "none", "random"])
+def test_a_loaded_model_can_be_ablated(folder, low_expression, graph):
+    model = load(folder, dtype="bfloat16", low_expression=low_expression, graph=graph)
+    assert model.config.low_expression == (low_expression or "encoder")
+    assert model.config.graph == (graph or "edges")
+    assert model.dtype == torch.bfloat16
+    assert not model.training
+    assert torch.equal(model.decoder.weight, load(folder).decoder.weight)
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
