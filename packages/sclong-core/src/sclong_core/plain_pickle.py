@@ -9,6 +9,7 @@ are ours, and check what they are given.
 import io
 import pickle
 import pickletools
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from os import PathLike
@@ -136,8 +137,8 @@ class _PlainUnpickler(pickle.Unpickler):
         if function is None:
             asked = f"{module_name}.{global_name}"[:100]
             raise CheckpointError(
-                f"{self._where} is refused: it asks for {asked!r}, and only plain values and "
-                "tensors are read"
+                f"{self._where} is refused: it asks for {asked!r}, "
+                "and only plain values and tensors are read"
             )
         return function
 
@@ -192,10 +193,15 @@ def _load_torch(file: io.BytesIO | Path, where: str, *, mapped: bool = False) ->
 
 
 def _one_line(error: BaseException) -> str:
-    """The part of a message that says what is wrong: PyTorch goes on to advise trusting it."""
-    text = str(error).replace("\n", " ").strip() or type(error).__name__
-    _, _, reason = text.rpartition("WeightsUnpickler error:")
-    return reason.split("Please use", 1)[0].strip() if reason else text
+    """What is wrong with a file; PyTorch's own messages go on to advise trusting it."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    asked = re.search(r"GLOBAL (\S{1,100})", text)
+    if asked:
+        return f"it asks for {asked[1]!r}, and only plain values and tensors are read"
+    _, found, reason = text.rpartition("WeightsUnpickler error:")
+    if found:
+        return reason.split("Please use", 1)[0].strip()
+    return text if "weights_only" not in text else "PyTorch finds more in it than plain values"
 
 
 def _kind(value: object) -> str:
