@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from sclong_core.cells import CellMethods
 from sclong_core.config import ScLongConfig
 from sclong_core.errors import ConfigError
 from sclong_core.graph import GeneGraph
@@ -37,7 +38,7 @@ class ScLongOutput(NamedTuple):
     """``(cells, high_genes)`` int64: positions given to the large encoder, highest first."""
 
 
-class ScLong(nn.Module, PretrainedMethods):
+class ScLong(nn.Module, PretrainedMethods, CellMethods):
     """Dual-encoder Performer over all genes of a cell.
 
     Args:
@@ -110,7 +111,7 @@ class ScLong(nn.Module, PretrainedMethods):
         with self._float32():
             gene_nc = self.gene_embedding() if gene_embedding is None else gene_embedding
             x_bnc = self.expression(x_bn, masked_bn) + gene_nc
-        with self._precision():
+        with self.precision():
             if self.config.low_expression == "none":
                 representations_bnc = self._encode_high_only(x_bnc, gene_nc, high_bh)
             else:
@@ -211,7 +212,7 @@ class ScLong(nn.Module, PretrainedMethods):
         ]
         return [self.large_input, *inside, self.large_output]
 
-    def _precision(self) -> AbstractContextManager[Any]:
+    def precision(self) -> AbstractContextManager[Any]:
         """bfloat16 products where the weights are bfloat16, else what the caller has set."""
         if self.dtype == torch.bfloat16:
             return torch.autocast(self.device.type, dtype=torch.bfloat16)

@@ -43,6 +43,8 @@ class KeySummary(NamedTuple):
     """``phi(k)^T v``."""
     total_bhm1: Tensor
     """``sum phi(k)``."""
+    stabiliser_b111: Tensor
+    """The stabiliser of the cell's keys, as a power of two."""
 
 
 class FavorAttention(nn.Module):
@@ -83,6 +85,12 @@ class FavorAttention(nn.Module):
         """Queries ``(cells, heads, positions, dim_head)``."""
         (q_bhnd,) = self._split_heads(x_bnc, self.qkv.weight.chunk(3)[0], 1)
         return q_bhnd
+
+    def weights(self, x_bnc: Tensor, keys: KeySummary) -> Tensor:
+        """How much positions ``(cells, n, dim)`` attend to each other: ``(cells, n, n)``."""
+        key_weight = self.qkv.weight.chunk(3)[1]
+        (k_bhnd,) = self._split_heads(x_bnc, key_weight, 1)
+        return attention_weights(self.queries(x_bnc), k_bhnd, keys, self.features)
 
     def forward(self, x_bnc: Tensor, keys: KeySummary) -> Tensor:
         """Let positions ``(cells, n, dim)`` attend to the summarised ones; same shape."""
@@ -130,13 +138,15 @@ def summarise_keys(k_bhnd: Tensor, v_bhnd: Tensor, features_md: Tensor) -> _Part
 def merge_keys(parts: list[_PartialKeys]) -> KeySummary:
     """Bring blocks to the cell's stabiliser, add them up, and add ``eps`` to every phi."""
     stabilisers_kbh11 = torch.stack([part.stabiliser_bh11 for part in parts])
-    scales = torch.exp2(stabilisers_kbh11 - stabilisers_kbh11.amax(dim=(0, 2), keepdim=True))
+    stabiliser_b111 = stabilisers_kbh11.amax(dim=(0, 2)).unsqueeze(-1)
+    scales = torch.exp2(stabilisers_kbh11 - stabiliser_b111)
     values_sum_bh1d = torch.stack([part.values_sum_bh1d for part in parts]).sum(0)
     values = [part.values_bhmd * scale for part, scale in zip(parts, scales, strict=True)]
     totals = [part.total_bhm1 * scale for part, scale in zip(parts, scales, strict=True)]
     return KeySummary(
         torch.stack(values).sum(0) + EPSILON * values_sum_bh1d,
         torch.stack(totals).sum(0) + EPSILON * sum(part.positions for part in parts),
+        stabiliser_b111,
     )
 
 
@@ -159,6 +169,31 @@ def attend(q_bhnd: Tensor, keys: KeySummary, features_md: Tensor) -> Tensor:
             )
             blocks.append(attended_bhnd.to(q_bhnd.dtype))
         return torch.cat(blocks, dim=1)
+
+
+def attention_weights(
+    q_bhnd: Tensor, k_bhnd: Tensor, keys: KeySummary, features_md: Tensor
+) -> Tensor:
+    """How much queries attend to some of the summarised keys, averaged over heads.
+
+    Weights over *all* keys sum to 1 for each query. One head at a time is in memory.
+
+    Returns:
+        ``(cells, queries, keys)`` float32.
+    """
+    heads = q_bhnd.shape[1]
+    weights_bqk = q_bhnd.new_zeros(
+        (q_bhnd.shape[0], q_bhnd.shape[2], k_bhnd.shape[2]), dtype=torch.float32
+    )
+    for head in range(heads):
+        exponent_bnm, norm_bn1 = _exponent(q_bhnd[:, head], features_md)
+        phi_q_bnm = torch.exp2(exponent_bnm - exponent_bnm.amax(-1, keepdim=True)) * norm_bn1
+        phi_q_bnm = phi_q_bnm + EPSILON
+        exponent_bnm, norm_bn1 = _exponent(k_bhnd[:, head], features_md)
+        phi_k_bnm = torch.exp2(exponent_bnm - keys.stabiliser_b111[:, 0]) * norm_bn1 + EPSILON
+        total_bn1 = phi_q_bnm @ keys.total_bhm1[:, head]
+        weights_bqk += phi_q_bnm @ phi_k_bnm.transpose(-1, -2) / (total_bn1 * heads)
+    return weights_bqk
 
 
 def _exponent(u_bhnd: Tensor, features_md: Tensor) -> tuple[Tensor, Tensor]:

@@ -45,9 +45,16 @@ class PerformerLayer(nn.Module):
         FAVOR+ needs all positions only as a sum, so the layer runs over blocks of them: on a CPU no
         intermediate result is larger than a block.
         """
-        blocks = x_bnc.split(_positions_a_block(x_bnc), dim=1)
+        blocks = self.blocks(x_bnc)
         keys = self.attention.summarise(self.attention_norm(block) for block in blocks)
         return torch.cat([self._update(block, keys) for block in blocks], dim=1)
+
+    @staticmethod
+    def blocks(x_bnc: Tensor) -> tuple[Tensor, ...]:
+        """The positions in blocks; all at once on an accelerator."""
+        on_cpu = x_bnc.device.type == "cpu"
+        positions = _CPU_BLOCK_POSITIONS if on_cpu else x_bnc.shape[1]
+        return tuple(x_bnc.split(positions, dim=1))
 
     def _update(self, x_bnc: Tensor, keys: KeySummary) -> Tensor:
         x_bnc = x_bnc + self.attention(self.attention_norm(x_bnc), keys)
@@ -84,8 +91,3 @@ class Performer(nn.Module):
             else:
                 x_bnc = layer(x_bnc)
         return x_bnc
-
-
-def _positions_a_block(x_bnc: Tensor) -> int:
-    """All positions at once on an accelerator."""
-    return _CPU_BLOCK_POSITIONS if x_bnc.device.type == "cpu" else x_bnc.shape[1]

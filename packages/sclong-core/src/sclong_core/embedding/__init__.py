@@ -1,0 +1,1 @@
+"""Embedding of cells: pooling, inference, attention, and the files that it writes."""

@@ -1,0 +1,132 @@
+"""Running the model over prepared cells, a batch at a time."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sclong_core.embedding.pooling import Pool, pool_cells
+from sclong_core.errors import ConfigError, InputError
+from sclong_core.expression import PreparedCells
+from sclong_core.model import ScLong, ScLongOutput
+from sclong_core.vocabulary import GeneVocabulary
+
+Advance = Callable[[int], None]
+
+
+class Batch(NamedTuple):
+    """Some cells and what the model says of them."""
+
+    cells: slice
+    expression: Tensor
+    output: ScLongOutput
+
+
+def run_model(
+    model: ScLong,
+    cells: PreparedCells,
+    *,
+    batch_size: int,
+    start: int = 0,
+    stop: int | None = None,
+    advance: Advance = lambda _cells: None,
+) -> Iterator[Batch]:
+    """Forward passes over cells ``start`` to ``stop``, in evaluation mode and without gradients.
+
+    The gene embedding, which is the same in every cell, is computed once.
+
+    Args:
+        model: to run.
+        cells: prepared for its vocabulary.
+        batch_size: cells a pass. Results do not depend on it.
+        start: first cell.
+        stop: cell after the last; by default all.
+        advance: told the number of cells after each batch.
+
+    Raises:
+        ConfigError: ``batch_size`` is not positive.
+    """
+    if batch_size < 1:
+        raise ConfigError(f"batch_size must be a positive integer, not {batch_size}")
+    stop = len(cells) if stop is None else stop
+    with _evaluating(model), torch.inference_mode():
+        gene_embedding = model.gene_embedding()
+        for first in range(start, stop, batch_size):
+            last = min(first + batch_size, stop)
+            expression = torch.from_numpy(cells.block(first, last)).to(model.device)
+            output = model(expression, gene_embedding=gene_embedding)
+            yield Batch(slice(first, last), expression, output)
+            advance(last - first)
+
+
+def embed_cells(
+    model: ScLong,
+    cells: PreparedCells,
+    *,
+    pool: Pool,
+    batch_size: int,
+    start: int = 0,
+    stop: int | None = None,
+    advance: Advance = lambda _cells: None,
+) -> npt.NDArray[np.float32]:
+    """Embeddings of cells ``start`` to ``stop``: ``(cells, dim)``, or ``(cells, genes)`` of sums.
+
+    Only the pooled vectors are kept, whatever the number of cells.
+    """
+    batches = run_model(
+        model, cells, batch_size=batch_size, start=start, stop=stop, advance=advance
+    )
+    pooled = [pool_cells(batch.output, batch.expression, pool).cpu() for batch in batches]
+    if not pooled:
+        width = model.config.genes if pool == "gene_sums" else model.config.dim
+        return np.zeros((0, width), dtype=np.float32)
+    embedded: npt.NDArray[np.float32] = torch.cat(pooled).float().numpy()
+    return embedded
+
+
+def vocabulary_of(model: ScLong) -> GeneVocabulary:
+    """The model's vocabulary.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if model.vocabulary is None:
+        raise ConfigError("a model without a vocabulary cannot read cells: make it with one")
+    return model.vocabulary
+
+
+def data_gene_positions(cells: PreparedCells) -> npt.NDArray[np.int64]:
+    """Vocabulary position of every gene of the data, -1 where it is unknown."""
+    positions = np.full(len(cells.match.names), -1, dtype=np.int64)
+    positions[cells.match.columns] = cells.match.positions
+    return positions
+
+
+def refuse_unknown(names: list[str]) -> None:
+    """Raise InputError if there are ``names`` of genes that the model does not know."""
+    if names:
+        listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        raise InputError(
+            f"{len(names)} genes are not in the model's vocabulary ({listed}): "
+            'leave them out, or pass unknown="mean" to give them the mean of the cell'
+        )
+
+
+def with_mean(values_bgx: Tensor, positions: npt.NDArray[np.int64]) -> Tensor:
+    """Columns of ``values`` (cells, genes, ...) at ``positions``; the cell's mean at -1."""
+    extended = torch.cat([values_bgx, values_bgx.mean(1, keepdim=True)], dim=1)
+    return extended[:, torch.from_numpy(positions).to(values_bgx.device)]
+
+
+@contextmanager
+def _evaluating(model: ScLong) -> Iterator[None]:
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

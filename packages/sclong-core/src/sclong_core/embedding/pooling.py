@@ -1,0 +1,65 @@
+"""From the gene representations of a cell to one vector."""
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from sclong_core.errors import ConfigError
+from sclong_core.model import ScLongOutput
+
+Pool = Literal["mean", "mean_expressed", "expression_weighted", "gene_sums"]
+
+
+def check_pool(pool: str) -> None:
+    """Raise ConfigError unless ``pool`` is one of the pooling rules."""
+    if pool not in get_args(Pool):
+        raise ConfigError(f"pool must be one of {', '.join(get_args(Pool))}, not {pool!r}")
+
+
+def pool_cells(output: ScLongOutput, expression: Tensor, pool: Pool) -> Tensor:
+    """One vector a cell.
+
+    - ``mean``: mean of the representations of all genes, ``(cells, dim)``.
+    - ``mean_expressed``: mean over the genes whose expression is above zero.
+    - ``expression_weighted``: mean weighted by the normalised expression.
+    - ``gene_sums``: for each gene the sum of its representation and its reconstruction,
+      ``(cells, genes)`` (paper, "Zero-shot batch integration").
+
+    A cell none of whose genes is expressed gets the mean over all genes from the two middle rules.
+
+    Args:
+        output: of the model.
+        expression: ``(cells, genes)`` that it was given.
+        pool: the rule.
+    """
+    pooled: Tensor = _RULES[pool](output, expression)
+    return pooled
+
+
+def _mean(output: ScLongOutput, _expression: Tensor) -> Tensor:
+    return output.gene_representations.mean(1)
+
+
+def _mean_expressed(output: ScLongOutput, expression: Tensor) -> Tensor:
+    return _weighted(output, (expression > 0).to(output.gene_representations.dtype))
+
+
+def _weighted(output: ScLongOutput, weights: Tensor) -> Tensor:
+    total = weights.sum(1, keepdim=True)
+    weights = torch.where(total > 0, weights, torch.ones_like(weights))
+    weights = weights / weights.sum(1, keepdim=True)
+    return torch.einsum("bg,bgc->bc", weights, output.gene_representations)
+
+
+def _gene_sums(output: ScLongOutput, _expression: Tensor) -> Tensor:
+    return output.gene_representations.sum(-1) + output.reconstruction
+
+
+_RULES: dict[str, Callable[[ScLongOutput, Tensor], Tensor]] = {
+    "mean": _mean,
+    "mean_expressed": _mean_expressed,
+    "expression_weighted": _weighted,
+    "gene_sums": _gene_sums,
+}
