@@ -5,6 +5,7 @@ import dataclasses
 import torch
 
 from sclong_core.config import GraphUse, LowExpression
+from sclong_core.errors import ConfigError
 from sclong_core.model import ScLong
 
 
@@ -28,8 +29,12 @@ def ablate(
         graph: "none" leaves the gene graph out; "random" draws its weights from U(0, 1).
 
     Raises:
-        ConfigError: a value is unknown.
+        ConfigError: a value is unknown, or asks for a part that the model does not have.
     """
+    for name, asked in (("low_expression", low_expression), ("graph", graph)):
+        has = getattr(model.config, name)
+        if asked is not None and asked != has and (has == "none" or asked in ("encoder", "edges")):
+            raise ConfigError(f"the model has {name}={has!r}: {asked!r} cannot be made of it")
     config = dataclasses.replace(
         model.config,
         low_expression=low_expression or model.config.low_expression,

@@ -56,8 +56,7 @@ class GeneEmbedding(nn.Module):
     whose normalisation is done once, because the graph does not change.
     """
 
-    sources: Tensor
-    target_offsets: Tensor
+    edges: Tensor
     weights: Tensor
 
     def __init__(self, config: ScLongConfig, gene_vectors: npt.NDArray[np.float32] | None) -> None:
@@ -69,39 +68,37 @@ class GeneEmbedding(nn.Module):
         if self.uses_graph:
             self.graph_vectors = nn.Parameter(self.vectors.detach().clone())
             self.graph_linear = nn.Linear(config.dim, config.dim)
-            for name in ("sources", "target_offsets"):
-                self.register_buffer(name, torch.empty(0, dtype=torch.int64), persistent=False)
+            edges = torch.empty(2, 0, dtype=torch.int64)
+            self.register_buffer("edges", edges, persistent=False)
             self.register_buffer("weights", torch.empty(0), persistent=False)
 
     def set_graph(self, graph: GeneGraph, *, random_weights: int | None = None) -> None:
         """Use ``graph``; ``random_weights`` is a seed to draw its weights from U(0, 1) instead."""
         from torch_geometric.nn.conv.gcn_conv import gcn_norm  # noqa: PLC0415  # loads slowly
 
-        device = self.vectors.device if self.vectors.device.type != "meta" else torch.device("cpu")
+        # Rows of the matrix are targets; sorted by them, the tensor counts as coalesced.
         order = np.lexsort((graph.edge_index[0], graph.edge_index[1]))
-        sources, targets = torch.from_numpy(graph.edge_index[:, order])
+        edges = torch.from_numpy(graph.edge_index[:, order])
         weights = torch.from_numpy(graph.edge_weight[order])
         if random_weights is not None:
             generator = torch.Generator("cpu").manual_seed(random_weights)
             weights = torch.rand(weights.shape, generator=generator, device="cpu")
         with torch.device("cpu"):
-            edges = torch.stack([sources, targets])
             _, weights = gcn_norm(edges, weights, self.positions, add_self_loops=False)
-            in_degree = torch.bincount(targets, minlength=self.positions)
-            offsets = nn.functional.pad(in_degree.cumsum(0), (1, 0))
-        self.sources = sources.to(device)
-        self.target_offsets = offsets.to(device)
+        # A model on the meta device gets its graph for real: only weights are loaded into it.
+        device = torch.device("cpu") if self.vectors.is_meta else self.vectors.device
+        self.edges = edges.flip(0).to(device)
         self.weights = weights.to(device)
 
     def forward(self) -> Tensor:
         """All gene vectors, ``(genes + 1, dim)``; the last row is the PAD position's."""
         if not self.uses_graph:
             return self.vectors
-        adjacency = torch.sparse_csr_tensor(
-            self.target_offsets,
-            self.sources,
+        adjacency = torch.sparse_coo_tensor(
+            self.edges,
             self.weights,
             size=(self.positions, self.positions),
+            is_coalesced=True,
             check_invariants=False,
         )
         convolved: Tensor = self.graph_linear(adjacency @ self.graph_vectors)
