@@ -1,0 +1,91 @@
+"""AnnData objects: in memory, backed by a file, and views of either."""
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from anndata import AnnData
+from scipy import sparse
+
+from sclong_core.errors import InputError
+from sclong_core.expression.anndata_files import natural
+from sclong_core.expression.cell_source import CellSource, RowReader, checked
+from sclong_core.expression.reading import RowsInMemory, refuse_unreadable, require_numbers
+
+_LOG = logging.getLogger("sclong")
+
+
+def source_from_anndata(adata: AnnData, *, layer: str | None = None) -> CellSource:
+    """Cells of an AnnData object, which is neither copied whole nor changed.
+
+    Args:
+        adata: in memory, backed by a file, or a view.
+        layer: the matrix to read: ``X`` (default), ``raw`` or the name of a layer.
+
+    Raises:
+        InputError: it is empty, or holds no such matrix.
+    """
+    return checked(_open(adata, layer))
+
+
+def _open(adata: AnnData, layer: str | None) -> CellSource:
+    name = "AnnData object"
+    if adata.isbacked and adata.filename is not None:
+        name = str(adata.filename)
+    held = _matrices(adata)
+    wanted = "X" if layer is None else layer
+    chosen = next((key for key in (wanted, f"layers/{wanted}") if key in held), None)
+    if chosen is None:
+        listed = ", ".join(held) or "no matrix"
+        raise InputError(f"{name} has no matrix {wanted!r}: it holds {listed}; choose one of them")
+    return CellSource(
+        name=name,
+        matrix=chosen,
+        obs=adata.obs,
+        var=adata.raw.var if chosen == "raw" else adata.var,
+        reader=_reader(adata, chosen, name),
+        logged=chosen in ("X", "raw") and _natural_log(adata),
+        others={key: partial(_open, adata, key) for key in held if key != chosen},
+    )
+
+
+def _matrices(adata: AnnData) -> list[str]:
+    """Names of the matrices of an object."""
+    own = [] if not adata.isbacked and adata.X is None else ["X"]
+    raw = ["raw"] if adata.raw is not None else []
+    return own + raw + [f"layers/{key}" for key in sorted(adata.layers)]
+
+
+def _reader(adata: AnnData, chosen: str, name: str) -> RowReader:
+    """Reads rows of a matrix; one stored by genes is turned whole, a view of a file loaded."""
+    if chosen == "X" and adata.isbacked and adata.is_view:
+        _LOG.info(
+            "%s: a view of a backed object: its %s cells are loaded", name, f"{adata.n_obs:,}"
+        )
+    with refuse_unreadable(name, chosen):
+        matrix = _matrix(adata, chosen)
+        require_numbers(matrix.dtype, name, chosen)
+        if getattr(matrix, "format", "csr") != "csr":
+            _LOG.info("%s: %s is stored by genes: turned whole to read it by cells", name, chosen)
+            matrix = matrix if sparse.issparse(matrix) else matrix.to_memory()
+            matrix = sparse.csr_array(matrix)
+        return RowsInMemory(matrix)
+
+
+def _matrix(adata: AnnData, chosen: str) -> Any:
+    """The matrix of that name, as it is held: nothing of a backed one is read yet."""
+    if chosen == "X":
+        return adata.X
+    if chosen == "raw":
+        return adata.raw.X
+    return adata.layers[chosen.removeprefix("layers/")]
+
+
+def _natural_log(adata: AnnData) -> bool:
+    """Whether scanpy noted that X is log1p, with the natural logarithm."""
+    if "log1p" not in adata.uns:
+        return False
+    note = adata.uns["log1p"]
+    base = note.get("base") if isinstance(note, Mapping) else None
+    return base is None or natural(base)

@@ -1,0 +1,117 @@
+"""Where cells come from: one shape for every file format and for AnnData objects."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sclong_core.errors import InputError
+from sclong_core.expression.reading import refuse_unreadable
+from sclong_core.expression.rows import Rows
+
+_LOG = logging.getLogger("sclong")
+_FEATURE_COLUMNS = ("feature_types", "feature_type")
+_EXPRESSION = "Gene Expression"
+
+
+class RowReader(Protocol):
+    """Reads a run of cells from wherever they are."""
+
+    def __call__(self, start: int, stop: int, /) -> Rows:
+        """Cells ``start`` to ``stop``, exclusive, over all genes."""
+        ...
+
+
+@dataclass(frozen=True)
+class CellSource:
+    """Cells of one file or object, read in runs: the matrix is never loaded whole.
+
+    A context manager: leaving it closes the file.
+    """
+
+    name: str
+    """The file as it was named, or "AnnData object": for messages and provenance."""
+    matrix: str
+    """Which matrix is read: ``X``, ``raw``, ``layers/<name>``, ``matrix`` or a 10x genome."""
+    obs: pd.DataFrame
+    """Annotation of cells; its index holds their names."""
+    var: pd.DataFrame
+    """Annotation of genes; its index holds their names."""
+    reader: RowReader
+    """Reads cells of the matrix."""
+    logged: bool = False
+    """The file says that this matrix was transformed by log1p (``uns["log1p"]``)."""
+    others: Mapping[str, "Callable[[], CellSource]"] = field(default_factory=dict)
+    """Other matrices of the same cells, by the name to ask for them with."""
+    closer: Callable[[], None] = lambda: None
+    """Closes the file."""
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return len(self.obs)
+
+    @property
+    def n_genes(self) -> int:
+        """Number of genes."""
+        return len(self.var)
+
+    def read_rows(self, start: int, stop: int) -> Rows:
+        """Cells ``start`` to ``stop``, exclusive, as a dense array or CSR ``(cells, genes)``.
+
+        Raises:
+            InputError: the file is damaged there.
+        """
+        with refuse_unreadable(self.name, f"cells {start:,} to {stop:,} of {self.matrix}"):
+            return self.reader(start, stop)
+
+    def close(self) -> None:
+        """Close the file. Nothing can be read afterwards."""
+        self.closer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def checked(source: CellSource) -> CellSource:
+    """The source without features that are not genes; refuses one that holds nothing.
+
+    Raises:
+        InputError: no cell, or no gene.
+    """
+    for what, count in (("cells", source.n_cells), ("genes", source.n_genes)):
+        if count == 0:
+            raise InputError(f"{source.name} holds 0 {what}: there is nothing to embed")
+    for column in _FEATURE_COLUMNS:
+        if column in source.var:
+            kept = np.asarray(source.var[column].astype(str) == _EXPRESSION, dtype=bool)
+            if kept.any() and not kept.all():
+                return _only_features(source, kept, column)
+    return source
+
+
+def _only_features(source: CellSource, kept: npt.NDArray[np.bool_], column: str) -> CellSource:
+    """The source with only some of its columns, announced."""
+    dropped = source.var.loc[~kept, column].astype(str).value_counts()
+    listed = ", ".join(f"{count:,} {kind}" for kind, count in sorted(dropped.items()))
+    _LOG.info("%s: left out features that are not genes: %s", source.name, listed)
+    columns = np.flatnonzero(kept)
+    reader = source.reader
+    return replace(
+        source,
+        var=source.var.loc[kept],
+        reader=lambda start, stop: reader(start, stop)[:, columns],
+    )
