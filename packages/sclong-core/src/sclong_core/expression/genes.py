@@ -1,0 +1,205 @@
+"""Which columns of the data are which genes of a vocabulary."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sclong_core.errors import InputError
+from sclong_core.expression.gene_reasons import likely_reason
+from sclong_core.vocabulary import GeneVocabulary, without_version
+
+_LOG = logging.getLogger("sclong")
+INDEX = "var_names"
+"""Stands for the index of ``var`` where one of its columns is named."""
+Duplicates = Literal["error", "sum"]
+_FEW = 0.1
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class GeneMatch:
+    """Genes of the data found in a vocabulary.
+
+    ``columns`` and ``positions`` run side by side, in the order of the data. A position occurs
+    twice only where counts of the same gene are to be summed.
+    """
+
+    columns: npt.NDArray[np.int64]
+    """Columns of the data that are genes of the vocabulary."""
+    positions: npt.NDArray[np.int64]
+    """Their positions in the vocabulary."""
+    names: tuple[str, ...]
+    """Every gene of the data, by the name it was looked up with, or its index where that lacks."""
+    unknown: tuple[str, ...]
+    """Those that the vocabulary does not hold."""
+    found_in: str
+    """The column of ``var`` that holds the names, or "var_names"."""
+    kind: Literal["id", "symbol", "mixed"]
+    """Whether they were found by id, by symbol, or some by each."""
+    vocabulary_genes: int
+    """Number of genes of the vocabulary."""
+
+    @cached_property
+    def matched(self) -> int:
+        """Number of genes of the vocabulary that the data holds."""
+        return int(np.unique(self.positions).size)
+
+    @property
+    def coverage(self) -> float:
+        """Their share of the vocabulary, 0 to 1."""
+        return self.matched / self.vocabulary_genes
+
+    @property
+    def repeated(self) -> bool:
+        """Whether several columns stand for one gene."""
+        return self.matched < self.positions.size
+
+
+def match_genes(
+    var: pd.DataFrame,
+    vocabulary: GeneVocabulary,
+    *,
+    gene_column: str | None = None,
+    duplicates: Duplicates = "error",
+) -> GeneMatch:
+    """Find the genes of a vocabulary among those of the data.
+
+    The names of the genes and every text column of ``var`` are tried; the one with most genes of
+    the vocabulary is taken, the names first among equals. Ensembl ids match with and without
+    version.
+
+    Args:
+        var: annotation of the data's genes.
+        vocabulary: genes of the model.
+        gene_column: the column of ``var`` to take, or "var_names" for its index.
+        duplicates: "error" refuses several columns for one gene; "sum" lets them pass, for their
+            counts to be added.
+
+    Raises:
+        InputError: no such column, no gene in common, or several columns for one gene.
+    """
+    found_in, names = _best(_candidates(var, gene_column), vocabulary)
+    looked_up = vocabulary.lookup(names)
+    columns = np.flatnonzero(looked_up >= 0)
+    shown = tuple(name or str(index) for name, index in zip(names, var.index, strict=True))
+    match = GeneMatch(
+        columns=columns,
+        positions=looked_up[columns],
+        names=shown,
+        unknown=tuple(shown[column] for column in np.flatnonzero(looked_up < 0)),
+        found_in=found_in,
+        kind=_kind([names[column] for column in columns], vocabulary),
+        vocabulary_genes=len(vocabulary),
+    )
+    if not columns.size:
+        reason = likely_reason(names, vocabulary) or f"the first are {_some(names)}"
+        raise InputError(
+            f"none of the {len(names):,} genes in {found_in} is a gene of the model: {reason}"
+        )
+    if match.repeated and duplicates == "error":
+        _refuse_repeated(match, vocabulary)
+    _announce(match, vocabulary)
+    return match
+
+
+def _candidates(var: pd.DataFrame, gene_column: str | None) -> list[tuple[str, list[str]]]:
+    """Each place that may name the genes, with the names that it holds."""
+    columns = [var.iloc[:, number] for number in range(var.shape[1])]
+    held = [
+        (INDEX, var.index),
+        *((str(column.name), column) for column in columns if _text(column)),
+    ]
+    wanted = [(name, values) for name, values in held if gene_column in (None, name)]
+    if not wanted:
+        listed = ", ".join(name for name, _ in held)
+        raise InputError(f"the data has no gene column {gene_column!r}: choose one of {listed}")
+    return [
+        (
+            name,
+            [
+                "" if lacking else str(value)
+                for value, lacking in zip(values, values.isna(), strict=True)
+            ],
+        )
+        for name, values in wanted
+    ]
+
+
+def _text(column: pd.Series) -> bool:
+    """Whether a column holds text, categories of text included."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return bool(pd.api.types.is_string_dtype(column.cat.categories))
+    return bool(pd.api.types.is_string_dtype(column) or pd.api.types.is_object_dtype(column))
+
+
+def _best(
+    candidates: list[tuple[str, list[str]]], vocabulary: GeneVocabulary
+) -> tuple[str, list[str]]:
+    """The candidate that holds most genes of the vocabulary; the first among equals."""
+
+    def found(candidate: tuple[str, list[str]]) -> int:
+        positions = vocabulary.lookup(candidate[1])
+        return int(np.unique(positions[positions >= 0]).size)
+
+    return max(candidates, key=found)
+
+
+def _kind(names: Sequence[str], vocabulary: GeneVocabulary) -> Literal["id", "symbol", "mixed"]:
+    """What matched names are: ids, symbols, or some of each."""
+    ids = set(vocabulary.ids)
+    by_id = sum(without_version(name) in ids for name in names)
+    if by_id == len(names):
+        return "id"
+    return "mixed" if by_id else "symbol"
+
+
+def _refuse_repeated(match: GeneMatch, vocabulary: GeneVocabulary) -> None:
+    """Refuse the first gene that several columns stand for, naming them."""
+    positions, counts = np.unique(match.positions, return_counts=True)
+    first = positions[counts > 1][0]
+    columns = match.columns[match.positions == first][:2]
+    one, two = (f"{match.names[column]!r} (gene {column + 1:,} of the data)" for column in columns)
+    raise InputError(
+        f"{int((counts > 1).sum()):,} genes occur more than once: {one} and {two} are both "
+        f"{vocabulary.ids[first]}; remove one, take another gene column, or add their counts "
+        'with duplicates="sum"'
+    )
+
+
+def _announce(match: GeneMatch, vocabulary: GeneVocabulary) -> None:
+    """Say what was found, and warn where it is too little to be meant."""
+    genes = len(match.names)
+    _LOG.info(
+        "genes: %s of %s found by %s in %s; %.1f %% of the model's %s genes",
+        f"{match.columns.size:,}",
+        f"{genes:,}",
+        {"id": "id", "symbol": "symbol", "mixed": "id or symbol"}[match.kind],
+        match.found_in,
+        100 * match.coverage,
+        f"{len(vocabulary):,}",
+    )
+    if match.unknown:
+        _LOG.info(
+            "genes: %s unknown to the model: %s", f"{len(match.unknown):,}", _some(match.unknown)
+        )
+    if match.repeated:
+        extra = match.positions.size - match.matched
+        _LOG.info(
+            "genes: counts of %s repeated columns are added to those of their gene", f"{extra:,}"
+        )
+    if match.matched < _FEW * min(genes, len(vocabulary)):
+        reason = likely_reason(match.unknown, vocabulary) or "look at the unknown names"
+        _LOG.warning(
+            "genes: only %s of %s are known: %s", f"{match.matched:,}", f"{genes:,}", reason
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few names."""
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
