@@ -1,0 +1,176 @@
+"""Cells ready for the model: matched, checked, and read in blocks of the vocabulary's genes."""
+
+import logging
+from dataclasses import dataclass
+from os import PathLike
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from anndata import AnnData
+
+from sclong_core.config import InputConfig
+from sclong_core.expression.anndata_objects import source_from_anndata
+from sclong_core.expression.cell_source import CellSource
+from sclong_core.expression.genes import Duplicates, GeneMatch, match_genes
+from sclong_core.expression.normalisation import normalise
+from sclong_core.expression.rows import cells_at_once
+from sclong_core.expression.sources import open_cells
+from sclong_core.expression.surveys import Asked, Progress, survey_matched
+from sclong_core.expression.tallies import Survey
+from sclong_core.vocabulary import GeneVocabulary
+
+_LOG = logging.getLogger("sclong")
+
+
+@dataclass(frozen=True)
+class PreparedCells:
+    """Cells that were read once, checked and recognised, and can be read as model input.
+
+    A context manager: leaving it closes the file.
+    """
+
+    source: CellSource
+    """Where the cells are."""
+    match: GeneMatch
+    """Which of their genes are in the vocabulary."""
+    survey: Survey
+    """What the pass over all cells found."""
+    input_config: InputConfig
+    """What the model was trained on."""
+
+    def __len__(self) -> int:
+        """Number of cells."""
+        return self.source.n_cells
+
+    @property
+    def obs(self) -> pd.DataFrame:
+        """Annotation of the cells."""
+        return self.source.obs
+
+    @property
+    def obs_names(self) -> tuple[str, ...]:
+        """Names of the cells."""
+        return tuple(str(name) for name in self.source.obs.index)
+
+    def block(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """Expression of cells ``start`` to ``stop``, exclusive.
+
+        The values of a cell depend neither on the block it is in nor on the order of its genes.
+
+        Returns:
+            ``(stop - start, genes of the vocabulary)`` float32, as the model takes it.
+
+        Raises:
+            IndexError: the cells are not there.
+            InputError: the file is damaged.
+        """
+        if not 0 <= start <= stop <= len(self):
+            raise IndexError(f"cells {start} to {stop} are not among {len(self)}")
+        block = np.zeros((stop - start, self.match.vocabulary_genes), dtype=np.float32)
+        step = cells_at_once(max(self.source.n_genes, self.match.vocabulary_genes))
+        for first in range(start, stop, step):
+            last = min(first + step, stop)
+            rows = self.source.read_rows(first, last)
+            block[first - start : last - start] = normalise(
+                rows, self.survey.normalisation, self.input_config, self.match
+            )
+        return block
+
+    def describe(self) -> dict[str, Any]:
+        """What was read and what was done with it, for the record: plain JSON values."""
+        found = self.survey
+        raw = found.normalisation == "raw"
+        return {
+            "source": self.source.name,
+            "matrix": found.matrix,
+            "cells": found.cells,
+            "genes": found.genes,
+            "gene_column": self.match.found_in,
+            "gene_names": self.match.kind,
+            "genes_matched": found.matched,
+            "genes_unknown": found.unknown,
+            "genes_summed": self.match.repeated,
+            "share_of_counts_matched": found.share_of_counts_matched,
+            "cells_without_matched_counts": found.unmatched_cells,
+            "normalisation": found.normalisation,
+            "normalisation_forced": found.forced,
+            "target_sum": self.input_config.target_sum if raw else None,
+            "target_sum_found": found.target_sum,
+            "maximum": self.input_config.maximum,
+            "cells_rescaled": found.rescaled_cells,
+            "cells_clipped": found.clipped_cells,
+        }
+
+    def close(self) -> None:
+        """Close the file. Nothing can be read afterwards."""
+        self.source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def prepare_cells(  # noqa: PLR0913  # settings of a user, each by its name
+    cells: CellSource | AnnData | str | PathLike[str],
+    vocabulary: GeneVocabulary,
+    input_config: InputConfig,
+    *,
+    layer: str | None = None,
+    gene_column: str | None = None,
+    normalisation: Asked = "auto",
+    duplicates: Duplicates = "error",
+    progress: Progress | None = None,
+) -> PreparedCells:
+    """Open cells, match their genes, check all values, and recognise their normalisation.
+
+    Each step is announced through the logger "sclong".
+
+    Args:
+        cells: a file, an AnnData object, or an open source.
+        vocabulary: genes of the model.
+        input_config: what the model was trained on.
+        layer: the matrix to read, for files and AnnData objects; by default X.
+        gene_column: column of ``var`` that names the genes, or "var_names"; by default the best.
+        normalisation: "raw" or "log1p" to take the values as such whatever they look like.
+        duplicates: "sum" adds the counts of several columns of one gene.
+        progress: told how far the pass over all cells is.
+
+    Raises:
+        InputError: anything about the cells that cannot be used as it is.
+    """
+    source = _source(cells, layer)
+    _LOG.info(
+        "%s: %s cells, %s genes, from %s",
+        source.name,
+        f"{source.n_cells:,}",
+        f"{source.n_genes:,}",
+        source.matrix,
+    )
+    try:
+        match = match_genes(source.var, vocabulary, gene_column=gene_column, duplicates=duplicates)
+        found = survey_matched(
+            source, match, input_config, normalisation=normalisation, progress=progress
+        )
+    except BaseException:
+        source.close()
+        raise
+    return PreparedCells(source, match, found, input_config)
+
+
+def _source(cells: CellSource | AnnData | str | PathLike[str], layer: str | None) -> CellSource:
+    """The cells as a source, opened if need be."""
+    if isinstance(cells, CellSource):
+        return cells
+    if isinstance(cells, AnnData):
+        return source_from_anndata(cells, layer=layer)
+    return open_cells(cells, layer=layer)

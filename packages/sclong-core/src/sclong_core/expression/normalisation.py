@@ -1,0 +1,175 @@
+"""Checking expression values and turning them into what the model was trained on."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from sclong_core.config import InputConfig
+from sclong_core.errors import InputError
+from sclong_core.expression.genes import GeneMatch
+from sclong_core.expression.recognition import Normalisation, whole_rows
+from sclong_core.expression.rows import Csr, Rows, canonical, filled, row_index
+
+Floats = npt.NDArray[np.float64]
+
+
+def check_values(
+    rows: Rows,
+    cells: Sequence[str],
+    genes: Sequence[str],
+    *,
+    where: str = "expression",
+    advice: Callable[[], str] = lambda: "give raw counts or their log1p",
+) -> None:
+    """Refuse values that no expression can have.
+
+    Args:
+        rows: cells by genes, dense or sparse, of any number type.
+        cells: names of the cells.
+        genes: names of the genes.
+        where: the file and matrix, for the message.
+        advice: what to do about negative values; asked for only if there are any.
+
+    Raises:
+        InputError: NaN, an infinite or a negative value, with its cell and gene; or cells without
+            any count, with how many and the first.
+    """
+    values = canonical(rows)
+    refuse_impossible(values, cells, genes, where=where, advice=advice)
+    empty = np.flatnonzero(np.diff(values.indptr) == 0)
+    if empty.size:
+        refuse_empty(empty.size, cells[int(empty[0])], where)
+
+
+def refuse_impossible(
+    values: Csr,
+    cells: Sequence[str],
+    genes: Sequence[str],
+    *,
+    where: str,
+    advice: Callable[[], str],
+) -> None:
+    """Refuse NaN, infinite and negative values; see :func:`check_values`."""
+    data = values.data
+    for what, wrong in (
+        ("NaN", np.isnan(data)),
+        ("an infinite value", np.isinf(data)),
+        ("negative values", data < 0),
+    ):
+        if not wrong.any():
+            continue
+        entry = int(np.argmax(wrong))
+        cell = cells[int(np.searchsorted(values.indptr, entry, side="right")) - 1]
+        gene = genes[int(values.indices[entry])]
+        place = f"in cell {cell!r}, gene {gene!r}"
+        if what == "negative values":
+            raise InputError(
+                f"{where} holds negative values (first {data[entry]:.4g} {place}), as scaled or "
+                f"centred data do: {advice()}"
+            )
+        raise InputError(f"{where} holds {what} {place}: remove that cell or set it right")
+
+
+def refuse_empty(count: int, first: str, where: str) -> None:
+    """Refuse cells without any count.
+
+    Raises:
+        InputError: always.
+    """
+    raise InputError(
+        f"{where} has no count at all in {count:,} of its cells (the first is {first!r}): remove "
+        "empty cells first, with sc.pp.filter_cells(adata, min_counts=1)"
+    )
+
+
+def normalise(
+    rows: Rows,
+    normalisation: Normalisation,
+    input_config: InputConfig,
+    match: GeneMatch,
+) -> npt.NDArray[np.float32]:
+    """Expression as the model takes it, in the order of its vocabulary.
+
+    Raw counts become ``log1p(count / total * target_sum)``, the total being that of the whole
+    cell, over genes that the vocabulary does not hold as well; log1p values are kept. Then, if
+    ``input_config.maximum`` is set, cells whose largest value is less are scaled up to it and
+    larger values are clipped (paper, "Methods"). Genes that the data lacks are 0.
+
+    Sums are exact for whole counts and do not depend on the order of the genes for others, and
+    all arithmetic is float64, so that the result is the same to the last bit in whatever order,
+    type and layout the counts come.
+
+    Args:
+        rows: ``(cells, genes of the data)``, checked values.
+        normalisation: what they are.
+        input_config: what the model was trained on.
+        match: where the genes of the data are in the vocabulary.
+
+    Returns:
+        ``(cells, genes of the vocabulary)``.
+    """
+    values = canonical(rows)
+    if normalisation == "raw":
+        values, totals = exact_counts(values)
+        values = matched_rows(values, match)
+        scale = totals[row_index(values)]
+        values.data = np.log1p(values.data / scale * input_config.target_sum)
+    else:
+        values = matched_rows(values, match)
+    if input_config.maximum is not None:
+        values.data = _to_maximum(values, input_config.maximum)
+    values.data = values.data.astype(np.float32)
+    return np.asarray(values.toarray())
+
+
+def exact_counts(values: Csr) -> tuple[Csr, Floats]:
+    """Counts without the rounding error of their storage, and their sum in each cell.
+
+    Cells of whole counts are rounded, so that their sum is exact. The sum of other cells, forced
+    to be taken as counts, is the exactly rounded one.
+    """
+    whole = whole_rows(values)
+    rows = row_index(values)
+    exact = whole[rows]
+    result = values.copy()
+    result.data[exact] = np.rint(result.data[exact])
+    totals = np.zeros(values.shape[0])
+    totals += np.bincount(rows, weights=result.data, minlength=totals.size)
+    for row in np.flatnonzero(~whole):
+        totals[row] = math.fsum(result.data[result.indptr[row] : result.indptr[row + 1]])
+    return result, totals
+
+
+def matched_rows(values: Csr, match: GeneMatch) -> Csr:
+    """The matched genes in the order of the vocabulary; counts of repeated genes are summed."""
+    target = np.full(values.shape[1], -1, dtype=np.int64)
+    target[match.columns] = match.positions
+    columns = target[values.indices]
+    kept = columns >= 0
+    rows, columns, data = row_index(values)[kept], columns[kept], values.data[kept]
+    if match.repeated:
+        order = np.lexsort((data, columns, rows))
+        rows, columns, data = rows[order], columns[order], data[order]
+    shape = (values.shape[0], match.vocabulary_genes)
+    result = sparse.csr_array((data, (rows, columns)), shape=shape)
+    result.sum_duplicates()
+    return result
+
+
+def row_maxima(values: Csr) -> Floats:
+    """The largest value of each row, 0 where it holds none."""
+    maxima = np.zeros(values.shape[0])
+    kept, starts = filled(values)
+    if kept.size:
+        maxima[kept] = np.maximum.reduceat(values.data, starts)
+    return maxima
+
+
+def _to_maximum(values: Csr, maximum: float) -> Floats:
+    """Values scaled up to the maximum where a row's largest is less, and clipped to it."""
+    largest = row_maxima(values)[row_index(values)]
+    scaled = np.where(largest < maximum, values.data / largest * maximum, values.data)
+    return np.asarray(np.minimum(scaled, maximum))

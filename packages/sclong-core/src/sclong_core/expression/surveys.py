@@ -1,0 +1,192 @@
+"""One pass over all cells before any is embedded: a bad one at the end must not fail later."""
+
+import logging
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+from sclong_core.config import InputConfig
+from sclong_core.errors import InputError
+from sclong_core.expression.cell_source import CellSource
+from sclong_core.expression.genes import Duplicates, GeneMatch, match_genes
+from sclong_core.expression.normalisation import refuse_empty, refuse_impossible
+from sclong_core.expression.proposals import advice
+from sclong_core.expression.recognition import Evidence, Normalisation
+from sclong_core.expression.rows import canonical, cells_at_once
+from sclong_core.expression.tallies import Survey, Tally
+from sclong_core.vocabulary import GeneVocabulary
+
+_LOG = logging.getLogger("sclong")
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with the cells done and the cells in all."""
+Asked: TypeAlias = Normalisation | Literal["auto"]
+_LITTLE = 0.5
+_APART = 1.01
+_PARTIAL = 0.25
+
+
+def survey(
+    source: CellSource,
+    vocabulary: GeneVocabulary,
+    input_config: InputConfig,
+    *,
+    gene_column: str | None = None,
+    normalisation: Asked = "auto",
+    duplicates: Duplicates = "error",
+    progress: Progress | None = None,
+) -> Survey:
+    """Read all cells once, check every value, and recognise what they are.
+
+    Args:
+        source: the cells.
+        vocabulary: genes of the model.
+        input_config: what the model was trained on.
+        gene_column: column of ``var`` that names the genes; by default the best one.
+        normalisation: "raw" or "log1p" to take the values as such whatever they look like.
+        duplicates: "sum" adds the counts of several columns of one gene.
+        progress: told how far the pass is.
+
+    Raises:
+        InputError: a value, cell or gene that cannot be used, or an unknown normalisation.
+    """
+    match = match_genes(source.var, vocabulary, gene_column=gene_column, duplicates=duplicates)
+    return survey_matched(
+        source, match, input_config, normalisation=normalisation, progress=progress
+    )
+
+
+def survey_matched(
+    source: CellSource,
+    match: GeneMatch,
+    input_config: InputConfig,
+    *,
+    normalisation: Asked = "auto",
+    progress: Progress | None = None,
+) -> Survey:
+    """:func:`survey` with genes that are already matched."""
+    where = f"{source.name}: {source.matrix}"
+    names = [str(name) for name in source.obs.index]
+    evidence, tally = Evidence(), Tally(input_config)
+    step = cells_at_once(source.n_genes)
+    for start in range(0, source.n_cells, step):
+        stop = min(start + step, source.n_cells)
+        rows = canonical(source.read_rows(start, stop))
+        refuse_impossible(
+            rows, names[start:stop], match.names, where=where, advice=lambda: advice(source)
+        )
+        evidence.add(rows, names[start:stop])
+        tally.add(rows, match, names[start:stop])
+        if progress is not None:
+            progress(stop, source.n_cells)
+        if evidence.hopeless and normalisation == "auto" and not source.logged:
+            break
+    else:
+        if tally.empty:
+            refuse_empty(tally.empty, tally.first_empty, where)
+    kind = _decide(source, evidence, normalisation, where)
+    if kind == "log1p" and match.repeated:
+        raise InputError(
+            f"{where} holds log1p values, which cannot be added for genes that occur twice: give "
+            "raw counts, or another gene column"
+        )
+    found = _result(source, match, evidence, tally, kind, forced=normalisation != "auto")
+    _announce(found, match, input_config, evidence, tally)
+    return found
+
+
+def _decide(source: CellSource, evidence: Evidence, asked: Asked, where: str) -> Normalisation:
+    """The normalisation of all cells."""
+    found = evidence.decide(logged=source.logged)
+    if asked != "auto":
+        if found.normalisation != asked:
+            _LOG.warning("%s %s; it is taken as %s because you say so", where, found.seen, asked)
+        return asked
+    if found.normalisation is None:
+        raise InputError(
+            f"{where} {found.seen}: {advice(source)}, or force it with "
+            'normalisation="raw" or "log1p"'
+        )
+    _LOG.info("%s %s: taken as %s", where, found.seen, found.normalisation)
+    return found.normalisation
+
+
+def _result(
+    source: CellSource,
+    match: GeneMatch,
+    evidence: Evidence,
+    tally: Tally,
+    kind: Normalisation,
+    *,
+    forced: bool,
+) -> Survey:
+    sums = evidence.target_sum()
+    return Survey(
+        cells=source.n_cells,
+        genes=source.n_genes,
+        matched=match.matched,
+        unknown=len(match.unknown),
+        share_of_counts_matched=tally.matched[kind] / tally.total[kind],
+        normalisation=kind,
+        forced=forced,
+        target_sum=sums[0] if sums is not None and kind == "log1p" else None,
+        unmatched_cells=tally.unmatched,
+        rescaled_cells=tally.below[kind],
+        clipped_cells=tally.above[kind],
+        matrix=source.matrix,
+    )
+
+
+def _announce(
+    found: Survey, match: GeneMatch, input_config: InputConfig, evidence: Evidence, tally: Tally
+) -> None:
+    """Say what was found, and warn of what is likely not meant."""
+    _LOG.info(
+        "values: %.1f %% of all counts are on genes of the model",
+        100 * found.share_of_counts_matched,
+    )
+    if found.share_of_counts_matched < _LITTLE:
+        _LOG.warning(
+            "%.0f %% of the counts are on genes unknown to the model: are genes named rightly?",
+            100 * (1 - found.share_of_counts_matched),
+        )
+    if found.unmatched_cells:
+        _LOG.warning(
+            "%s cells (the first is %r) have no count on any gene of the model",
+            f"{found.unmatched_cells:,}",
+            tally.first_unmatched,
+        )
+    if input_config.maximum is not None:
+        _LOG.info(
+            "values: %s cells scaled up to a maximum of %g, %s clipped to it",
+            f"{found.rescaled_cells:,}",
+            input_config.maximum,
+            f"{found.clipped_cells:,}",
+        )
+    if found.normalisation == "raw":
+        _LOG.info("values: counts scaled to %g a cell, then log1p", input_config.target_sum)
+        if found.genes < _PARTIAL * match.vocabulary_genes:
+            _LOG.warning(
+                "values: cells are scaled by their counts on the data's %s genes: if it once held "
+                "more, give the data with all genes",
+                f"{found.genes:,}",
+            )
+    else:
+        _announce_sum(evidence, input_config)
+
+
+def _announce_sum(evidence: Evidence, input_config: InputConfig) -> None:
+    """Compare what logged cells had been scaled to with what the model was trained on."""
+    sums = evidence.target_sum()
+    if sums is None:
+        return
+    middle, same = sums
+    if middle > _APART * input_config.target_sum or (
+        same and middle < input_config.target_sum / _APART
+    ):
+        _LOG.warning(
+            "cells had been scaled to about %.4g counts before log1p, where the model was trained "
+            "on %g: give raw counts instead if there are any",
+            middle,
+            input_config.target_sum,
+        )
+    else:
+        _LOG.info("values: cells sum to about %.4g counts without the logarithm", middle)
