@@ -5,6 +5,7 @@ import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -65,7 +66,8 @@ class GeneGraph:
             InputError: the file is damaged or not a gene graph.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # Opened here, because np.load leaves a damaged file open.
+            with Path(path).open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
                 return cls(int(arrays["genes"]), arrays["edge_index"], arrays["edge_weight"])
         except (KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(

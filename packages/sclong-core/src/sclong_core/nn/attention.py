@@ -9,8 +9,9 @@ With ``P`` the random features, ``s = d^-1/4`` and ``eps = 1e-4``::
 
 The stabiliser of a query is its own largest ``s P u``; that of the keys is the largest over all
 heads, positions and features of the *cell*, so that a cell never depends on its neighbours in a
-batch (performer-pytorch takes it over the batch). The gradient passes through both, as in the
-release (performer-pytorch 1.1.4 stops it there). The factor ``m^-1/2`` of the paper cancels.
+batch (the release takes it over the batch, performer-pytorch 1.1.4 over each head). The gradient
+passes through both, as in the release (performer-pytorch stops it there). The factor ``m^-1/2`` of
+the paper cancels.
 
 What makes it fast is exact: no approximation is added to the formula.
 
