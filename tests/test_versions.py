@@ -45,12 +45,22 @@ def test_each_package_ships_the_licence(part):
     assert (ROOT / f"packages/sclong-{part}/LICENSE").read_text(encoding="utf-8") == licence
 
 
+def pins(file: str) -> dict[str, str]:
+    """Version by distribution in a file of constraints."""
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    pairs = (line.split("==") for line in lines if "==" in line)
+    return {normal(name): version for name, version in pairs}
+
+
+def test_every_lower_bound_of_core_is_the_version_that_was_tested():
+    bounds = dict(name.split(">=") for name in project("core")["dependencies"])
+    tested = pins("constraints-lowest.txt")
+    assert {normal(name) for name in bounds} == set(tested)
+    assert all(f"{tested[normal(name)]}.".startswith(f"{bound}.") for name, bound in bounds.items())
+
+
 def test_every_dependency_is_in_the_constraints():
-    pinned = {
-        normal(line.partition("==")[0])
-        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-        if "==" in line
-    }
+    pinned = set(pins("constraints.txt"))
     asked = {normal(name) for part in PARTS for name in project(part)["dependencies"]}
     assert {name for name in asked if not name.startswith("sclong-")} <= pinned
 
