@@ -154,6 +154,19 @@ def test_a_damaged_sparse_matrix_is_refused(tmp_path, adata, key, change, reason
         all_rows(open_cells(tmp_path / "cells.h5ad"))
 
 
+@pytest.mark.fault
+def test_a_damaged_block_is_refused_with_its_cells(tmp_path, adata):
+    path = tmp_path / "cells.h5ad"
+    adata.write_h5ad(path, compression="gzip")
+    with h5py.File(path) as file:
+        place = file["X/data"].id.get_chunk_info(0)
+    with path.open("r+b") as file:
+        file.seek(place.byte_offset)
+        file.write(b"\xff" * place.size)
+    with pytest.raises(InputError, match=r"cells\.h5ad: cells 3 to 9 of X cannot be read"):
+        open_cells(path).read_rows(3, 9)
+
+
 def test_a_matrix_of_another_shape_than_its_cells_and_genes_is_refused(tmp_path, adata):
     adata.X = adata.X.toarray()
     adata.write_h5ad(tmp_path / "cells.h5ad")

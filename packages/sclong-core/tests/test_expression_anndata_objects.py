@@ -57,6 +57,14 @@ def test_matrices_of_views_and_backed_objects_are_read(tmp_path, adata, layer, b
     np.testing.assert_array_equal(rows(source, 2, 5), expected[2:5])
 
 
+def test_a_lazy_matrix_is_read_by_runs(adata):
+    dask = pytest.importorskip("dask.array")
+    expected = adata.X.toarray()
+    adata.layers["lazy"] = dask.from_array(expected, chunks=(4, GENES))
+    source = source_from_anndata(adata, layer="lazy")
+    np.testing.assert_array_equal(rows(source, 3, 11), expected[3:11])
+
+
 def test_a_backed_matrix_stored_by_genes_is_turned(tmp_path, adata):
     expected = adata.X.toarray()
     adata.X = sparse.csc_matrix(adata.X)

@@ -23,6 +23,10 @@ def test_a_folder_gives_its_files_and_stores_sorted(tree):
     assert found == ["a/c.loom", "a/store.zarr", "b.h5ad"]
 
 
+def test_one_folder_needs_no_list(tree):
+    assert find_cell_files(str(tree)) == find_cell_files(tree) == find_cell_files([tree])
+
+
 def test_files_and_stores_are_taken_as_named_and_once(tree):
     asked = [tree / "b.h5ad", tree / "a" / "store.zarr", tree / "b.h5ad"]
     assert find_cell_files(asked) == sorted(set(asked))

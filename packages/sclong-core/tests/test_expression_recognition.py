@@ -16,6 +16,9 @@ from sclong_core.testing import make_counts_anndata
 COUNTS = make_counts_anndata(60, 80, seed=3).X.toarray().astype(np.float64)
 SCALED = COUNTS / COUNTS.sum(axis=1, keepdims=True) * 1e4
 LOGGED = np.log1p(SCALED)
+DEEP = np.random.default_rng(0).poisson(np.random.default_rng(1).gamma(0.3, 60, (60, 1500)))
+PROPORTIONS = 2 * DEEP / DEEP.sum(axis=1, keepdims=True)
+IMPUTED = np.random.default_rng(0).gamma(2, size=(60, 80))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int64", "float16", "float32", "float64"])
@@ -68,7 +71,13 @@ def test_log1p_of_a_subset_of_the_genes_is_log1p():
     [
         ((LOGGED - LOGGED.mean(0)) / LOGGED.std(0), "holds negative values"),
         (SCALED, "scaled counts without the logarithm"),
-        (SCALED / 1e4, "too small to tell|without the logarithm"),
+        (PROPORTIONS, "too small to tell scaled counts from their log1p"),
+        (np.log1p(PROPORTIONS), "too small to tell scaled counts from their log1p"),
+        (COUNTS * 1e-6, "holds values from 1e-06"),
+        (
+            np.where(np.arange(60)[:, None] < 45, LOGGED, IMPUTED),
+            "neither counts nor log1p .* in 15 cells",
+        ),
         (np.log2(1 + SCALED), r"log2\(1 \+ x\)"),
         (np.log10(1 + SCALED), r"log10\(1 \+ x\)"),
         (np.log1p(LOGGED), "log1p applied twice"),
@@ -89,9 +98,8 @@ def test_what_is_neither_is_said(values, seen):
 
 
 def test_what_the_file_says_is_believed_where_values_do_not_tell():
-    imputed = np.random.default_rng(0).gamma(2, size=(60, 80))
-    assert recognise(imputed).normalisation is None
-    assert recognise(imputed, logged=True).normalisation == "log1p"
+    assert recognise(IMPUTED).normalisation is None
+    assert recognise(IMPUTED, logged=True).normalisation == "log1p"
 
 
 @pytest.mark.parametrize("values", [SCALED, np.log1p(LOGGED), np.log2(1 + SCALED), LOGGED - 1])

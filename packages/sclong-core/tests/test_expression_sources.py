@@ -102,6 +102,13 @@ def test_an_absent_file_is_refused(tmp_path):
         open_cells(tmp_path / "absent.h5ad")
 
 
+def test_a_file_that_may_not_be_read_is_refused(tmp_path, counts, monkeypatch):
+    counts.write_h5ad(tmp_path / "cells.h5ad")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(InputError, match=r"cells\.h5ad may not be read"):
+        open_cells(tmp_path / "cells.h5ad")
+
+
 def test_a_folder_that_is_no_zarr_store_is_refused(tmp_path):
     with pytest.raises(InputError, match="is a folder but no zarr store"):
         open_cells(tmp_path)

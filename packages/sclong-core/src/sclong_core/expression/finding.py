@@ -9,7 +9,7 @@ from sclong_core.expression.anndata_files import is_zarr_store
 from sclong_core.expression.sources import SUFFIXES
 
 
-def find_cell_files(paths: Iterable[str | PathLike[str]]) -> list[Path]:
+def find_cell_files(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> list[Path]:
     """Files of cells among ``paths`` and in the folders among them, at any depth.
 
     A zarr store counts as one file. Hidden files and folders in folders are passed over; links
@@ -21,7 +21,8 @@ def find_cell_files(paths: Iterable[str | PathLike[str]]) -> list[Path]:
     Raises:
         InputError: a path does not exist, a file has no ending that is known, or nothing is found.
     """
-    asked = [Path(path) for path in paths]
+    named = [paths] if isinstance(paths, str | PathLike) else paths
+    asked = [Path(path) for path in named]
     found: dict[Path, Path] = {}
     for path in asked:
         if not path.exists():
@@ -31,8 +32,8 @@ def find_cell_files(paths: Iterable[str | PathLike[str]]) -> list[Path]:
         for file in sorted(_within(path, set())):
             found.setdefault(file.resolve(), file)
     if not found:
-        named = ", ".join(map(str, asked)) or "no folder"
-        raise InputError(f"no file of cells ({', '.join(SUFFIXES)}) in {named}")
+        listed = ", ".join(map(str, asked)) or "no folder"
+        raise InputError(f"no file of cells ({', '.join(SUFFIXES)}) in {listed}")
     return sorted(found.values())
 
 

@@ -1,5 +1,6 @@
 """Reading matrices from HDF5 and zarr by runs of rows, and saying clearly when that fails."""
 
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,8 +44,10 @@ def open_hdf5(path: Path) -> h5py.File:
     """Open an HDF5 file for reading.
 
     Raises:
-        InputError: it is empty, damaged, or of another format.
+        InputError: it is empty, damaged, of another format, or may not be read.
     """
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path} may not be read: ask its owner for the permission")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is an empty file: copy or write it again")
     with refuse_unreadable(str(path), "the file"):
