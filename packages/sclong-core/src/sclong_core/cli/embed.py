@@ -1,0 +1,227 @@
+"""``sclong embed``: from files of cells to files of embeddings."""
+
+import argparse
+import logging
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table
+from sclong_core.errors import ScLongError
+
+if TYPE_CHECKING:
+    from sclong_core.embedding.run import Embedder, Outcome
+
+_LOG = logging.getLogger("sclong")
+_POOLS = ("mean", "mean_expressed", "expression_weighted", "gene_sums")
+_FORMATS = ("h5ad", "zarr", "npy", "parquet")
+
+
+class EmbedCommand:
+    """Embeds files of cells; see :mod:`sclong_core.embedding.run`."""
+
+    help = "embed cells: one vector a cell, into .h5ad, .zarr, .npy or .parquet"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare what to embed, with what, into what, and how."""
+        parser.description = (
+            "Embed the cells of .h5ad, .zarr, 10x .h5 or .loom files, read in blocks. A single "
+            "input gives one file, whose ending decides its format; several inputs, or a folder, "
+            "give a folder with one file each."
+        )
+        parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT")
+        parser.add_argument(
+            "--checkpoint",
+            required=True,
+            metavar="FOLDER_OR_HUB_ID",
+            help="a checkpoint folder, or owner/name on the Hugging Face hub",
+        )
+        parser.add_argument(
+            "-o", "--output", type=Path, required=True, help="file or folder to write"
+        )
+        parser.add_argument("--revision", help="branch, tag or commit of a checkpoint on the hub")
+        parser.add_argument(
+            "--pool",
+            choices=_POOLS,
+            default="mean",
+            help="how the gene representations of a cell become one vector (default: mean)",
+        )
+        _add_reading(parser)
+        _add_writing(parser)
+        _add_computing(parser)
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Embed, and print what was done."""
+        leading = args.devices == 1 or _rank() == 0
+        with messages(shown=leading):
+            try:
+                return _embed(args, leading=leading)
+            except KeyboardInterrupt:
+                if leading:
+                    _LOG.warning(
+                        "interrupted: finished blocks are kept, the same command with --resume "
+                        "goes on from there"
+                    )
+                raise
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("how cells are read")
+    group.add_argument(
+        "--matrix", metavar="NAME", help='a layer, or "raw"; by default X, or the only matrix'
+    )
+    group.add_argument(
+        "--gene-column",
+        metavar="NAME",
+        help='column of var that names the genes, or "var_names"; by default the best one',
+    )
+    group.add_argument(
+        "--normalisation",
+        choices=("auto", "raw", "log1p"),
+        default="auto",
+        help="what the values are; recognised by default",
+    )
+    group.add_argument(
+        "--duplicates",
+        choices=("error", "sum"),
+        default="error",
+        help="several columns for one gene: refuse them (default), or add their counts",
+    )
+
+
+def _add_writing(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what is written")
+    group.add_argument(
+        "--format", choices=_FORMATS, help="of the files in an output folder (default: h5ad)"
+    )
+    group.add_argument(
+        "--key",
+        default="X_sclong",
+        help="name of the embedding in obsm of annotated outputs (default: X_sclong)",
+    )
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with unfinished work; outputs that are finished are passed over",
+    )
+    group.add_argument("--overwrite", action="store_true", help="replace outputs that are there")
+
+
+def _add_computing(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("how it is computed")
+    group.add_argument(
+        "--batch-size", type=int, default=8, metavar="CELLS", help="cells at a time (default: 8)"
+    )
+    group.add_argument(
+        "--device", default="auto", help="cpu, cuda, cuda:1, ...; by default a GPU if there is one"
+    )
+    group.add_argument(
+        "--devices",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes on each machine, one device each; under srun or torchrun as many as they "
+        "start there (default: 1)",
+    )
+    group.add_argument(
+        "--dtype",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="of the large products; by default as the checkpoint has it",
+    )
+
+
+def _embed(args: argparse.Namespace, *, leading: bool) -> int:
+    if args.devices < 1:
+        raise ScLongError(f"--devices must be a positive integer, not {args.devices}")
+    from sclong_core.embedding.plan import check_output, plan_jobs  # noqa: PLC0415  # heavy
+
+    suffix = None if args.format is None else f".{args.format}"
+    jobs = plan_jobs(args.inputs, args.output, suffix=suffix)
+    if leading and not args.resume:
+        for job in jobs:
+            check_output(job, overwrite=args.overwrite)
+    embedder = _load(args, progress=leading and is_interactive())
+    begun = time.monotonic()
+    if args.devices == 1:
+        from sclong_core.embedding.run import embed_files  # noqa: PLC0415  # heavy
+
+        outcomes = embed_files(embedder, jobs)
+    else:
+        from sclong_core.embedding.devices import embed_files_on_devices  # noqa: PLC0415  # Lightning
+
+        outcomes = embed_files_on_devices(embedder, jobs, device=args.device, devices=args.devices)
+    if leading:
+        _summarise(outcomes, embedder, time.monotonic() - begun)
+    bad = [outcome for outcome in outcomes if outcome.status == "failed"]
+    if bad:
+        first = f"{bad[0].job.source}: {bad[0].error}"
+        raise ScLongError(f"{len(bad)} of {len(jobs)} files were not embedded; the first: {first}")
+    return 0
+
+
+def _load(args: argparse.Namespace, *, progress: bool) -> "Embedder":
+    """The model, and what is asked of it."""
+    from sclong_core.checkpoint import load_checkpoint, resolve_checkpoint  # noqa: PLC0415  # heavy
+    from sclong_core.embedding.run import Embedder  # noqa: PLC0415  # heavy
+    from sclong_core.embedding.work import EmbedOptions  # noqa: PLC0415  # heavy
+    from sclong_core.manifest import read_checkpoint_info  # noqa: PLC0415  # heavy
+
+    options = EmbedOptions(
+        pool=args.pool,
+        batch_size=args.batch_size,
+        key=args.key,
+        reading={
+            "matrix": args.matrix,
+            "gene_column": args.gene_column,
+            "normalisation": args.normalisation,
+            "duplicates": args.duplicates,
+        },
+        resume=args.resume,
+        overwrite=args.overwrite,
+        progress=progress,
+    )
+    folder = resolve_checkpoint(args.checkpoint, revision=args.revision)
+    info = read_checkpoint_info(folder)
+    _LOG.info("checkpoint: %s (digest %s)", info.source, info.digest[:12])
+    # With several devices, each process moves the model to its own.
+    device = args.device if args.devices == 1 else "cpu"
+    return Embedder(load_checkpoint(folder, device=device, dtype=args.dtype), info, options)
+
+
+def _summarise(outcomes: "Sequence[Outcome]", embedder: "Embedder", seconds: float) -> None:
+    cells = sum(outcome.cells for outcome in outcomes if outcome.status == "embedded")
+    print_table(
+        ("input", "output", "cells", "genes known", "values", "embedding"),
+        (
+            (
+                str(outcome.job.source),
+                str(outcome.job.output),
+                f"{outcome.cells:,}" if outcome.cells else "",
+                outcome.genes,
+                outcome.normalisation,
+                f"{outcome.cells:,} x {outcome.width:,}" if outcome.width else outcome.status,
+            )
+            for outcome in outcomes
+        ),
+    )
+    facts = [
+        ("checkpoint", f"{embedder.info.source} (digest {embedder.info.digest[:12]})"),
+        ("pooled by", embedder.options.pool),
+    ]
+    if cells:
+        facts.append(("time", f"{seconds:,.1f} s, {cells / max(seconds, 1e-9):,.2f} cells/s"))
+    print_facts(facts)
+
+
+def _rank() -> int:
+    """This process among those of a run, as torchrun, srun or Lightning say."""
+    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
+        if name in os.environ:
+            return int(os.environ[name])
+    return 0
+
+
+command = EmbedCommand()

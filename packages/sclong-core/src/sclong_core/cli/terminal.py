@@ -1,0 +1,84 @@
+"""What commands say while they work (on standard error) and at their end (on standard output)."""
+
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+_LOGGER = "sclong"
+_MARKS = {logging.WARNING: "warning: ", logging.ERROR: "error: "}
+
+
+class TerminalHandler(logging.Handler):
+    """Short lines on standard error; warnings and errors are marked.
+
+    Standard error is looked up for each line, so that lines go above a progress bar that is drawn.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        try:
+            from rich.console import Console  # noqa: PLC0415  # keeps sclong --help fast
+            from rich.text import Text  # noqa: PLC0415
+
+            mark = _MARKS.get(record.levelno, "")
+            style = {"warning: ": "yellow", "error: ": "red"}.get(mark, "")
+            words = " ".join(record.getMessage().split())
+            console = Console(stderr=True, soft_wrap=True)
+            console.print(Text(mark, style=style) + Text(words), highlight=False)
+        except Exception:  # noqa: BLE001  # as every handler: a message must not end the work
+            self.handleError(record)
+
+
+@contextmanager
+def messages(*, shown: bool = True, level: int = logging.INFO) -> Iterator[None]:
+    """Show what the packages say through the logger "sclong" while a command runs.
+
+    Args:
+        shown: false where another process of the same run speaks for all; only errors are shown.
+        level: from which on.
+    """
+    logger = logging.getLogger(_LOGGER)
+    handler = TerminalHandler()
+    handler.setLevel(level if shown else logging.ERROR)
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(min(level, before) if before else level)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+def is_interactive() -> bool:
+    """Whether someone watches standard error: bars are drawn only then."""
+    return sys.stderr.isatty()
+
+
+def print_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Print names and values in two columns."""
+    from rich.console import Console  # noqa: PLC0415  # keeps sclong --help fast
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(Text(name, style="bold"), Text(value))
+    Console().print(table)
+
+
+def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Print a table with a header."""
+    from rich.console import Console  # noqa: PLC0415  # keeps sclong --help fast
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table()
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)

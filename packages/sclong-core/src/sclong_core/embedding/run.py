@@ -1,0 +1,303 @@
+"""Embedding files on one device: opened and checked, computed in blocks, written whole."""
+
+import glob
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+
+from sclong_core.embedding.annotated import read_record, write_annotated
+from sclong_core.embedding.blocks import (
+    BlockStore,
+    differences,
+    partial_folder,
+    remove_leftover,
+)
+from sclong_core.embedding.inference import Advance, embed_cells
+from sclong_core.embedding.plan import ANNOTATED, Job, check_key, check_output, warn_of_space
+from sclong_core.embedding.progress import cell_progress
+from sclong_core.embedding.tables import read_table_record, write_table
+from sclong_core.embedding.work import (
+    EmbedOptions,
+    column_names,
+    describe_run,
+    describe_work,
+    open_prepared,
+    width_of,
+)
+from sclong_core.errors import InputError, ScLongError
+from sclong_core.expression import PreparedCells
+from sclong_core.manifest import CheckpointInfo
+from sclong_core.model import ScLong
+
+_LOG = logging.getLogger("sclong")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job."""
+
+    job: Job
+    status: Literal["embedded", "finished before", "failed"]
+    cells: int = 0
+    width: int = 0
+    genes: str = ""
+    """How the genes fitted."""
+    normalisation: str = ""
+    """What the values were."""
+    error: str = ""
+    """Why it failed, one line."""
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """A model and what is asked of it; the same for all files."""
+
+    model: ScLong
+    info: CheckpointInfo
+    options: EmbedOptions
+
+
+def embed_files(embedder: Embedder, jobs: Sequence[Job]) -> list[Outcome]:
+    """Embed files one after the other. A file that fails does not keep others from being embedded.
+
+    Raises:
+        ScLongError, OSError: the only file failed.
+    """
+    outcomes = []
+    for job in jobs:
+        try:
+            outcomes.append(_embed_file(embedder, job))
+        except (ScLongError, OSError) as error:
+            if len(jobs) == 1:
+                raise
+            outcomes.append(failed(job, error))
+    return outcomes
+
+
+def failed(job: Job, error: BaseException) -> Outcome:
+    """The outcome of a job that raised an error, which is logged."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    _LOG.error("%s: not embedded: %s", job.source, words)
+    return Outcome(job, "failed", error=words)
+
+
+def _embed_file(embedder: Embedder, job: Job) -> Outcome:
+    work = describe_work(embedder.info, embedder.model, job.source, embedder.options)
+    if is_finished(job, embedder.options, work):
+        return Outcome(job, "finished before")
+    with OpenJob.open(embedder, job, work) as opened:
+        compute_blocks(embedder, opened.cells, opened.store, opened.store.missing())
+        return opened.finish(str(embedder.model.device))
+
+
+def is_finished(job: Job, options: EmbedOptions, work: dict[str, Any]) -> bool:
+    """Whether the output of this very work is there already, when asked to resume.
+
+    Raises:
+        InputError: an output of other work is there, and is not to be overwritten.
+    """
+    if not options.resume or not job.output.exists():
+        return False
+    if job.output.suffix in ANNOTATED:
+        record = read_record(job.output, options.key)
+    else:
+        record = read_table_record(job.output)
+    found = {
+        key: value.item() if hasattr(value, "item") else value
+        for key, value in ((record or {}).get("work") or {}).items()
+        if key != "cells"
+    }
+    if found == work:
+        remove_leftover(partial_folder(job.output))
+        _LOG.info("%s: finished before", job.output)
+        return True
+    if not options.overwrite:
+        differing = differences(found, work) if found else "sclong did not write it"
+        raise InputError(
+            f"{job.output} already exists and is of other work ({differing}): choose another "
+            "name, or replace it with --overwrite"
+        )
+    return False
+
+
+@dataclass(frozen=True)
+class OpenJob:
+    """A job whose cells are checked and whose blocks have a place. A context manager."""
+
+    embedder: Embedder
+    job: Job
+    work: dict[str, Any]
+    cells: PreparedCells
+    store: BlockStore
+
+    @classmethod
+    def open(cls, embedder: Embedder, job: Job, work: dict[str, Any]) -> Self:
+        """Check the output, read and check all cells, and find or begin the blocks.
+
+        Raises:
+            InputError: the cells cannot be used, or the output or its blocks are in the way.
+            OSError: the output cannot be written.
+        """
+        options = embedder.options
+        check_output(job, overwrite=options.overwrite)
+        check_key(job, options.key)
+        cells = _survey(embedder, job.source)
+        try:
+            width = width_of(embedder.model, options.pool)
+            warn_of_space(job, len(cells), width)
+            work = {**work, "cells": len(cells)}
+            store = BlockStore.open(
+                partial_folder(job.output),
+                work,
+                width=width,
+                batch_size=options.batch_size,
+                resume=options.resume,
+            )
+        except BaseException:
+            cells.close()
+            raise
+        _remove_remains(job.output)
+        return cls(embedder, job, work, cells, store)
+
+    def finish(self, device: str) -> Outcome:
+        """Write the output from the blocks and remove them.
+
+        Raises:
+            InputError: a block is missing.
+            OSError: the disk is full, or not writable.
+        """
+        options, model = self.embedder.options, self.embedder.model
+        record = describe_run(
+            self.embedder.info, self.cells, options, work=self.work, device=device
+        )
+        columns = column_names(model, options.pool)
+        if options.pool == "gene_sums":
+            record["columns"] = columns
+        with _kept(self.job.output, self.store.folder):
+            if self.job.output.suffix in ANNOTATED:
+                write_annotated(
+                    self.job,
+                    self.cells.source,
+                    self.store,
+                    key=options.key,
+                    record=record,
+                    overwrite=options.overwrite,
+                )
+            else:
+                write_table(
+                    self.job.output,
+                    self.store,
+                    names=self.cells.obs_names,
+                    columns=columns,
+                    record=record,
+                )
+        self.store.remove()
+        found = self.cells.survey
+        share = f"{found.share_of_counts_matched:.1%} of counts"
+        genes = f"{found.matched:,} of {found.genes:,} ({share})"
+        return Outcome(
+            self.job, "embedded", len(self.cells), self.store.width, genes, found.normalisation
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        self.cells.close()
+        self.store.close()
+
+
+def compute_blocks(
+    embedder: Embedder,
+    cells: PreparedCells,
+    store: BlockStore,
+    numbers: Sequence[int],
+) -> None:
+    """Compute and keep blocks.
+
+    Raises:
+        ScLongError: an embedding is not finite, or a batch does not fit into memory.
+        OSError: the disk is full, or not writable.
+    """
+    total = store.count(numbers)
+    with cell_progress("embedding", total, shown=embedder.options.progress) as advance:
+        for number in numbers:
+            compute_block(embedder, cells, store, number, advance=advance)
+
+
+def compute_block(
+    embedder: Embedder,
+    cells: PreparedCells,
+    store: BlockStore,
+    number: int,
+    *,
+    advance: Advance = lambda _cells: None,
+) -> None:
+    """Compute and keep one block; see :func:`compute_blocks`."""
+    options = embedder.options
+    start, stop = store.ranges()[number]
+    try:
+        values = embed_cells(
+            embedder.model,
+            cells,
+            pool=options.pool,
+            batch_size=options.batch_size,
+            start=start,
+            stop=stop,
+            advance=advance,
+        )
+    except torch.OutOfMemoryError as error:
+        raise ScLongError(
+            f"there is not enough memory for {options.batch_size} cells at a time: choose a "
+            "smaller --batch-size"
+        ) from error
+    with _kept(store.folder, store.folder):
+        store.write(number, values)
+
+
+def _survey(embedder: Embedder, source: Path) -> PreparedCells:
+    """The cells, with a progress bar over the pass that checks them."""
+    options = embedder.options
+    with ExitStack() as stack:
+        advance: Advance | None = None
+        done = 0
+
+        def progress(now: int, total: int) -> None:
+            nonlocal advance, done
+            if advance is None:
+                bar = cell_progress("checking cells", total, shown=options.progress)
+                advance = stack.enter_context(bar)
+            advance(now - done)
+            done = now
+
+        return open_prepared(embedder.model, source, options, progress)
+
+
+@contextmanager
+def _kept(output: Path, folder: Path) -> Iterator[None]:
+    """Add to what went wrong in writing that finished blocks are not lost."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # h5py raises either for a full disk
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise OSError(
+            f"{output} cannot be written ({reason[:200]}): what is computed so far is kept in "
+            f"{folder}, go on from there with --resume"
+        ) from error
+
+
+def _remove_remains(output: Path) -> None:
+    """Remove what a killed run left half-written: the lock says that none is writing now."""
+    stem, suffix = glob.escape(output.stem), glob.escape(output.suffix)
+    for path in output.parent.glob(f".{stem}.tmp-*{suffix}"):
+        _LOG.info("%s: removed, a killed run left it half-written", path)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

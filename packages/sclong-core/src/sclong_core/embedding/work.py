@@ -1,0 +1,141 @@
+"""What is computed from what: the settings of an embedding, and its record."""
+
+import shlex
+import sys
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sclong_core
+from sclong_core.cells import ReadingOptions
+from sclong_core.embedding.inference import vocabulary_of
+from sclong_core.embedding.pooling import Pool, check_pool
+from sclong_core.errors import ConfigError
+from sclong_core.expression import PreparedCells, prepare_cells
+from sclong_core.manifest import CheckpointInfo
+from sclong_core.model import ScLong
+
+if TYPE_CHECKING:
+    from sclong_core.expression.surveys import Progress
+
+
+@dataclass(frozen=True)
+class EmbedOptions:
+    """What a user chooses about an embedding."""
+
+    pool: Pool = "mean"
+    """How gene representations become one vector, see :func:`.pooling.pool_cells`."""
+    batch_size: int = 8
+    """Cells at a time; results do not depend on it."""
+    key: str = "X_sclong"
+    """Name of the embedding in ``obsm`` of annotated outputs."""
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
+    """How cells are read."""
+    resume: bool = False
+    """Go on with unfinished work, and pass over outputs that are finished."""
+    overwrite: bool = False
+    """Replace outputs that are there."""
+    progress: bool = False
+    """Draw progress bars."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be done."""
+        check_pool(self.pool)
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size must be a positive integer, not {self.batch_size}")
+        if not self.key or "/" in self.key:
+            raise ConfigError(f"key must be a name without a slash, not {self.key!r}")
+
+
+def describe_work(
+    info: CheckpointInfo, model: ScLong, source: Path, options: EmbedOptions
+) -> dict[str, Any]:
+    """All that decides what an embedding is: two runs with the same description may be mixed.
+
+    The input is known by its size and the time of its last change, so that moving it is no change.
+    """
+    size, modified = _size_and_time(source)
+    return {
+        "checkpoint": info.digest,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "input_bytes": size,
+        "input_modified_ns": modified,
+        "pool": options.pool,
+        "matrix": options.reading.get("matrix") or "",
+        "gene_column": options.reading.get("gene_column") or "",
+        "normalisation": options.reading.get("normalisation", "auto"),
+        "duplicates": options.reading.get("duplicates", "error"),
+    }
+
+
+def width_of(model: ScLong, pool: Pool) -> int:
+    """Columns of an embedding."""
+    return model.config.genes if pool == "gene_sums" else model.config.dim
+
+
+def column_names(model: ScLong, pool: Pool) -> list[str]:
+    """Names of the columns of an embedding: gene ids for sums of genes, else numbers."""
+    if pool == "gene_sums":
+        return list(vocabulary_of(model).ids)
+    return [f"sclong_{number}" for number in range(model.config.dim)]
+
+
+def open_prepared(
+    model: ScLong, source: Path, options: EmbedOptions, progress: "Progress | None" = None
+) -> PreparedCells:
+    """The cells of a file, matched and checked as the options say."""
+    return prepare_cells(
+        source,
+        vocabulary_of(model),
+        model.config.input,
+        layer=options.reading.get("matrix"),
+        gene_column=options.reading.get("gene_column"),
+        normalisation=options.reading.get("normalisation", "auto"),
+        duplicates=options.reading.get("duplicates", "error"),
+        progress=progress,
+    )
+
+
+def describe_run(
+    info: CheckpointInfo,
+    cells: PreparedCells,
+    options: EmbedOptions,
+    *,
+    work: dict[str, Any],
+    device: str,
+) -> dict[str, Any]:
+    """Where an embedding comes from: plain texts, numbers and lists, for the output."""
+    return {
+        "sclong_version": sclong_core.__version__,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["sclong", *sys.argv[1:]]),
+        "pool": options.pool,
+        "dtype": work["dtype"],
+        "device": device,
+        "batch_size": options.batch_size,
+        "checkpoint": {
+            "source": info.source,
+            "digest": info.digest,
+            "files": {name: item.sha256 for name, item in info.files.items()},
+            "origin": str(info.origin.get("kind", "not recorded")),
+            "sclong_version": info.sclong_version,
+        },
+        "cells": _without_none(cells.describe()),
+        "work": work,
+    }
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    """What does not apply is left out: not every reader of AnnData files knows None."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _size_and_time(source: Path) -> tuple[int, int]:
+    """Bytes, and the time of the last change in nanoseconds, of a file or of all in a folder."""
+    files = [source] if source.is_file() else [p for p in source.rglob("*") if p.is_file()]
+    statuses = [path.stat() for path in files]
+    return (
+        sum(status.st_size for status in statuses),
+        max((status.st_mtime_ns for status in statuses), default=0),
+    )
