@@ -166,8 +166,8 @@ def _refuse_repeated(match: GeneMatch, vocabulary: GeneVocabulary) -> None:
     columns = match.columns[match.positions == first][:2]
     one, two = (f"{match.names[column]!r} (gene {column + 1:,} of the data)" for column in columns)
     raise InputError(
-        f"{int((counts > 1).sum()):,} genes occur more than once: {one} and {two} are both "
-        f"{vocabulary.ids[first]}; remove one, take another gene column, or add their counts "
+        f"{int((counts > 1).sum()):,} of the model's genes occur more than once: {one} and {two} "
+        f"are both {vocabulary.ids[first]}; remove one, take another gene column, or add their counts "
         'with duplicates="sum"'
     )
 
