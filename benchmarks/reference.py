@@ -36,7 +36,7 @@ class ReferenceAttention(nn.Module):
         self.key = nn.Linear(config.dim, config.inner, bias=False)
         self.value = nn.Linear(config.dim, config.inner, bias=False)
         self.output = nn.Linear(config.inner, config.dim)
-        features = gaussian_orthogonal_random_matrix(config.features, config.dim_head)
+        features = gaussian_orthogonal_random_matrix(config.features, config.dim_head, device="cpu")
         self.register_buffer("features", features)
 
     def forward(self, x_bnc: Tensor) -> Tensor:
@@ -254,8 +254,8 @@ def reference_names(name: str) -> tuple[str, ...]:
         return ()
     if name in ("expression.mask", "genes.vectors", "genes.graph_vectors"):
         return (f"{name}.weight",)
-    if name.endswith("attention.qkv.weight"):
-        return tuple(name.replace("qkv", part) for part in ("query", "key", "value"))
+    if name.endswith("attention.key_value.weight"):
+        return tuple(name.replace("key_value", part) for part in ("key", "value"))
     return (name.replace("genes.graph_linear", "genes.convolution.lin"),)
 
 

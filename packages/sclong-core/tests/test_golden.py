@@ -102,7 +102,7 @@ def test_bfloat16(folder, expected):
 
 
 def release_gradient_norms(model):
-    """Gradient norms under the release's names, with its separate q, k and v."""
+    """Gradient norms under the release's names, with its separate keys and values."""
     whole = {
         "token_emb.fc1": "expression.hidden",
         "token_emb.fc2": "expression.output",
@@ -132,8 +132,10 @@ def release_gradient_norms(model):
         for layer in range(len(model.encoders()[ours].layers)):
             prefix = f"{theirs}.net.layers.{layer}."
             whole |= {prefix + a: f"{ours}.layers.{layer}.{b}" for a, b in inside.items()}
-            parts = gradients[f"{ours}.layers.{layer}.attention.qkv.weight"].chunk(3)
-            for name, part in zip(("to_q", "to_k", "to_v"), parts, strict=True):
+            attention = f"{ours}.layers.{layer}.attention"
+            query = gradients[f"{attention}.query.weight"]
+            key, value = gradients[f"{attention}.key_value.weight"].chunk(2)
+            for name, part in {"to_q": query, "to_k": key, "to_v": value}.items():
                 norms[f"{prefix}0.fn.{name}.weight"] = float(part.norm())
     for theirs, ours in whole.items():
         for suffix in ("", ".weight", ".bias"):

@@ -137,5 +137,5 @@ def test_a_layer_gives_the_same_in_blocks(monkeypatch):
     layer.attention.redraw(0)
     x = torch.randn(2, 33, 24, generator=torch.Generator().manual_seed(0))
     whole = layer(x)
-    monkeypatch.setattr("sclong_core.nn.performer._CPU_BLOCK_POSITIONS", 7)
+    monkeypatch.setattr("sclong_core.nn.performer._CPU_BLOCK_BYTES", 7 * 4 * 96)
     torch.testing.assert_close(layer(x), whole, atol=1e-5, rtol=1e-5)

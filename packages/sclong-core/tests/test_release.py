@@ -66,8 +66,10 @@ def test_every_tensor_of_the_release_arrives(release):
     assert torch.equal(ours["genes.graph_vectors"], state["go_conv.emb.weight"])
     assert torch.equal(ours["decoder.weight"], state["exp_to_out.weight"])
     prefix = "large_encoder.net.layers.1"
-    fused = torch.cat([state[f"{prefix}.0.fn.to_{part}.weight"] for part in "qkv"])
-    assert torch.equal(ours["large.layers.1.attention.qkv.weight"], fused)
+    fused = torch.cat([state[f"{prefix}.0.fn.to_{part}.weight"] for part in "kv"])
+    assert torch.equal(ours["large.layers.1.attention.key_value.weight"], fused)
+    query = state[f"{prefix}.0.fn.to_q.weight"]
+    assert torch.equal(ours["large.layers.1.attention.query.weight"], query)
     features = state[f"{prefix}.0.fn.fast_attention.projection_matrix"]
     assert torch.equal(ours["large.layers.1.attention.features"], features)
     assert torch.equal(
@@ -326,7 +328,7 @@ def test_bfloat16_is_kept_for_the_large_products_alone(release):
     folder = converted(release, dtype="bfloat16")
     tensors = load_checkpoint(folder, device="cpu").state_dict()
     short = {name for name, tensor in tensors.items() if tensor.dtype == torch.bfloat16}
-    assert "large.layers.0.attention.qkv.weight" in short
+    assert "large.layers.0.attention.query.weight" in short
     assert "large_input.weight" in short
     assert not any(name.startswith(("genes", "expression", "decoder")) for name in short)
     assert not any("norm" in name or "features" in name for name in short)

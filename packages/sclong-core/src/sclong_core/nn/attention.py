@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from sclong_core.config import PerformerConfig
 from sclong_core.nn.features import draw_features
+from sclong_core.nn.products import Product
 
 EPSILON = 1e-4
 _CPU_BLOCK_ELEMENTS = 1 << 20
@@ -49,7 +50,7 @@ class KeySummary(NamedTuple):
 
 
 class FavorAttention(nn.Module):
-    """Multi-head FAVOR+ self-attention without qkv bias and with output bias.
+    """Multi-head FAVOR+ self-attention without bias but in its output.
 
     Used in two steps, so that positions may come in blocks: :meth:`summarise` all of them, then
     call the module with those that attend.
@@ -62,8 +63,9 @@ class FavorAttention(nn.Module):
         super().__init__()
         self.heads = config.heads
         self.key = key
-        self.qkv = nn.Linear(config.dim, 3 * config.inner, bias=False)
-        self.output = nn.Linear(config.inner, config.dim)
+        self.query = Product(config.dim, config.inner, bias=False)
+        self.key_value = Product(config.dim, 2 * config.inner, bias=False)
+        self.output = Product(config.inner, config.dim)
         self.register_buffer("features", torch.empty(config.features, config.dim_head))
 
     @torch.no_grad()
@@ -74,33 +76,27 @@ class FavorAttention(nn.Module):
 
     def summarise(self, blocks_bnc: Iterable[Tensor]) -> KeySummary:
         """Sum up the keys and values of all positions, given in blocks ``(cells, n, dim)``."""
-        _, key_weight, value_weight = self.qkv.weight.chunk(3)
-        key_value_weight = torch.cat([key_weight, value_weight])
         parts = []
         for x_bnc in blocks_bnc:
-            k_bhnd, v_bhnd = self._split_heads(x_bnc, key_value_weight, 2)
+            k_bhnd, v_bhnd = self._split_heads(self.key_value(x_bnc), 2)
             parts.append(summarise_keys(k_bhnd, v_bhnd, self.features))
         return merge_keys(parts)
 
-    def queries(self, x_bnc: Tensor) -> Tensor:
-        """Queries ``(cells, heads, positions, dim_head)``."""
-        (q_bhnd,) = self._split_heads(x_bnc, self.qkv.weight.chunk(3)[0], 1)
-        return q_bhnd
-
-    def weights(self, x_bnc: Tensor, keys: KeySummary) -> Tensor:
-        """How much positions ``(cells, n, dim)`` attend to each other: ``(cells, n, n)``."""
-        key_weight = self.qkv.weight.chunk(3)[1]
-        (k_bhnd,) = self._split_heads(x_bnc, key_weight, 1)
-        return attention_weights(self.queries(x_bnc), k_bhnd, keys, self.features)
-
     def forward(self, x_bnc: Tensor, keys: KeySummary) -> Tensor:
         """Let positions ``(cells, n, dim)`` attend to the summarised ones; same shape."""
-        attended_bhnd = attend(self.queries(x_bnc), keys, self.features)
+        (q_bhnd,) = self._split_heads(self.query(x_bnc), 1)
+        attended_bhnd = attend(q_bhnd, keys, self.features)
         output: Tensor = self.output(attended_bhnd.transpose(1, 2).flatten(-2))
         return output
 
-    def _split_heads(self, x_bnc: Tensor, weight: Tensor, parts: int) -> tuple[Tensor, ...]:
-        projected_bnc = nn.functional.linear(x_bnc, weight)
+    def weights(self, x_bnc: Tensor, keys: KeySummary) -> Tensor:
+        """How much positions ``(cells, n, dim)`` attend to each other: ``(cells, n, n)``."""
+        (q_bhnd,) = self._split_heads(self.query(x_bnc), 1)
+        k_bhnd, _ = self._split_heads(self.key_value(x_bnc), 2)
+        return attention_weights(q_bhnd, k_bhnd, keys, self.features)
+
+    def _split_heads(self, projected_bnc: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """Parts of a projection, each ``(cells, heads, positions, dim_head)``."""
         split_bnphd = projected_bnc.unflatten(-1, (parts, self.heads, -1))
         return tuple(split_bnphd.permute(2, 0, 3, 1, 4))
 

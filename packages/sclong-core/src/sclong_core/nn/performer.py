@@ -6,9 +6,11 @@ from torch.utils.checkpoint import checkpoint
 
 from sclong_core.config import PerformerConfig
 from sclong_core.nn.attention import FavorAttention, KeySummary
+from sclong_core.nn.products import Product
 
-_CPU_BLOCK_POSITIONS = 2048
-"""Positions of a block on a CPU; of the sizes tried, the fastest at the paper's widths."""
+_CPU_BLOCK_BYTES = 24 << 20
+"""Largest intermediate result of a block on a CPU. The C library hands out memory of up to 32 MiB
+again and again; beyond that, every result costs new pages."""
 
 FEED_FORWARD_MULTIPLE = 4
 
@@ -19,12 +21,12 @@ class FeedForward(nn.Module):
     def __init__(self, dim: int) -> None:
         """Make the two projections."""
         super().__init__()
-        self.hidden = nn.Linear(dim, FEED_FORWARD_MULTIPLE * dim)
-        self.output = nn.Linear(FEED_FORWARD_MULTIPLE * dim, dim)
+        self.hidden = Product(dim, FEED_FORWARD_MULTIPLE * dim, gelu=True)
+        self.output = Product(FEED_FORWARD_MULTIPLE * dim, dim)
 
     def forward(self, x_bnc: Tensor) -> Tensor:
         """Apply to every position."""
-        output: Tensor = self.output(nn.functional.gelu(self.hidden(x_bnc)))
+        output: Tensor = self.output(self.hidden(x_bnc))
         return output
 
 
@@ -49,11 +51,15 @@ class PerformerLayer(nn.Module):
         keys = self.attention.summarise(self.attention_norm(block) for block in blocks)
         return torch.cat([self._update(block, keys) for block in blocks], dim=1)
 
-    @staticmethod
-    def blocks(x_bnc: Tensor) -> tuple[Tensor, ...]:
+    def blocks(self, x_bnc: Tensor) -> tuple[Tensor, ...]:
         """The positions in blocks; all at once on an accelerator."""
-        on_cpu = x_bnc.device.type == "cpu"
-        positions = _CPU_BLOCK_POSITIONS if on_cpu else x_bnc.shape[1]
+        positions = x_bnc.shape[1]
+        if x_bnc.device.type == "cpu":
+            widest = max(
+                self.attention.key_value.out_features, self.feed_forward.hidden.out_features
+            )
+            bytes_a_position = widest * self.feed_forward.hidden.weight.element_size()
+            positions = max(1, _CPU_BLOCK_BYTES // bytes_a_position)
         return tuple(x_bnc.split(positions, dim=1))
 
     def _update(self, x_bnc: Tensor, keys: KeySummary) -> Tensor:

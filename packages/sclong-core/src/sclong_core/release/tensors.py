@@ -40,7 +40,7 @@ _LAYER = {
     "feed_forward.output": "1.fn.fn.w2",
 }
 _FEATURES = "attention.features"
-_QKV = "attention.qkv.weight"
+_PROJECTIONS = {"attention.query.weight": ("q",), "attention.key_value.weight": ("k", "v")}
 _OWN = frozenset({"redraw_index"})
 """State of ours that the release has no counterpart of."""
 
@@ -49,7 +49,7 @@ COUNTERS = frozenset(f"{encoder}.calls_since_last_redraw" for encoder in _ENCODE
 
 
 def release_names(name: str) -> tuple[str, ...]:
-    """The release's tensors that make up our tensor ``name``: one, or query, key and value."""
+    """The release's tensors that make up our tensor ``name``: one, or key and value."""
     if name in _TABLES:
         return (_TABLES[name],)
     layer = re.fullmatch(r"(large|mini|full)\.layers\.(\d+)\.(.+)", name)
@@ -58,8 +58,8 @@ def release_names(name: str) -> tuple[str, ...]:
         return (f"{_MODULES[module]}.{kind}",)
     encoder, number, rest = layer.groups()
     prefix = f"{_ENCODERS[encoder]}.net.layers.{number}"
-    if rest == _QKV:
-        return tuple(f"{prefix}.0.fn.to_{part}.weight" for part in "qkv")
+    if rest in _PROJECTIONS:
+        return tuple(f"{prefix}.0.fn.to_{part}.weight" for part in _PROJECTIONS[rest])
     if rest == _FEATURES:
         return (f"{prefix}.0.fn.fast_attention.projection_matrix",)
     module, _, kind = rest.rpartition(".")
