@@ -45,6 +45,12 @@ lint: $(INSTALLED)  ## check style, types, the order of imports and the document
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory docs
 
+bench: $(INSTALLED)  ## measure core beside a plain implementation, at most 10 minutes
+	$(BIN)/python -m benchmarks.core $(ARGS)
+
+bench-full: $(INSTALLED)  ## measure also what takes long or much memory
+	$(BIN)/python -m benchmarks.core --full $(ARGS)
+
 docs: $(INSTALLED)  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
