@@ -1,0 +1,1 @@
+"""Pretraining with Lightning: masks, loss, schedule, data, checkpoints, and the command."""

@@ -1,0 +1,252 @@
+"""The LightningCLI behind ``sclong pretrain``: options, dry run, resuming, and quiet logs."""
+
+import argparse
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint, ThroughputMonitor
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.plugins import CheckpointIO
+
+from sclong_core.errors import CheckpointError, ConfigError
+from sclong_core.pretraining.checkpoints import (
+    AtomicCheckpointIO,
+    clean_checkpoints,
+    newest_valid_checkpoint,
+    verify,
+)
+from sclong_core.pretraining.configs import with_config_paths
+from sclong_core.pretraining.data import AnnDataModule
+from sclong_core.pretraining.dry_run import print_plan
+from sclong_core.pretraining.export import ExportModel
+from sclong_core.pretraining.module import PRECISIONS, ScLongPretraining, precision_message
+from sclong_core.pretraining.plan import PlanConfig
+
+_LOG = logging.getLogger("sclong")
+_FOLDER = "runs/pretrain"
+_NOISE = (
+    r".*is deprecated, use `isinstance\(treespec.*",  # Lightning's own use of PyTorch
+    r".*exists and is not empty.*",  # that is what resuming is
+    r".*smaller than the logging interval.*",
+    r".*`tensorboardX` has been removed.*",
+    r".*does not have many workers.*",
+    r".*srun.*command is available.*",
+)
+
+
+@dataclass(frozen=True)
+class CheckpointPolicy:
+    """When training checkpoints are written and how many are kept."""
+
+    every_n_steps: int = 1000
+    """Steps of the optimiser between checkpoints; one more is written at the end."""
+    keep: int = 3
+    """Newest ones to keep; -1 keeps all."""
+
+    def __post_init__(self) -> None:
+        """Refuse a policy that keeps nothing."""
+        if self.every_n_steps < 1:
+            raise ConfigError(
+                f"checkpoints.every_n_steps must be at least 1, not {self.every_n_steps}"
+            )
+        if self.keep < 1 and self.keep != -1:
+            raise ConfigError(f"checkpoints.keep must be at least 1, or -1, not {self.keep}")
+
+
+class PretrainCLI(LightningCLI):
+    """Options of the model, the data, the Trainer, checkpoints and the dry run."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Link what the data decides to the model, and add our own options."""
+        parser.add_class_arguments(CheckpointPolicy, "checkpoints")
+        parser.add_class_arguments(PlanConfig, "plan")
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="show what the run would take and stop; needs no data",
+        )
+        parser.link_arguments("data.vocabulary", "model.vocabulary", apply_on="instantiate")
+        parser.link_arguments("data.input", "model.input", apply_on="instantiate")
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """``fit`` and ``validate``, with the arguments of the Trainer's methods to leave out."""
+        return {
+            "fit": {
+                "model",
+                "train_dataloaders",
+                "val_dataloaders",
+                "datamodule",
+                "weights_only",
+            },
+            "validate": {"model", "dataloaders", "datamodule", "weights_only"},
+        }
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, then refuse what would fail later with a worse message."""
+        self.config = parser.parse_args(args)
+        settings = self.settings
+        if str(settings.trainer.precision or "32-true") not in PRECISIONS:
+            raise ConfigError(precision_message(settings.trainer.precision))
+        if settings.ckpt_path is not None:
+            verify(Path(settings.ckpt_path))
+
+    @property
+    def settings(self) -> Any:
+        """Parsed settings of the subcommand."""
+        return self.config[self.config.subcommand]
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the run."""
+        return Path(self.settings.trainer.default_root_dir)
+
+    def before_instantiate_classes(self) -> None:
+        """Show the plan of a dry run and leave; else prepare the folder of the run."""
+        if self.settings.dry_run:
+            print_plan(self.settings)
+            raise SystemExit(0)
+        if torch.cuda.is_available():
+            torch.set_float32_matmul_precision("high")
+        if self.config.subcommand == "fit":
+            clean_checkpoints(self.folder / "checkpoints", keep=self.settings.checkpoints.keep)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """A Trainer with safe checkpoints, a CSV log, and the export of the model."""
+        config = self.config_init[self.config.subcommand]
+        trainer = {**config.trainer, **kwargs}
+        if trainer["logger"] in (None, True):
+            trainer["logger"] = CSVLogger(self.folder, name="logs")
+        plugins = _listed(trainer["plugins"])
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins.append(AtomicCheckpointIO())
+        trainer["plugins"] = plugins
+        callbacks = _listed(trainer["callbacks"])
+        if self.config.subcommand == "fit":
+            callbacks += self._callbacks(callbacks, logs=bool(trainer["logger"]))
+        return self._instantiate_trainer({**trainer, "callbacks": callbacks}, [])
+
+    def _callbacks(self, given: list[Callback], *, logs: bool) -> list[Callback]:
+        found: list[Callback] = [ExportModel(self.folder, self._record())]
+        policy = self.settings.checkpoints
+        if not any(isinstance(callback, Checkpoint) for callback in given):
+            found.append(
+                ModelCheckpoint(
+                    dirpath=self.folder / "checkpoints",
+                    filename="{step}",
+                    monitor="step",
+                    mode="max",
+                    save_top_k=policy.keep,
+                    every_n_train_steps=policy.every_n_steps,
+                    enable_version_counter=False,
+                )
+            )
+        if logs:
+            found.append(ThroughputMonitor(batch_size_fn=lambda batch: int(batch["cell"].numel())))
+        return found
+
+    def _record(self) -> dict[str, Any]:
+        """Settings that decide what a run computes; not where it runs or writes."""
+        self._dump_config()
+        kept = {name: self.config_dump[name] for name in ("model", "data", "seed_everything")}
+        trainer = self.config_dump["trainer"]
+        names = ("max_epochs", "max_steps", "precision", "accumulate_grad_batches")
+        kept["trainer"] = {
+            name: trainer.get(name) for name in (*names, "gradient_clip_val", "limit_train_batches")
+        }
+        kept["data"] = {name: value for name, value in kept["data"].items() if name != "path"}
+        return kept
+
+    def fit(self, model: ScLongPretraining, **kwargs: Any) -> None:
+        """Train from the newest checkpoint of the run that is whole, if there is one."""
+        path = kwargs.pop("ckpt_path", None) or newest_valid_checkpoint(self.folder / "checkpoints")
+        if path is not None:
+            _LOG.info("going on from %s", path)
+        self.trainer.fit(model, ckpt_path=path, **kwargs)
+        if path is not None and verify(Path(path)).step == self.trainer.global_step:
+            _LOG.info(
+                "the run in %s is finished: nothing was left to do; its model is in %s",
+                self.folder,
+                self.folder / "model",
+            )
+
+    def validate(self, model: ScLongPretraining, **kwargs: Any) -> None:
+        """Measure a checkpoint, by default the newest of the run, on the held-out cells."""
+        path = kwargs.pop("ckpt_path", None) or newest_valid_checkpoint(self.folder / "checkpoints")
+        if path is None:
+            raise CheckpointError(
+                f"{self.folder / 'checkpoints'} holds no checkpoint: give --ckpt_path, or "
+                "--trainer.default_root_dir of a run"
+            )
+        self.trainer.validate(model, ckpt_path=path, **kwargs)
+
+
+def run_cli(words: list[str]) -> int:
+    """Run ``sclong pretrain fit`` or ``validate``.
+
+    Raises:
+        ScLongError: anything that the person at the terminal must change.
+    """
+    quiet = {"exit_on_error": False, "parser_mode": "omegaconf"}
+    with _quiet_logs():
+        try:
+            PretrainCLI(
+                ScLongPretraining,
+                AnnDataModule,
+                args=with_config_paths(words),
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+                trainer_defaults={"default_root_dir": _FOLDER},
+                seed_everything_default=0,
+                parser_kwargs={"prog": "sclong pretrain", **quiet}
+                | {name: dict(quiet) for name in PretrainCLI.subcommands()},
+            )
+        except (argparse.ArgumentError, TypeError) as error:
+            if isinstance(error, TypeError):
+                raise
+            raise ConfigError(_one_line(error)) from error
+        except SystemExit as stop:
+            return stop.code if isinstance(stop.code, int) else 0
+    return 0
+
+
+def _one_line(error: argparse.ArgumentError) -> str:
+    """What the parser says, without the usage it repeats."""
+    return " ".join(str(error.message).split())
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
+
+
+@contextmanager
+def _quiet_logs() -> Iterator[None]:
+    """Our announcements on stderr; of Lightning's only what a person can act on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    level = _LOG.level
+    _LOG.addHandler(handler)
+    _LOG.setLevel(logging.INFO)
+    lightning = logging.getLogger("lightning.pytorch")
+    lightning_level = lightning.level
+    lightning.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for pattern in _NOISE:
+                warnings.filterwarnings("ignore", pattern)
+            yield
+    finally:
+        _LOG.removeHandler(handler)
+        _LOG.setLevel(level)
+        lightning.setLevel(lightning_level)

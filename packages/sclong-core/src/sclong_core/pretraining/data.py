@@ -1,0 +1,287 @@
+"""Cells for pretraining: one file, split into training and validation, masked, in batches."""
+
+import logging
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from lightning.pytorch import LightningDataModule
+
+from sclong_core.config import InputConfig
+from sclong_core.errors import CheckpointError, ConfigError
+from sclong_core.expression import PreparedCells, open_cells, prepare_cells
+from sclong_core.pretraining.cells import CellDataset, cells_digest, split_cells
+from sclong_core.pretraining.loaders import (
+    EpochBatches,
+    TrainingLoader,
+    ValidationLoader,
+    validation_loader,
+)
+from sclong_core.pretraining.masking import MaskingConfig
+from sclong_core.vocabulary import GeneVocabulary, without_version
+
+_LOG = logging.getLogger("sclong")
+_IDS = 0.9
+"""Share of names that look like Ensembl ids in a column of ids."""
+
+
+class AnnDataModule(LightningDataModule):
+    """Cells of one ``.h5ad``, ``.zarr``, 10x ``.h5`` or ``.loom`` file.
+
+    Args:
+        path: the file.
+        vocabulary: genes of the model, a ``vocabulary.tsv`` or a list of ids; the file's own genes
+            if None.
+        layer: the matrix to read: ``X`` (default), ``raw`` or the name of a layer.
+        gene_column: column of ``var`` that names the genes, or "var_names"; the best by default.
+        normalisation: what the values are; recognised by default.
+        duplicates: several columns of one gene: "error", or "sum" their counts.
+        input: what the model is fed with, stored with it. ``maximum: 10`` is the paper's.
+        masking: which values are hidden and scored.
+        validation_fraction: share of cells held out, by a hash of their names; 0 for none.
+        batch_size: cells a rank and step.
+        num_workers: processes that read; 0 reads in the training process.
+        seed: of the split and the order of cells.
+        baseline_cells: at most so many training cells are read for the mean of each gene.
+
+    Raises:
+        ConfigError: an impossible number, or no path.
+        InputError: the file cannot be used.
+    """
+
+    vocabulary: GeneVocabulary
+    """Genes of the model, known as soon as the module is made."""
+    gene_means: npt.NDArray[np.float32] | None
+    """``(genes,)`` mean non-zero value of each gene over training cells, after ``setup``."""
+
+    def __init__(  # noqa: PLR0913  # settings of a user, each by its name
+        self,
+        path: str | Path | None = None,
+        vocabulary: str | Path | None = None,
+        layer: str | None = None,
+        gene_column: str | None = None,
+        normalisation: Literal["auto", "raw", "log1p"] = "auto",
+        duplicates: Literal["error", "sum"] = "error",
+        input: InputConfig = InputConfig(),  # noqa: A002, B008  # the name in config.json; frozen
+        masking: MaskingConfig = MaskingConfig(),  # noqa: B008  # frozen
+        validation_fraction: float = 0.05,
+        batch_size: int = 8,
+        num_workers: int = 0,
+        seed: int = 0,
+        baseline_cells: int = 10_000,
+    ) -> None:
+        super().__init__()
+        _check(
+            validation_fraction=validation_fraction,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+        )
+        if path is None:
+            raise ConfigError("no cells are given: set data.path to a file of cells")
+        self.path = str(path)
+        self.layer, self.gene_column = layer, gene_column
+        self.normalisation, self.duplicates = normalisation, duplicates
+        self.input, self.masking = input, masking
+        self.validation_fraction = validation_fraction
+        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+        self.baseline_cells = baseline_cells
+        self.vocabulary = self._own_genes() if vocabulary is None else _read(vocabulary)
+        self.gene_means = None
+        self._cells: PreparedCells | None = None
+
+    def setup(self, stage: str) -> None:
+        """Check all cells once, split them, and take the mean of each gene."""
+        if self._cells is not None:
+            return
+        with prepare_cells(
+            self.path,
+            self.vocabulary,
+            self.input,
+            layer=self.layer,
+            gene_column=self.gene_column,
+            normalisation=self.normalisation,
+            duplicates=self.duplicates,
+        ) as cells:
+            self._cells = cells
+            names = cells.obs_names
+        self._digest = cells_digest(names)
+        self.training_cells, self.validation_cells = split_cells(
+            names, self.validation_fraction, self.seed
+        )
+        _LOG.info(
+            "%s cells for training, %s held out for validation",
+            f"{self.training_cells.size:,}",
+            f"{self.validation_cells.size:,}",
+        )
+        if not self.training_cells.size:
+            raise ConfigError("no cell is left for training: lower data.validation_fraction")
+        self.gene_means = self._mean_of_genes()
+
+    def train_dataloader(self) -> TrainingLoader:
+        """This rank's batches; the tail of an epoch that fills no batch is left out."""
+        rank, ranks = self._ranks()
+        batches = EpochBatches(
+            self.training_cells,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            rank=rank,
+            ranks=ranks,
+        )
+        left_out = self.training_cells.size - len(batches) * batches.global_batch
+        if rank == 0:
+            _LOG.info(
+                "an epoch has %s batches of %s cells; %s cells, others each time, are left out",
+                f"{len(batches):,}",
+                f"{batches.global_batch:,}",
+                f"{left_out:,}",
+            )
+        return TrainingLoader(
+            self._dataset(), batches, workers=self.num_workers, data_digest=self._digest
+        )
+
+    def val_dataloader(self) -> ValidationLoader | list[Any]:
+        """Each held-out cell once, with masks that never change; empty where none is held out."""
+        if not self.validation_cells.size:
+            return []
+        rank, ranks = self._ranks()
+        return validation_loader(
+            self._dataset(validation=True),
+            self.validation_cells,
+            batch_size=self.batch_size,
+            rank=rank,
+            ranks=ranks,
+            workers=self.num_workers,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the data is, for the checkpoint."""
+        return {
+            "cells": self._digest,
+            "seed": self.seed,
+            "validation_fraction": self.validation_fraction,
+            "normalisation": self.prepared.survey.normalisation,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse to go on with other data: held-out cells would be trained on.
+
+        Raises:
+            CheckpointError: the checkpoint was trained on other cells or another split.
+        """
+        for name, value in self.state_dict().items():
+            if state_dict.get(name) != value:
+                raise CheckpointError(
+                    f"the checkpoint was trained on data with {name} {state_dict.get(name)}, this "
+                    f"run has {value}: go on with the same data, or start in another folder"
+                )
+
+    def describe(self) -> dict[str, Any]:
+        """What was read and how it was split, for the record: plain JSON values."""
+        return {
+            **self.prepared.describe(),
+            "cells_digest": self._digest,
+            "training_cells": int(self.training_cells.size),
+            "validation_cells": int(self.validation_cells.size),
+            "seed": self.seed,
+            "masking": vars(self.masking),
+        }
+
+    @property
+    def prepared(self) -> PreparedCells:
+        """What is known of the cells; their file is closed.
+
+        Raises:
+            ConfigError: ``setup`` did not run.
+        """
+        if self._cells is None:
+            raise ConfigError('the cells are not read yet: call setup("fit") first')
+        return self._cells
+
+    def _dataset(self, *, validation: bool = False) -> CellDataset:
+        return CellDataset(
+            self.path, self.prepared, self.layer, self.masking, validation=validation
+        )
+
+    def _ranks(self) -> tuple[int, int]:
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
+
+    def _own_genes(self) -> GeneVocabulary:
+        with open_cells(self.path, layer=self.layer) as source:
+            vocabulary = genes_of(source.var, self.gene_column)
+        _LOG.info(
+            "no vocabulary is given: the model gets the %s genes of %s",
+            f"{len(vocabulary):,}",
+            self.path,
+        )
+        return vocabulary
+
+    def _mean_of_genes(self) -> npt.NDArray[np.float32]:
+        """Mean non-zero value of each gene; of all genes for one that is never expressed."""
+        dataset = self._dataset()
+        count = min(self.baseline_cells, self.training_cells.size)
+        chosen = self.training_cells[
+            np.linspace(0, self.training_cells.size - 1, count).round().astype(np.int64)
+        ]
+        sums = np.zeros(len(self.vocabulary))
+        counts = np.zeros(len(self.vocabulary))
+        for start in range(0, chosen.size, 256):
+            rows = dataset.expression(chosen[start : start + 256].tolist())
+            sums += rows.sum(axis=0, dtype=np.float64)
+            counts += (rows > 0).sum(axis=0)
+        overall = sums.sum() / max(counts.sum(), 1)
+        means = np.divide(sums, counts, out=np.full_like(sums, overall), where=counts > 0)
+        return means.astype(np.float32)
+
+
+def genes_of(var: pd.DataFrame, gene_column: str | None) -> GeneVocabulary:
+    """A vocabulary of the data's own genes.
+
+    Args:
+        var: annotation of the genes.
+        gene_column: the column of ids; by default the index, unless only another column holds
+            Ensembl ids, in which case the index is taken for symbols.
+
+    Raises:
+        ConfigError: there is no such column.
+        InputError: a gene occurs twice.
+    """
+    index = [str(name) for name in var.index]
+    if gene_column not in (None, "var_names"):
+        if gene_column not in var:
+            raise ConfigError(f"the data has no gene column {gene_column!r}: set data.gene_column")
+        return GeneVocabulary.from_ids(var[gene_column].astype(str))
+    if gene_column is None and not _are_ids(index):
+        for column in var:
+            values = var[column].astype(str).tolist()
+            if _are_ids(values):
+                return GeneVocabulary.from_ids(values, index)
+    return GeneVocabulary.from_ids(index)
+
+
+def _are_ids(names: list[str]) -> bool:
+    return sum(without_version(name).startswith("ENS") for name in names) >= _IDS * len(names)
+
+
+def _read(path: str | Path) -> GeneVocabulary:
+    if not Path(path).is_file():
+        raise ConfigError(f"{path} does not exist: set data.vocabulary to a list of genes")
+    return GeneVocabulary.read(path)
+
+
+def _check(
+    *, validation_fraction: float, batch_size: int, num_workers: int, seed: int
+) -> None:
+    if not 0 <= validation_fraction < 1:
+        raise ConfigError(
+            f"data.validation_fraction must be at least 0 and below 1, not {validation_fraction}"
+        )
+    if batch_size < 1:
+        raise ConfigError(f"data.batch_size must be at least 1, not {batch_size}")
+    for name, value in (("num_workers", num_workers), ("seed", seed)):
+        if value < 0:
+            raise ConfigError(f"data.{name} must not be negative, not {value}")

@@ -1,0 +1,89 @@
+"""``--dry-run``: what a run would take, from its settings and without its data."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sclong_core.config import ScLongConfig
+from sclong_core.errors import ConfigError
+from sclong_core.expression import open_cells
+from sclong_core.pretraining.network import NetworkConfig
+from sclong_core.pretraining.plan import Layout, PlanConfig, plan_rows
+from sclong_core.vocabulary import GeneVocabulary
+
+
+def print_plan(settings: Any) -> None:
+    """Print the plan of parsed settings.
+
+    Raises:
+        ConfigError: settings that do not fit together, or that leave the number of genes open.
+    """
+    config, layout = planned_network(settings), planned_layout(settings)
+    plan = PlanConfig(**vars(settings.plan))
+    cells = plan.cells
+    if cells is None and settings.data.path and Path(settings.data.path).exists():
+        with open_cells(settings.data.path, layer=settings.data.layer) as source:
+            cells = round(source.n_cells * (1 - settings.data.validation_fraction))
+    table = Table("what", "how much", title="dry run: nothing was trained")
+    epochs = settings.trainer.max_epochs or 0
+    for name, figure in plan_rows(config, layout, plan, cells=cells, epochs=epochs):
+        table.add_row(name, figure)
+    Console().print(table)
+
+
+def planned_network(settings: Any) -> ScLongConfig:
+    """The network of parsed settings; a graph that is named counts as there."""
+    network = as_network(settings.model.network)
+    genes = network.genes
+    if settings.data.vocabulary and Path(settings.data.vocabulary).is_file():
+        genes = len(GeneVocabulary.read(settings.data.vocabulary))
+    elif genes is None and settings.data.path and Path(settings.data.path).exists():
+        with open_cells(settings.data.path, layer=settings.data.layer) as source:
+            genes = source.n_genes
+    if genes is None:
+        raise ConfigError(
+            "the number of genes is unknown: give model.network.genes, data.vocabulary or data.path"
+        )
+    return network.build(genes, has_graph=settings.model.graph is not None)
+
+
+def planned_layout(settings: Any) -> Layout:
+    """How parsed settings spread a run over devices."""
+    trainer = settings.trainer
+    devices = trainer.devices
+    if isinstance(devices, list):
+        devices = len(devices)
+    if isinstance(devices, str) and devices.isdigit():
+        devices = int(devices)
+    if not isinstance(devices, int) or devices < 1:
+        devices = 1 if trainer.accelerator == "cpu" else _visible_devices()
+    return Layout(
+        nodes=trainer.num_nodes,
+        devices=devices,
+        batch_size=settings.data.batch_size,
+        accumulation=trainer.accumulate_grad_batches,
+        precision=str(trainer.precision or "32-true"),
+        activation_checkpointing=settings.model.activation_checkpointing,
+    )
+
+
+def as_network(values: Any) -> NetworkConfig:
+    """The network of a parsed namespace."""
+    from sclong_core.pretraining.network import PerformerOverrides  # noqa: PLC0415
+
+    if isinstance(values, NetworkConfig):
+        return values
+    plain = vars(values).copy()
+    for name in ("large", "mini", "full"):
+        if not isinstance(plain[name], PerformerOverrides):
+            plain[name] = PerformerOverrides(**vars(plain[name]))
+    return NetworkConfig(**plain)
+
+
+def _visible_devices() -> int:
+    import torch  # noqa: PLC0415  # only where the settings leave it open
+
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 0)) or max(1, torch.cuda.device_count())

@@ -1,0 +1,262 @@
+"""The training task: reconstruct hidden expression values (paper, "scLong pretraining")."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch import distributed as dist
+from torch.optim import Adam, Optimizer
+
+from sclong_core.config import InputConfig
+from sclong_core.errors import ConfigError, InputError, ScLongError
+from sclong_core.graph import GeneGraph
+from sclong_core.model import ScLong
+from sclong_core.pretraining.flops import flops_per_cell
+from sclong_core.pretraining.identity import KEY, check_identity, identity
+from sclong_core.pretraining.loss import scored_error
+from sclong_core.pretraining.masking import MaskingConfig
+from sclong_core.pretraining.metrics import ValidationMetrics
+from sclong_core.pretraining.network import NetworkConfig
+from sclong_core.pretraining.schedule import ScheduleConfig, make_scheduler
+from sclong_core.vocabulary import GeneVocabulary
+
+_LOG = logging.getLogger("sclong")
+PRECISIONS = ("32", "32-true", "bf16", "bf16-mixed")
+"""What training is right in: float16 overflows in FAVOR+, and bfloat16 weights lose small steps."""
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """Adam; the defaults are the paper's. The learning rate is the schedule's."""
+
+    beta1: float = 0.9
+    """Decay of the mean of gradients."""
+    beta2: float = 0.999
+    """Decay of the mean of squared gradients."""
+    epsilon: float = 1e-8
+    """Added to the denominator."""
+    weight_decay: float = 0.0
+    """L2 penalty."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that Adam cannot use."""
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"optimiser.{name} must be at least 0 and below 1")
+        if self.epsilon <= 0 or self.weight_decay < 0:
+            raise ConfigError(
+                "optimiser.epsilon must be positive and optimiser.weight_decay not negative"
+            )
+
+
+class ScLongPretraining(LightningModule):
+    """Trains a new scLong to reconstruct hidden expression values.
+
+    Args:
+        network: a preset and what differs from it.
+        vocabulary: genes of the model; the command takes it from the data.
+        input: how the expression is normalised; the command takes it from the data.
+        graph: gene graph (``graph.npz``); without one the model has no graph convolution.
+        gene_vectors: ``.npy`` file ``(genes, dim)`` of initial gene vectors (the paper: Gene2vec);
+            random if None.
+        optimiser: Adam's numbers.
+        schedule: learning rate over time.
+        feature_redraw_interval: batches between redraws of the random features.
+        activation_checkpointing: compute each layer again in the backward pass to save memory.
+        compile: compile the network with ``torch.compile``.
+        seed: of the initial weights.
+
+    Raises:
+        ConfigError: settings that do not fit together.
+        InputError: the graph or the vectors cannot be read.
+    """
+
+    def __init__(  # noqa: PLR0913  # settings of a user, each by its name
+        self,
+        vocabulary: GeneVocabulary,
+        network: NetworkConfig = NetworkConfig(),  # noqa: B008  # frozen
+        input: InputConfig = InputConfig(),  # noqa: A002, B008  # the name in config.json; frozen
+        graph: str | Path | None = None,
+        gene_vectors: str | Path | None = None,
+        optimiser: OptimiserConfig = OptimiserConfig(),  # noqa: B008  # frozen
+        schedule: ScheduleConfig = ScheduleConfig(),  # noqa: B008  # frozen
+        feature_redraw_interval: int = 1000,
+        activation_checkpointing: bool = False,  # noqa: FBT001, FBT002  # a setting, by its name
+        compile: bool = False,  # noqa: A002, FBT001, FBT002  # as Lightning calls it
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if feature_redraw_interval < 1:
+            raise ConfigError(
+                f"model.feature_redraw_interval must be at least 1, not {feature_redraw_interval}"
+            )
+        gene_graph = _read_graph(graph)
+        config = network.build(
+            len(vocabulary), has_graph=gene_graph is not None, input_config=input
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            self.model = ScLong(config, vocabulary, gene_graph, _read_vectors(gene_vectors))
+        for encoder in self.model.encoders().values():
+            encoder.activation_checkpointing = activation_checkpointing
+        if compile:
+            self.model.compile()
+        self.optimiser, self.schedule, self.seed = optimiser, schedule, seed
+        self.feature_redraw_interval = feature_redraw_interval
+        self.metrics = ValidationMetrics()
+        self._cells: list[Tensor] = []
+        self._batch_cells = 1
+        self._flops_per_cell = flops_per_cell(config)
+
+    def setup(self, stage: str) -> None:
+        """Refuse a precision that training is wrong in."""
+        if str(self.trainer.precision) not in PRECISIONS:
+            raise ConfigError(precision_message(self.trainer.precision))
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Adam with the rate of the schedule."""
+        optimizer = Adam(
+            self.model.parameters(),
+            lr=1.0,
+            betas=(self.optimiser.beta1, self.optimiser.beta2),
+            eps=self.optimiser.epsilon,
+            weight_decay=self.optimiser.weight_decay,
+        )
+        scheduler = make_scheduler(optimizer, self.schedule)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": self.schedule.interval},
+        }
+
+    def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Redraw the random features when their time has come: a function of batches seen."""
+        index = self.trainer.fit_loop.total_batch_idx // self.feature_redraw_interval
+        if index != int(self.model.redraw_index):
+            self.model.redraw_features(index)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """The loss of a batch, for the backward pass.
+
+        Raises:
+            ScLongError: it is not finite on some rank. All ranks raise.
+        """
+        self._cells.append(batch["cell"])
+        self._batch_cells = batch["cell"].numel()
+        output = self.model(batch["expression"], batch["masked"])
+        error = scored_error(output.reconstruction, batch["expression"], batch["scored"])
+        if not torch.isfinite(error.loss):
+            self._stop("loss", error.loss)
+        self.log("train/loss", error.loss, prog_bar=True)
+        return error.for_backward
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Refuse to step along a gradient that is not finite.
+
+        Raises:
+            ScLongError: a gradient is not finite on some rank. All ranks raise.
+        """
+        norms = [
+            torch.linalg.vector_norm(parameter.grad)
+            for parameter in self.model.parameters()
+            if parameter.grad is not None
+        ]
+        norm = torch.linalg.vector_norm(torch.stack(norms))
+        finite = self.trainer.strategy.reduce_boolean_decision(bool(torch.isfinite(norm)), all=True)
+        if not finite:
+            self._stop("norm of the gradient", norm)
+        self.log("train/gradient_norm", norm)
+        self.log("train/learning_rate", optimizer.param_groups[0]["lr"])
+        self._cells.clear()
+
+    def on_train_start(self) -> None:
+        """Forget cells of a run that was stopped."""
+        self._cells.clear()
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Add a batch of held-out cells to the figures."""
+        output = self.model(batch["expression"], batch["masked"])
+        means = getattr(getattr(self.trainer, "datamodule", None), "gene_means", None)
+        gene_means = None if means is None else torch.from_numpy(means).to(self.device)
+        self.metrics.update(output.reconstruction, batch, gene_means)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the figures over all held-out cells and ranks."""
+        self.log_dict(self.metrics.compute(), sync_dist=True)  # they are equal on all ranks
+
+    @property
+    def flops_per_batch(self) -> int:
+        """Forward and backward FLOP of the batch just seen, for the throughput monitor."""
+        return int(self._flops_per_cell * self._batch_cells)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store what the checkpoint belongs to, as plain values."""
+        checkpoint[KEY] = {**self._identity(), "seed": self.seed}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint that belongs to something else.
+
+        Raises:
+            CheckpointError: other vocabulary, graph, network or masking.
+        """
+        check_identity(checkpoint, self._identity())
+
+    def _identity(self) -> dict[str, Any]:
+        datamodule = getattr(self._trainer, "datamodule", None)
+        return identity(self.model, getattr(datamodule, "masking", None))
+
+    def _stop(self, what: str, value: Tensor) -> None:
+        """Stop before the optimiser steps, naming the cells of all ranks since the last step."""
+        cells = [int(cell) for batch in self._cells for cell in batch]
+        if dist.is_available() and dist.is_initialized():
+            of_ranks: list[Any] = [None] * dist.get_world_size()
+            dist.all_gather_object(of_ranks, cells)
+            cells = [cell for part in of_ranks for cell in part]
+        raise ScLongError(
+            f"the {what} is {float(value)} at step {self.trainer.global_step + 1}: stopped before "
+            f"it changed the weights; checkpoints are untouched; cells by number: {_some(cells)}"
+        )
+
+
+def precision_message(precision: object) -> str:
+    """Why a precision is refused."""
+    if str(precision).startswith("16"):
+        return (
+            f"trainer.precision {precision!r} is refused: the exponentials of FAVOR+ overflow in "
+            "float16; use bf16-mixed"
+        )
+    return f"trainer.precision must be 32-true or bf16-mixed, not {precision!r}"
+
+
+def _some(cells: Sequence[int], shown: int = 64) -> str:
+    listed = ", ".join(map(str, cells[:shown]))
+    return listed + (f" and {len(cells) - shown} more" if len(cells) > shown else "")
+
+
+def _read_graph(path: str | Path | None) -> GeneGraph | None:
+    if path is None:
+        _LOG.warning("no gene graph is given: the model has no graph convolution (model.graph)")
+        return None
+    if not Path(path).is_file():
+        raise InputError(f"{path} does not exist: set model.graph to a gene graph, or to null")
+    return GeneGraph.read(path)
+
+
+def _read_vectors(path: str | Path | None) -> npt.NDArray[np.float32] | None:
+    if path is None:
+        _LOG.warning("no gene vectors are given: they start at random (model.gene_vectors)")
+        return None
+    try:
+        vectors = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be read as gene vectors: set model.gene_vectors to a .npy file, or to "
+            "null"
+        ) from error
+    return np.asarray(vectors, dtype=np.float32)

@@ -1,0 +1,165 @@
+"""What a run will take, estimated from its configuration alone."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sclong_core.config import PerformerConfig, ScLongConfig
+from sclong_core.errors import ConfigError
+from sclong_core.graph import GeneGraph
+from sclong_core.model import ScLong
+from sclong_core.pretraining.flops import flops_per_cell, positions
+
+_BYTES_A_WEIGHT = 16
+"""float32 weight, gradient, and the two means of Adam."""
+
+
+@dataclass(frozen=True)
+class PlanConfig:
+    """What a dry run reckons with; training does not read it."""
+
+    cells: int | None = None
+    """Training cells of an epoch; counted in the data by default."""
+    peak_tflops: float = 312.0
+    """Peak of one device in TFLOP/s; an A100's in bfloat16."""
+    utilisation: float = 0.4
+    """Share of the peak that is reached."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no machine has."""
+        if self.cells is not None and self.cells < 1:
+            raise ConfigError(f"plan.cells must be at least 1, not {self.cells}")
+        if self.peak_tflops <= 0 or not 0 < self.utilisation <= 1:
+            raise ConfigError("plan.peak_tflops must be positive, plan.utilisation above 0 to 1")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a run is spread over devices."""
+
+    nodes: int
+    """Machines."""
+    devices: int
+    """Devices a machine."""
+    batch_size: int
+    """Cells a rank and batch."""
+    accumulation: int
+    """Batches a step of the optimiser."""
+    precision: str
+    """As the Trainer names it."""
+    activation_checkpointing: bool
+    """Whether activations are computed again in the backward pass."""
+
+    @property
+    def ranks(self) -> int:
+        """Processes, one a device."""
+        return self.nodes * self.devices
+
+    @property
+    def effective_batch(self) -> int:
+        """Cells a step of the optimiser."""
+        return self.batch_size * self.ranks * self.accumulation
+
+
+def count_parameters(config: ScLongConfig) -> int:
+    """Trainable numbers, counted on a model without memory."""
+    graph = None
+    if config.graph != "none":
+        graph = GeneGraph(config.genes, *_no_edges())
+    with torch.device("meta"):
+        model = ScLong(config, graph=graph)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def activation_bytes(config: ScLongConfig, layout: Layout) -> int:
+    """Bytes kept for the backward pass of one rank's batch.
+
+    For each position of a layer of width ``c``, inner width ``i``, ``h`` heads and ``m`` random
+    features: ``12 c + 4 i`` numbers in the precision of the products (inputs and outputs of norms,
+    projections and feed-forward), and ``4 h m`` in float32 with ``2 h m`` more in that precision
+    (exponents and feature maps of queries and keys). With activation checkpointing: the input of
+    each layer, and all of this for one layer alone.
+    """
+    size = 2 if layout.precision.startswith("bf16") else 4
+    kept, largest = 0, 0
+    for name, count in positions(config).items():
+        performer: PerformerConfig = getattr(config, name)
+        maps = performer.heads * performer.features
+        numbers = size * (12 * performer.dim + 4 * performer.inner) + maps * (16 + 2 * size)
+        inputs = 4 * performer.dim
+        kept += count * performer.depth * (inputs if layout.activation_checkpointing else numbers)
+        largest = max(largest, count * numbers)
+    if layout.activation_checkpointing:
+        kept += largest
+    return kept * layout.batch_size
+
+
+def plan_rows(
+    config: ScLongConfig, layout: Layout, plan: PlanConfig, *, cells: int | None, epochs: int
+) -> list[tuple[str, str]]:
+    """What a dry run shows: names and figures, with the formula where one was used."""
+    parameters = count_parameters(config)
+    flops = flops_per_cell(config)
+    states, activations = _BYTES_A_WEIGHT * parameters, activation_bytes(config, layout)
+    rows = [
+        ("parameters", f"{parameters:,}"),
+        ("genes", f"{config.genes:,}, of which {config.high_genes:,} in the large encoder"),
+        ("world size", f"{layout.ranks:,} ({layout.nodes} nodes x {layout.devices} devices)"),
+        (
+            "effective batch",
+            f"{layout.effective_batch:,} cells ({layout.batch_size} a rank x {layout.ranks} ranks "
+            f"x {layout.accumulation} accumulated)",
+        ),
+        ("precision", layout.precision),
+        (
+            "FLOP a cell",
+            f"{flops:.3g} = 3 x forward; forward = 2 x sum over layers of positions x "
+            "(4 dim x inner + 8 dim^2 + heads x features x (4 dim_head + 2))",
+        ),
+        (
+            "memory a rank",
+            f"{_gib(states + activations)} = weights, gradients and Adam {_gib(states)} (16 bytes "
+            f"a parameter) + activations {_gib(activations)} (batch {layout.batch_size}"
+            f"{', recomputed' if layout.activation_checkpointing else ''}); an estimate",
+        ),
+    ]
+    return rows + _time_rows(layout, plan, flops=flops, cells=cells, epochs=epochs)
+
+
+def _time_rows(
+    layout: Layout, plan: PlanConfig, *, flops: float, cells: int | None, epochs: int
+) -> list[tuple[str, str]]:
+    if cells is None:
+        return [("time", "unknown: give data.path or plan.cells")]
+    rate = layout.ranks * plan.peak_tflops * 1e12 * plan.utilisation
+    seconds = cells * flops / rate
+    steps = math.ceil(cells // (layout.batch_size * layout.ranks) / layout.accumulation)
+    shown = [
+        ("steps an epoch", f"{steps:,} of {cells:,} cells"),
+        (
+            "time an epoch",
+            f"{_duration(seconds)} at {plan.utilisation:.0%} of {plan.peak_tflops:g} TFLOP/s a "
+            "device (plan.utilisation, plan.peak_tflops)",
+        ),
+    ]
+    if epochs > 0:
+        shown.append(("time in all", f"{_duration(seconds * epochs)} for {epochs} epochs"))
+    return shown
+
+
+def _gib(count: float) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+def _duration(seconds: float) -> str:
+    for size, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {name}"
+    return f"{seconds:.1f} seconds"
+
+
+def _no_edges() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    return np.empty((2, 0), dtype=np.int64), np.empty(0, dtype=np.float32)
