@@ -165,9 +165,10 @@ def _refuse_repeated(match: GeneMatch, vocabulary: GeneVocabulary) -> None:
     first = positions[counts > 1][0]
     columns = match.columns[match.positions == first][:2]
     one, two = (f"{match.names[column]!r} (gene {column + 1:,} of the data)" for column in columns)
+    repeated = int((counts > 1).sum())
     raise InputError(
-        f"{int((counts > 1).sum()):,} of the model's genes occur more than once: {one} and {two} "
-        f"are both {vocabulary.ids[first]}; remove one, take another gene column, or add their counts "
+        f"{repeated:,} of the model's genes occur more than once: {one} and {two} are both "
+        f"{vocabulary.ids[first]}; remove one, take another gene column, or add their counts "
         'with duplicates="sum"'
     )
 
