@@ -30,7 +30,8 @@ def cell_progress(what: str, total: int, *, shown: bool) -> Iterator[Callable[[i
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text("" if task.speed is None else f"{task.speed:,.2f} cells/s")
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.2f} cells/s")
 
     columns = (
         TextColumn("{task.description}"),
