@@ -44,7 +44,7 @@ def test_the_asked_for_matrix_is_read(tmp_path, adata, writer, layer, matrix):
     path = tmp_path / ("cells.h5ad" if writer == "write_h5ad" else "cells.zarr")
     getattr(adata, writer)(path)
     expected = {"X": adata.X, "raw": adata.raw.X, "layers/counts": adata.layers["counts"]}[matrix]
-    with open_cells(path, layer=layer) as source:
+    with open_cells(path, matrix=layer) as source:
         assert source.matrix == matrix
         assert source.n_genes == expected.shape[1]
         assert set(source.others) == {"X", "raw", "layers/counts"} - {matrix}
@@ -54,7 +54,7 @@ def test_the_asked_for_matrix_is_read(tmp_path, adata, writer, layer, matrix):
 def test_an_absent_layer_is_refused_with_those_that_are_there(tmp_path, adata):
     adata.write_h5ad(tmp_path / "cells.h5ad")
     with pytest.raises(InputError, match=r"no matrix 'spliced': it holds X, raw, layers/counts"):
-        open_cells(tmp_path / "cells.h5ad", layer="spliced")
+        open_cells(tmp_path / "cells.h5ad", matrix="spliced")
 
 
 @pytest.mark.parametrize("writer", ["write_h5ad", "write_zarr"])
@@ -109,7 +109,7 @@ def test_the_note_that_values_are_logged_is_read(tmp_path, adata, note):
     adata.uns["log1p"] = note
     adata.write_h5ad(tmp_path / "cells.h5ad")
     assert open_cells(tmp_path / "cells.h5ad").logged
-    assert not open_cells(tmp_path / "cells.h5ad", layer="counts").logged
+    assert not open_cells(tmp_path / "cells.h5ad", matrix="counts").logged
 
 
 def test_a_note_of_another_base_is_not_taken_for_the_natural_logarithm(tmp_path, adata):

@@ -51,7 +51,7 @@ def test_matrices_of_views_and_backed_objects_are_read(tmp_path, adata, layer, b
     if view:
         adata = adata[5:15, [4, 0, 2]]
         expected = expected[5:15] if layer == "raw" else expected[5:15][:, [4, 0, 2]]
-    source = source_from_anndata(adata, layer=layer)
+    source = source_from_anndata(adata, matrix=layer)
     assert source.n_genes == expected.shape[1]
     np.testing.assert_array_equal(rows(source), expected)
     np.testing.assert_array_equal(rows(source, 2, 5), expected[2:5])
@@ -61,7 +61,7 @@ def test_a_lazy_matrix_is_read_by_runs(adata):
     dask = pytest.importorskip("dask.array")
     expected = adata.X.toarray()
     adata.layers["lazy"] = dask.from_array(expected, chunks=(4, GENES))
-    source = source_from_anndata(adata, layer="lazy")
+    source = source_from_anndata(adata, matrix="lazy")
     np.testing.assert_array_equal(rows(source, 3, 11), expected[3:11])
 
 
@@ -90,7 +90,7 @@ def test_the_note_that_values_are_logged_is_read(adata, note, logged):
     if note is not None:
         adata.uns["log1p"] = note
     assert source_from_anndata(adata).logged is logged
-    assert source_from_anndata(adata, layer="counts").logged is False
+    assert source_from_anndata(adata, matrix="counts").logged is False
 
 
 def test_an_object_without_its_matrix_is_refused(adata):
@@ -102,7 +102,7 @@ def test_an_object_without_its_matrix_is_refused(adata):
 def test_complex_numbers_are_refused(adata):
     adata.layers["phases"] = adata.X.toarray() * 1j
     with pytest.raises(InputError, match="layers/phases holds complex"):
-        source_from_anndata(adata, layer="phases")
+        source_from_anndata(adata, matrix="phases")
 
 
 def test_an_object_without_cells_is_refused(adata):

@@ -159,7 +159,8 @@ def test_the_description_is_plain_json(tmp_path):
     adata = make_counts_anndata(CELLS, GENES)
     adata.layers["counts"] = adata.X
     adata.write_h5ad(tmp_path / "cells.h5ad")
-    with prepare_cells(tmp_path / "cells.h5ad", VOCABULARY, CONFIGS[1], layer="counts") as prepared:
+    path = tmp_path / "cells.h5ad"
+    with prepare_cells(path, VOCABULARY, CONFIGS[1], matrix="counts") as prepared:
         described = json.loads(json.dumps(prepared.describe()))
     assert described["source"] == str(tmp_path / "cells.h5ad")
     assert described["matrix"] == "layers/counts"

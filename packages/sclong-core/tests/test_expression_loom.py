@@ -41,11 +41,11 @@ def test_cells_genes_and_their_attributes_are_read(path, counts):
 
 
 def test_a_layer_is_read(path, counts):
-    with open_cells(path, layer="spliced") as source:
+    with open_cells(path, matrix="spliced") as source:
         np.testing.assert_array_equal(source.read_rows(0, CELLS), counts * 2)
         assert set(source.others) == {"matrix"}
     with pytest.raises(InputError, match="no matrix 'unspliced': it holds matrix, layers/spliced"):
-        open_cells(path, layer="unspliced")
+        open_cells(path, matrix="unspliced")
 
 
 def test_names_of_another_number_than_the_cells_are_refused(path):

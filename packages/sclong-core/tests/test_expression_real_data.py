@@ -72,7 +72,7 @@ def test_log1p_of_real_counts_is_recognised_rounded_or_not(name, target, decimal
 
 def test_counts_of_a_layer_give_the_same_as_their_log1p():
     path = real("cellxgene/scimilarity_test.h5ad")
-    with open_cells(path, layer="counts") as counts, open_cells(path) as logged:
+    with open_cells(path, matrix="counts") as counts, open_cells(path) as logged:
         assert recognise(counts.read_rows(0, 100)).normalisation == "raw"
         one, two = (canonical(source.read_rows(0, 100)) for source in (counts, logged))
     np.testing.assert_array_equal(one.indices, two.indices)
@@ -100,7 +100,7 @@ def reduced():
 
 
 def test_log1p_values_that_were_rounded_to_3_decimals_are_recognised(reduced):
-    source = source_from_anndata(reduced, layer="raw")
+    source = source_from_anndata(reduced, matrix="raw")
     assert not source.logged
     assert recognise(source.read_rows(0, source.n_cells)).normalisation == "log1p"
     for cell in range(0, 700, 70):

@@ -33,8 +33,8 @@ def logged(adata, target=1e4):
     return result
 
 
-def found(adata, config=PLAIN, vocabulary=VOCABULARY, layer=None, **options):
-    return survey(source_from_anndata(adata, layer=layer), vocabulary, config, **options)
+def found(adata, config=PLAIN, vocabulary=VOCABULARY, matrix=None, **options):
+    return survey(source_from_anndata(adata, matrix=matrix), vocabulary, config, **options)
 
 
 def warnings(caplog):
@@ -118,7 +118,9 @@ def test_scaled_values_are_refused_and_the_counts_of_the_same_file_proposed(adat
     with pytest.raises(InputError, match=r"negative .*'raw' of the same file holds log1p values"):
         found(scaled)
     scaled.layers["counts"] = adata.X
-    with pytest.raises(InputError, match="'counts' of the same file holds raw counts, choose it"):
+    with pytest.raises(
+        InputError, match="'counts' of the same file holds raw counts, pass matrix="
+    ):
         found(scaled)
 
 

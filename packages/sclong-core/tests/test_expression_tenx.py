@@ -78,9 +78,9 @@ def test_one_of_several_genomes_is_asked_for(older):
     path = older("hg19", "mm10")
     with pytest.raises(InputError, match=r"several genomes \(hg19, mm10\)"):
         open_cells(path)
-    assert open_cells(path, layer="hg19").matrix == "hg19"
+    assert open_cells(path, matrix="hg19").matrix == "hg19"
     with pytest.raises(InputError, match="no matrix 'hg38': it holds hg19, mm10"):
-        open_cells(path, layer="hg38")
+        open_cells(path, matrix="hg38")
 
 
 def test_a_matrix_that_does_not_fit_its_names_is_refused(version_3):

@@ -225,7 +225,7 @@ def _prepare(
         adata,
         vocabulary_of(model),
         model.config.input,
-        layer=reading.get("matrix"),
+        matrix=reading.get("matrix"),
         gene_column=reading.get("gene_column"),
         normalisation=reading.get("normalisation", "auto"),
         duplicates=reading.get("duplicates", "error"),

@@ -91,10 +91,9 @@ class _JobRunner(pl.LightningModule):
     Errors are kept until all ranks are done: one that stopped would let the others wait for it.
     """
 
-    allow_zero_length_dataloader_with_multiple_devices = True
-
     def __init__(self, embedder: Embedder, job: Job) -> None:
         super().__init__()
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.model = embedder.model  # registered, for Lightning to move it
         self._embedder = embedder
         self._job = job
@@ -103,7 +102,7 @@ class _JobRunner(pl.LightningModule):
         self._error: Exception | None = None
         self._cells: PreparedCells | None = None
         self._store: BlockStore | None = None
-        self._missing: list[int] = []
+        self._share: list[int] = []
         self._resources = ExitStack()
         self._advance: Advance = lambda _cells: None
         self._root_device = "cpu"
@@ -116,12 +115,11 @@ class _JobRunner(pl.LightningModule):
         found = self.trainer.strategy.broadcast(found)
         if found is None:
             return
-        self._missing = found.missing
+        self._share = found.missing[self.trainer.global_rank :: self.trainer.world_size]
         if self._opened is None:
             self._join(found)
         if self._store is not None and self.trainer.is_global_zero:
-            share = found.missing[:: self.trainer.world_size]
-            total = self._store.count(share)
+            total = self._store.count(self._share)
             shown = self._embedder.options.progress
             bar = cell_progress(f"embedding on 1 of {self.trainer.world_size}", total, shown=shown)
             self._advance = self._resources.enter_context(bar)
@@ -148,7 +146,7 @@ class _JobRunner(pl.LightningModule):
         """Open the cells as rank 0 found them."""
         try:
             source = open_cells(
-                self._job.source, layer=self._embedder.options.reading.get("matrix")
+                self._job.source, matrix=self._embedder.options.reading.get("matrix")
             )
             config = self._embedder.model.config.input
             cells = PreparedCells(source, found.match, found.survey, config)
@@ -159,8 +157,8 @@ class _JobRunner(pl.LightningModule):
             self._error = error
 
     def predict_dataloader(self) -> DataLoader[int]:
-        """Numbers of the missing blocks; Lightning deals them out, each to one rank."""
-        return DataLoader(self._missing, batch_size=1)  # type: ignore[arg-type]  # a list is a dataset
+        """Numbers of the missing blocks that are this rank's; there may be none."""
+        return DataLoader(self._share, batch_size=1)  # type: ignore[arg-type]  # a list is a dataset
 
     def predict_step(self, numbers: Tensor) -> None:
         """Compute and keep one block."""
@@ -211,6 +209,8 @@ def _trainer(device: str, devices: int) -> pl.Trainer:
             devices=devices,
             num_nodes=_machines(),
             strategy=DDPStrategy(timeout=_PATIENCE),
+            # Lightning's own way to deal out fails where there are fewer blocks than ranks.
+            use_distributed_sampler=False,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,

@@ -147,7 +147,7 @@ class OpenJob:
         options = embedder.options
         check_output(job, overwrite=options.overwrite)
         check_key(job, options.key)
-        cells = _survey(embedder, job.source)
+        cells = survey_file(embedder.model, job.source, options)
         try:
             width = width_of(embedder.model, options.pool)
             warn_of_space(job, len(cells), width)
@@ -261,9 +261,12 @@ def compute_block(
         store.write(number, values)
 
 
-def _survey(embedder: Embedder, source: Path) -> PreparedCells:
-    """The cells, with a progress bar over the pass that checks them."""
-    options = embedder.options
+def survey_file(model: ScLong, source: Path, options: EmbedOptions) -> PreparedCells:
+    """The cells of a file, with a progress bar over the pass that checks them.
+
+    Raises:
+        InputError: they cannot be used.
+    """
     with ExitStack() as stack:
         advance: Advance | None = None
         done = 0
@@ -276,7 +279,7 @@ def _survey(embedder: Embedder, source: Path) -> PreparedCells:
             advance(now - done)
             done = now
 
-        return open_prepared(embedder.model, source, options, progress)
+        return open_prepared(model, source, options, progress)
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def open_prepared(
         source,
         vocabulary_of(model),
         model.config.input,
-        layer=options.reading.get("matrix"),
+        matrix=options.reading.get("matrix"),
         gene_column=options.reading.get("gene_column"),
         normalisation=options.reading.get("normalisation", "auto"),
         duplicates=options.reading.get("duplicates", "error"),

@@ -32,13 +32,13 @@ _LOG = logging.getLogger("sclong")
 _STORE_MARKS = ("zarr.json", ".zgroup", ".zattrs", ".zmetadata")
 
 
-def open_h5ad(path: Path, layer: str | None) -> CellSource:
+def open_h5ad(path: Path, matrix: str | None) -> CellSource:
     """Open an ``.h5ad`` file; see :func:`sclong_core.expression.open_cells`."""
     file = open_hdf5(path)
-    return _open(file, str(path), layer, file.close)
+    return _open(file, str(path), matrix, file.close)
 
 
-def open_zarr(path: Path, layer: str | None) -> CellSource:
+def open_zarr(path: Path, matrix: str | None) -> CellSource:
     """Open an AnnData zarr store; see :func:`sclong_core.expression.open_cells`."""
     if not is_zarr_store(path):
         raise InputError(
@@ -47,7 +47,7 @@ def open_zarr(path: Path, layer: str | None) -> CellSource:
         )
     with refuse_unreadable(str(path), "the zarr store"):
         group = zarr.open_group(path, mode="r")
-    return _open(group, str(path), layer, lambda: None)
+    return _open(group, str(path), matrix, lambda: None)
 
 
 def is_zarr_store(path: Path) -> bool:
@@ -55,7 +55,7 @@ def is_zarr_store(path: Path) -> bool:
     return path.is_dir() and any((path / mark).is_file() for mark in _STORE_MARKS)
 
 
-def _open(store: Any, name: str, layer: str | None, closer: Callable[[], None]) -> CellSource:
+def _open(store: Any, name: str, matrix: str | None, closer: Callable[[], None]) -> CellSource:
     """The cells of an open AnnData file or store."""
     if "obs" not in store or "var" not in store:
         held = ", ".join(sorted(store.keys())[:5]) or "nothing"
@@ -64,7 +64,7 @@ def _open(store: Any, name: str, layer: str | None, closer: Callable[[], None]) 
             "loom file, give it that ending"
         )
     matrices = _matrices(store)
-    chosen = _choose(matrices, layer, name)
+    chosen = _choose(matrices, matrix, name)
     place, var_place = matrices[chosen]
     obs = _table(store, "obs", name)
     var = _table(store, var_place, name)
@@ -100,14 +100,14 @@ def _matrices(store: Any) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _choose(matrices: dict[str, tuple[str, str]], layer: str | None, name: str) -> str:
+def _choose(matrices: dict[str, tuple[str, str]], matrix: str | None, name: str) -> str:
     """The name of the asked-for matrix."""
-    wanted = "X" if layer is None else layer
+    wanted = "X" if matrix is None else matrix
     for candidate in (wanted, f"layers/{wanted}"):
         if candidate in matrices:
             return candidate
     held = ", ".join(matrices) or "no matrix"
-    raise InputError(f"{name} has no matrix {wanted!r}: it holds {held}; choose one as the layer")
+    raise InputError(f"{name} has no matrix {wanted!r}: it holds {held}; choose one of them")
 
 
 def _table(store: Any, place: str, name: str) -> pd.DataFrame:

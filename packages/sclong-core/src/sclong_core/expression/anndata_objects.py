@@ -16,25 +16,25 @@ from sclong_core.expression.reading import RowsInMemory, refuse_unreadable, requ
 _LOG = logging.getLogger("sclong")
 
 
-def source_from_anndata(adata: AnnData, *, layer: str | None = None) -> CellSource:
+def source_from_anndata(adata: AnnData, *, matrix: str | None = None) -> CellSource:
     """Cells of an AnnData object, which is neither copied whole nor changed.
 
     Args:
         adata: in memory, backed by a file, or a view.
-        layer: the matrix to read: ``X`` (default), ``raw`` or the name of a layer.
+        matrix: the matrix to read: ``X`` (default), ``raw`` or the name of a layer.
 
     Raises:
         InputError: it is empty, or holds no such matrix.
     """
-    return checked(_open(adata, layer))
+    return checked(_open(adata, matrix))
 
 
-def _open(adata: AnnData, layer: str | None) -> CellSource:
+def _open(adata: AnnData, matrix: str | None) -> CellSource:
     name = "AnnData object"
     if adata.isbacked and adata.filename is not None:
         name = str(adata.filename)
     held = _matrices(adata)
-    wanted = "X" if layer is None else layer
+    wanted = "X" if matrix is None else matrix
     chosen = next((key for key in (wanted, f"layers/{wanted}") if key in held), None)
     if chosen is None:
         listed = ", ".join(held) or "no matrix"

@@ -125,7 +125,7 @@ def prepare_cells(  # noqa: PLR0913  # settings of a user, each by its name
     vocabulary: GeneVocabulary,
     input_config: InputConfig,
     *,
-    layer: str | None = None,
+    matrix: str | None = None,
     gene_column: str | None = None,
     normalisation: Asked = "auto",
     duplicates: Duplicates = "error",
@@ -139,7 +139,7 @@ def prepare_cells(  # noqa: PLR0913  # settings of a user, each by its name
         cells: a file, an AnnData object, or an open source.
         vocabulary: genes of the model.
         input_config: what the model was trained on.
-        layer: the matrix to read, for files and AnnData objects; by default X.
+        matrix: the matrix to read, for files and AnnData objects; by default X.
         gene_column: column of ``var`` that names the genes, or "var_names"; by default the best.
         normalisation: "raw" or "log1p" to take the values as such whatever they look like.
         duplicates: "sum" adds the counts of several columns of one gene.
@@ -148,7 +148,7 @@ def prepare_cells(  # noqa: PLR0913  # settings of a user, each by its name
     Raises:
         InputError: anything about the cells that cannot be used as it is.
     """
-    source = _source(cells, layer)
+    source = _source(cells, matrix)
     _LOG.info(
         "%s: %s cells, %s genes, from %s",
         source.name,
@@ -167,10 +167,10 @@ def prepare_cells(  # noqa: PLR0913  # settings of a user, each by its name
     return PreparedCells(source, match, found, input_config)
 
 
-def _source(cells: CellSource | AnnData | str | PathLike[str], layer: str | None) -> CellSource:
+def _source(cells: CellSource | AnnData | str | PathLike[str], matrix: str | None) -> CellSource:
     """The cells as a source, opened if need be."""
     if isinstance(cells, CellSource):
         return cells
     if isinstance(cells, AnnData):
-        return source_from_anndata(cells, layer=layer)
-    return open_cells(cells, layer=layer)
+        return source_from_anndata(cells, matrix=matrix)
+    return open_cells(cells, matrix=matrix)

@@ -169,7 +169,7 @@ def _refuse_repeated(match: GeneMatch, vocabulary: GeneVocabulary) -> None:
     raise InputError(
         f"{repeated:,} of the model's genes occur more than once: {one} and {two} are both "
         f"{vocabulary.ids[first]}; remove one, take another gene column, or add their counts "
-        'with duplicates="sum"'
+        'with duplicates="sum" (--duplicates sum)'
     )
 
 

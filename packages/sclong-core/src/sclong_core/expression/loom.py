@@ -22,23 +22,23 @@ _GENE_NAMES = ("Gene", "var_names", "gene_names", "gene_name", "Accession")
 _CELL_NAMES = ("CellID", "obs_names", "cell_names", "barcode")
 
 
-def open_loom(path: Path, layer: str | None) -> CellSource:
+def open_loom(path: Path, matrix: str | None) -> CellSource:
     """Open a loom file; see :func:`sclong_core.expression.open_cells`."""
     file = open_hdf5(path)
     lacking = [key for key in ("matrix", "row_attrs", "col_attrs") if key not in file]
     if lacking:
         raise InputError(f"{path} is not a loom file: it has no {', '.join(lacking)}")
-    return _open(file, str(path), layer)
+    return _open(file, str(path), matrix)
 
 
-def _open(file: h5py.File, name: str, layer: str | None) -> CellSource:
+def _open(file: h5py.File, name: str, matrix: str | None) -> CellSource:
     """The cells of one matrix."""
     held = {"matrix": "matrix"}
     held |= {f"layers/{key}": f"layers/{key}" for key in sorted(file.get("layers", {}))}
-    wanted = "matrix" if layer in (None, "X") else layer
+    wanted = "matrix" if matrix in (None, "X") else matrix
     chosen = next((key for key in (wanted, f"layers/{wanted}") if key in held), None)
     if chosen is None:
-        raise InputError(f"{name} has no matrix {layer!r}: it holds {', '.join(held)}")
+        raise InputError(f"{name} has no matrix {matrix!r}: it holds {', '.join(held)}")
     with refuse_unreadable(name, chosen):
         array = file[chosen]
         require_numbers(array.dtype, name, chosen)

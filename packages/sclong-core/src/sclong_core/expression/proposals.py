@@ -1,5 +1,7 @@
 """Looking for a matrix of the same file that can be used instead of one that cannot."""
 
+import shlex
+
 from scipy import sparse
 
 from sclong_core.errors import InputError
@@ -26,10 +28,15 @@ def advice(source: CellSource) -> str:
         if kind is not None:
             found.setdefault(kind, name.removeprefix("layers/"))
     if "raw" in found:
-        return f"{found['raw']!r} of the same file holds raw counts, choose it as the layer"
+        return f"{found['raw']!r} of the same file holds raw counts, {_how(found['raw'])}"
     if "log1p" in found:
-        return f"{found['log1p']!r} of the same file holds log1p values, choose it as the layer"
+        return f"{found['log1p']!r} of the same file holds log1p values, {_how(found['log1p'])}"
     return "give raw counts or their log1p"
+
+
+def _how(name: str) -> str:
+    """How to ask for a matrix, in Python and at the command line."""
+    return f'pass matrix="{name}" (--matrix {shlex.quote(name)})'
 
 
 def _taste(source: CellSource) -> Csr:

@@ -13,12 +13,12 @@ SUFFIXES = (".h5ad", ".zarr", ".h5", ".loom")
 """Endings of the files that :func:`open_cells` reads."""
 
 
-def open_cells(path: str | PathLike[str], *, layer: str | None = None) -> CellSource:
+def open_cells(path: str | PathLike[str], *, matrix: str | None = None) -> CellSource:
     """Open a file of cells for reading in runs.
 
     Args:
         path: ``.h5ad`` or ``.zarr`` (AnnData), ``.h5`` (10x Genomics) or ``.loom``.
-        layer: the matrix to read: ``X`` (default), ``raw``, the name of a layer, or a genome of
+        matrix: the matrix to read: ``X`` (default), ``raw``, the name of a layer, or a genome of
             an older 10x file.
 
     Raises:
@@ -29,13 +29,13 @@ def open_cells(path: str | PathLike[str], *, layer: str | None = None) -> CellSo
     if not path.exists():
         raise InputError(f"{path} does not exist: check the name of the file")
     if path.is_dir():
-        source = open_zarr(path, layer)
+        source = open_zarr(path, matrix)
     elif path.suffix == ".h5ad":
-        source = open_h5ad(path, layer)
+        source = open_h5ad(path, matrix)
     elif path.suffix == ".h5":
-        source = open_tenx(path, layer)
+        source = open_tenx(path, matrix)
     elif path.suffix == ".loom":
-        source = open_loom(path, layer)
+        source = open_loom(path, matrix)
     else:
         raise InputError(
             f"{path} has no ending that is known ({', '.join(SUFFIXES)}): "

@@ -103,7 +103,7 @@ def _decide(source: CellSource, evidence: Evidence, asked: Asked, where: str) ->
     if found.normalisation is None:
         raise InputError(
             f"{where} {found.seen}: {advice(source)}, or force it with "
-            'normalisation="raw" or "log1p"'
+            'normalisation="raw" or "log1p" (--normalisation)'
         )
     _LOG.info("%s %s: taken as %s", where, found.seen, found.normalisation)
     return found.normalisation

@@ -27,7 +27,7 @@ _COLUMNS = {
 }
 
 
-def open_tenx(path: Path, layer: str | None) -> CellSource:
+def open_tenx(path: Path, matrix: str | None) -> CellSource:
     """Open a 10x file; see :func:`sclong_core.expression.open_cells`.
 
     Both layouts store the matrix by barcodes, so that cells are read in runs.
@@ -40,13 +40,14 @@ def open_tenx(path: Path, layer: str | None) -> CellSource:
         held = ", ".join(sorted(file)[:5]) or "nothing"
         advice = "rename it to .h5ad" if {"obs", "var"} <= set(file) else "convert it to .h5ad"
         raise InputError(f"{path} is not a 10x file (it holds {held}): {advice}")
-    if layer is None and len(genomes) > 1:
+    if matrix is None and len(genomes) > 1:
         raise InputError(
-            f"{path} holds several genomes ({', '.join(genomes)}): name the human one as the layer"
+            f"{path} holds several genomes ({', '.join(genomes)}): "
+            f"name the human one, for example matrix={genomes[0]!r} (--matrix {genomes[0]})"
         )
-    chosen = genomes[0] if layer is None else layer
+    chosen = genomes[0] if matrix is None else matrix
     if chosen not in genomes:
-        raise InputError(f"{path} has no matrix {layer!r}: it holds {', '.join(genomes)}")
+        raise InputError(f"{path} has no matrix {matrix!r}: it holds {', '.join(genomes)}")
     return _open(file, str(path), chosen, genomes)
 
 

@@ -33,7 +33,7 @@ class CellDataset(Dataset[Batch]):
     Args:
         path: the file.
         cells: what is known of its cells; their own file may be closed.
-        layer: the matrix they were prepared from.
+        matrix: the one they were prepared from.
         masking: how masks are drawn.
         validation: draw the masks of validation, the same in every epoch.
     """
@@ -42,13 +42,13 @@ class CellDataset(Dataset[Batch]):
         self,
         path: str,
         cells: PreparedCells,
-        layer: str | None,
+        matrix: str | None,
         masking: MaskingConfig,
         *,
         validation: bool = False,
     ) -> None:
         self._path = path
-        self._layer = layer
+        self._matrix = matrix
         self._match, self._survey, self._input = cells.match, cells.survey, cells.input_config
         self._masking = masking.for_validation() if validation else masking
         self._validation = validation
@@ -98,7 +98,7 @@ class CellDataset(Dataset[Batch]):
 
     def _cells(self) -> PreparedCells:
         if self._opened is None or self._opened[0] != os.getpid():
-            source = replace_obs(open_cells(self._path, layer=self._layer))
+            source = replace_obs(open_cells(self._path, matrix=self._matrix))
             self._opened = (
                 os.getpid(),
                 PreparedCells(source, self._match, self._survey, self._input),

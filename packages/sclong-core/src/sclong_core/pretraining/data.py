@@ -34,7 +34,7 @@ class AnnDataModule(LightningDataModule):
         path: the file.
         vocabulary: genes of the model, a ``vocabulary.tsv`` or a list of ids; the file's own genes
             if None.
-        layer: the matrix to read: ``X`` (default), ``raw`` or the name of a layer.
+        matrix: the one to read: ``X`` (default), ``raw`` or the name of a layer.
         gene_column: column of ``var`` that names the genes, or "var_names"; the best by default.
         normalisation: what the values are; recognised by default.
         duplicates: several columns of one gene: "error", or "sum" their counts.
@@ -60,7 +60,7 @@ class AnnDataModule(LightningDataModule):
         self,
         path: str | Path | None = None,
         vocabulary: str | Path | None = None,
-        layer: str | None = None,
+        matrix: str | None = None,
         gene_column: str | None = None,
         normalisation: Literal["auto", "raw", "log1p"] = "auto",
         duplicates: Literal["error", "sum"] = "error",
@@ -82,7 +82,7 @@ class AnnDataModule(LightningDataModule):
         if path is None:
             raise ConfigError("no cells are given: set data.path to a file of cells")
         self.path = str(path)
-        self.layer, self.gene_column = layer, gene_column
+        self.matrix, self.gene_column = matrix, gene_column
         self.normalisation, self.duplicates = normalisation, duplicates
         self.input, self.masking = input, masking
         self.validation_fraction = validation_fraction
@@ -100,7 +100,7 @@ class AnnDataModule(LightningDataModule):
             self.path,
             self.vocabulary,
             self.input,
-            layer=self.layer,
+            matrix=self.matrix,
             gene_column=self.gene_column,
             normalisation=self.normalisation,
             duplicates=self.duplicates,
@@ -202,7 +202,7 @@ class AnnDataModule(LightningDataModule):
 
     def _dataset(self, *, validation: bool = False) -> CellDataset:
         return CellDataset(
-            self.path, self.prepared, self.layer, self.masking, validation=validation
+            self.path, self.prepared, self.matrix, self.masking, validation=validation
         )
 
     def _ranks(self) -> tuple[int, int]:
@@ -211,7 +211,7 @@ class AnnDataModule(LightningDataModule):
         return self.trainer.global_rank, self.trainer.world_size
 
     def _own_genes(self) -> GeneVocabulary:
-        with open_cells(self.path, layer=self.layer) as source:
+        with open_cells(self.path, matrix=self.matrix) as source:
             vocabulary = genes_of(source.var, self.gene_column)
         _LOG.info(
             "no vocabulary is given: the model gets the %s genes of %s",

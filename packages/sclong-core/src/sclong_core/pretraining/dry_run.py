@@ -25,7 +25,7 @@ def print_plan(settings: Any) -> None:
     plan = PlanConfig(**vars(settings.plan))
     cells = plan.cells
     if cells is None and settings.data.path and Path(settings.data.path).exists():
-        with open_cells(settings.data.path, layer=settings.data.layer) as source:
+        with open_cells(settings.data.path, matrix=settings.data.matrix) as source:
             cells = round(source.n_cells * (1 - settings.data.validation_fraction))
     table = Table("what", "how much", title="dry run: nothing was trained")
     epochs = settings.trainer.max_epochs or 0
@@ -41,7 +41,7 @@ def planned_network(settings: Any) -> ScLongConfig:
     if settings.data.vocabulary and Path(settings.data.vocabulary).is_file():
         genes = len(GeneVocabulary.read(settings.data.vocabulary))
     elif genes is None and settings.data.path and Path(settings.data.path).exists():
-        with open_cells(settings.data.path, layer=settings.data.layer) as source:
+        with open_cells(settings.data.path, matrix=settings.data.matrix) as source:
             genes = source.n_genes
     if genes is None:
         raise ConfigError(
