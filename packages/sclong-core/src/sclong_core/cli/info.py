@@ -1,0 +1,177 @@
+"""``sclong info``: what a checkpoint is, what a file of cells is, and how well they fit."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sclong_core.cli.terminal import is_interactive, messages, print_facts
+from sclong_core.errors import CheckpointError, InputError, ScLongError
+
+if TYPE_CHECKING:
+    from sclong_core.config import PerformerConfig
+    from sclong_core.embedding.fit import Facts
+    from sclong_core.model import ScLong
+    from sclong_core.summary import CheckpointSummary
+
+
+class InfoCommand:
+    """Describes checkpoints and data; see :mod:`sclong_core.embedding.fit`."""
+
+    help = "describe a checkpoint or a file of cells, and how well they fit"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare what to describe."""
+        parser.description = (
+            "Describe checkpoint folders and files of cells. With one checkpoint among them, or "
+            "given by --checkpoint, also how well each file fits it: genes in common, what embed "
+            "does with the values, and how long it takes on this machine."
+        )
+        parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+        parser.add_argument(
+            "--checkpoint", metavar="FOLDER_OR_HUB_ID", help="compare every file of cells with it"
+        )
+        parser.add_argument("--revision", help="branch, tag or commit of a checkpoint on the hub")
+        parser.add_argument("--matrix", metavar="NAME", help='a layer, or "raw"; by default X')
+        parser.add_argument("--gene-column", metavar="NAME", help="column of var to match")
+        parser.add_argument(
+            "--device", default="auto", help="to measure on; by default a GPU if there is one"
+        )
+        parser.add_argument(
+            "--batch-size", type=int, default=8, metavar="CELLS", help="to measure with"
+        )
+        parser.add_argument(
+            "--no-timing", action="store_true", help="do not measure how long embedding takes"
+        )
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Print the facts; status 2 if anything could not be used."""
+        with messages():
+            return _info(args)
+
+
+def _info(args: argparse.Namespace) -> int:
+    from sclong_core.expression import find_cell_files  # noqa: PLC0415  # heavy
+    from sclong_core.manifest import CONFIG_FILE  # noqa: PLC0415  # keeps sclong --help fast
+
+    missing = [path for path in args.paths if not path.exists()]
+    if missing:
+        raise InputError(f"{missing[0]} does not exist: check the name")
+    checkpoints = [path for path in args.paths if (path / CONFIG_FILE).is_file()]
+    others = [path for path in args.paths if path not in checkpoints]
+    problems = [problem for path in checkpoints if (problem := _show_checkpoint(path))]
+    files = find_cell_files(others) if others else []
+    chosen = _chosen_checkpoint(args, checkpoints) if files else None
+    if args.checkpoint is not None and chosen is not None:
+        problems += [problem for problem in [_show_checkpoint(chosen)] if problem]
+    model = _load(args, chosen) if chosen is not None and not problems else None
+    problems += [problem for path in files if (problem := _show_data(args, path, model))]
+    if problems:
+        raise ScLongError(problems[0] + (f" (and {len(problems) - 1} more)" * (len(problems) > 1)))
+    return 0
+
+
+def _chosen_checkpoint(args: argparse.Namespace, checkpoints: list[Path]) -> Path | None:
+    """The checkpoint to compare data with."""
+    from sclong_core.hub import resolve_checkpoint  # noqa: PLC0415  # keeps sclong --help fast
+
+    if args.checkpoint is not None:
+        return resolve_checkpoint(args.checkpoint, revision=args.revision)
+    if len(checkpoints) > 1:
+        raise ScLongError("there are several checkpoints: choose one for the data by --checkpoint")
+    return checkpoints[0] if checkpoints else None
+
+
+def _show_checkpoint(folder: Path) -> str:
+    """Print what a checkpoint is; returns what is wrong with it, nothing if it is sound."""
+    from sclong_core.summary import summarise_checkpoint  # noqa: PLC0415  # keeps --help fast
+
+    try:
+        problem, files = "", "verified: all hashes are as recorded"
+        summary = summarise_checkpoint(folder, verify=True)
+    except CheckpointError as error:
+        problem = files = str(error)
+        try:
+            summary = summarise_checkpoint(folder)
+        except CheckpointError:
+            print_facts([("checkpoint", str(folder)), ("files", f"damaged: {problem}")])
+            return problem
+    print_facts(_checkpoint_facts(summary, f"damaged: {files}" if problem else files))
+    return problem
+
+
+def _checkpoint_facts(summary: "CheckpointSummary", files: str) -> "Facts":
+    info, config = summary.info, summary.info.config
+    scale = f"counts scaled to {config.input.target_sum:,.6g} a cell, then log1p"
+    if config.input.maximum is not None:
+        scale += f", rescaled to at most {config.input.maximum:g}"
+    origin = dict(info.origin)
+    details = [f"{key} {value}" for key, value in origin.items() if isinstance(value, str | int)]
+    facts = [
+        ("checkpoint", info.source),
+        ("digest", info.digest),
+        ("parameters", f"{summary.parameters:,} ({summary.dtype})"),
+        ("width", f"{config.dim}"),
+        ("large encoder", f"{_size(config.large)}; of the {config.high_genes:,} highest genes"),
+        ("mini encoder", _size(config.mini) if config.low_expression != "none" else "none"),
+        ("full encoder", _size(config.full)),
+        ("genes", f"{config.genes:,} ({summary.symbols:,} with a symbol)"),
+        ("graph", f"{summary.edges:,} edges" if summary.edges else "none"),
+        ("input", scale),
+        ("origin", ", ".join(details) or "not recorded"),
+        ("written by", f"sclong-core {info.sclong_version}"),
+        ("files", files),
+    ]
+    ablations = [("low expression", config.low_expression), ("graph weights", config.graph)]
+    return facts + [(name, value) for name, value in ablations if value == "random"]
+
+
+def _size(performer: "PerformerConfig") -> str:
+    return f"{performer.depth} layers of width {performer.dim}, {performer.heads} heads"
+
+
+def _load(args: argparse.Namespace, folder: Path) -> "ScLong":
+    from sclong_core.checkpoint import load_checkpoint  # noqa: PLC0415  # loads PyTorch
+
+    # Without a measurement, weights stay in the file.
+    return load_checkpoint(folder, device="cpu" if args.no_timing else args.device)
+
+
+def _show_data(args: argparse.Namespace, path: Path, model: "ScLong | None") -> str:
+    """Print what a file of cells is and how it fits; returns why it does not, if so."""
+    from sclong_core.embedding.fit import describe_data  # noqa: PLC0415  # heavy
+
+    facts: Facts = [("data", str(path))]
+    problem = ""
+    try:
+        facts += describe_data(path, matrix=args.matrix)
+        if model is not None:
+            facts += _fit(args, path, model)
+    except InputError as error:
+        problem = str(error)
+        facts.append(("not usable", problem))
+    print_facts(facts)
+    return problem
+
+
+def _fit(args: argparse.Namespace, path: Path, model: "ScLong") -> "Facts":
+    from sclong_core.embedding.fit import describe_fit, measure_speed  # noqa: PLC0415  # heavy
+    from sclong_core.embedding.inference import vocabulary_of  # noqa: PLC0415  # heavy
+    from sclong_core.embedding.run import survey_file  # noqa: PLC0415  # heavy
+    from sclong_core.embedding.work import EmbedOptions  # noqa: PLC0415  # heavy
+
+    options = EmbedOptions(
+        batch_size=args.batch_size,
+        reading={"matrix": args.matrix, "gene_column": args.gene_column},
+        progress=is_interactive(),
+    )
+    with survey_file(model, path, options) as cells:
+        facts = describe_fit(cells, vocabulary_of(model))
+        if not args.no_timing:
+            speed = measure_speed(model, cells, batch_size=args.batch_size)
+            rate = f"{1 / speed.seconds_per_cell:,.2f} cells/s, measured on {speed.batch} cells"
+            total = f"about {speed.total(len(cells))} on {model.device} ({rate})"
+            facts.append(("time to embed", total))
+    return facts
+
+
+command = InfoCommand()
