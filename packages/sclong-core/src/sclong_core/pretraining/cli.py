@@ -163,7 +163,11 @@ class PretrainCLI(LightningCLI):
         kept["trainer"] = {
             name: trainer.get(name) for name in (*names, "gradient_clip_val", "limit_train_batches")
         }
-        kept["data"] = {name: value for name, value in kept["data"].items() if name != "path"}
+        kept["data"] = {
+            name: value
+            for name, value in kept["data"].items()
+            if name not in ("path", "num_workers")
+        }
         return kept
 
     def fit(self, model: ScLongPretraining, **kwargs: Any) -> None:
@@ -205,7 +209,7 @@ def run_cli(words: list[str]) -> int:
                 args=with_config_paths(words),
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
-                trainer_defaults={"default_root_dir": _FOLDER},
+                trainer_defaults={"default_root_dir": _FOLDER, "enable_model_summary": False},
                 seed_everything_default=0,
                 parser_kwargs={"prog": "sclong pretrain", **quiet}
                 | {name: dict(quiet) for name in PretrainCLI.subcommands()},

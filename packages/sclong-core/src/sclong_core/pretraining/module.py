@@ -104,6 +104,9 @@ class ScLongPretraining(LightningModule):
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             self.model = ScLong(config, vocabulary, gene_graph, _read_vectors(gene_vectors))
+        _LOG.info(
+            "the model has %s parameters", f"{sum(p.numel() for p in self.model.parameters()):,}"
+        )
         for encoder in self.model.encoders().values():
             encoder.activation_checkpointing = activation_checkpointing
         if compile:

@@ -1,0 +1,167 @@
+"""What tests of pretraining share: a network of a few thousand weights, a log of cells, and faults.
+
+A fault is a callback by its name on the command line; the file it leaves proves that it fired.
+"""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from sclong_core.pretraining import checkpoints
+from sclong_core.pretraining.network import NetworkConfig, PerformerOverrides
+from sclong_core.testing import make_counts_anndata
+
+NETWORK_OPTIONS = (
+    "--model.network.dim=16",
+    "--model.network.high_genes=12",
+    "--model.network.large.dim=24",
+    *(
+        f"--model.network.{encoder}.{name}"
+        for encoder in ("large", "mini", "full")
+        for name in ("depth=1", "heads=2", "dim_head=8")
+    ),
+)
+"""The network of :func:`small_network` as options of the command."""
+
+
+def small_network(**changes: Any) -> NetworkConfig:
+    """A network of a few thousand weights."""
+    shape = {"depth": 1, "heads": 2, "dim_head": 8}
+    side = PerformerOverrides(**shape)
+    large = PerformerOverrides(dim=24, **shape)
+    return NetworkConfig(dim=16, high_genes=12, large=large, mini=side, full=side, **changes)
+
+
+def write_cells(path: Path, *, cells: int = 60, genes: int = 40, seed: int = 0) -> Path:
+    """Write made-up counts as ``.h5ad``."""
+    make_counts_anndata(cells, genes, seed=seed).write_h5ad(path)
+    return path
+
+
+class CellLog(Callback):
+    """Appends a line a batch: number of the batch over all epochs, and its cells in order."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Write the line before the batch is trained on."""
+        line = [
+            trainer.fit_loop.total_batch_idx,
+            batch["cell"].tolist(),
+            float(batch["scored"].sum()),
+        ]
+        with Path(self.path).open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps(line) + "\n")
+
+
+class GradientLog(Callback):
+    """Saves the gradients of the first steps: ``(steps, weights)`` in one ``.npy`` file."""
+
+    def __init__(self, path: str, steps: int = 2) -> None:
+        self.path, self.steps = path, steps
+        self._found: list[torch.Tensor] = []
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Any
+    ) -> None:
+        """Add a step; write the file when all are there."""
+        gradients = [parameter.grad for parameter in pl_module.parameters()]
+        self._found.append(torch.cat([grad.flatten() for grad in gradients if grad is not None]))
+        if len(self._found) == self.steps and trainer.is_global_zero:
+            np.save(self.path, torch.stack(self._found).numpy())
+
+
+class KillAtBatch(Callback):
+    """Kills its own process, as ``kill -9`` does, when a batch is done.
+
+    Args:
+        batch: number of the batch over all epochs.
+        witness: file to leave.
+        after_save: kill after checkpoints were written instead of before.
+    """
+
+    def __init__(self, batch: int, witness: str, after_save: bool = False) -> None:  # noqa: FBT001, FBT002  # an option
+        self.batch, self.witness, self.after_save = batch, witness, after_save
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        """Before Lightning's checkpoint callbacks, which come last."""
+        if not self.after_save and trainer.fit_loop.total_batch_idx == self.batch:
+            _die(self.witness)
+
+    def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
+        """The next batch begins when all callbacks of the last one are done."""
+        if self.after_save and trainer.fit_loop.total_batch_idx == self.batch + 1:
+            _die(self.witness)
+
+
+class KillInSave(Callback):
+    """Kills its own process while a checkpoint is written.
+
+    Args:
+        step: of the optimiser, whose checkpoint it is.
+        place: "file" half-way through it, "rename" before it gets its name, "record" before the
+            record is written.
+        witness: file to leave.
+    """
+
+    def __init__(self, step: int, place: str, witness: str) -> None:
+        self.step, self.place, self.witness = step, place, witness
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the fault in."""
+        write, record = checkpoints._write, checkpoints.write_json  # noqa: SLF001  # the fault
+
+        def faulty_write(checkpoint: dict[str, Any], path: Path) -> None:
+            write(checkpoint, path)
+            if checkpoint["global_step"] == self.step and self.place in ("file", "rename"):
+                if self.place == "file":
+                    os.truncate(path, path.stat().st_size // 2)
+                _die(self.witness)
+
+        def faulty_record(path: Path, content: dict[str, Any]) -> None:
+            if content["step"] == self.step and self.place == "record":
+                _die(self.witness)
+            record(path, content)
+
+        checkpoints._write = faulty_write  # noqa: SLF001  # the fault
+        checkpoints.write_json = faulty_record
+
+
+class PlantNan(Callback):
+    """Makes the expression of one batch not a number, or a gradient infinite.
+
+    Args:
+        batch: number of the batch over all epochs.
+        place: "expression" or "gradient".
+    """
+
+    def __init__(self, batch: int, place: str = "expression") -> None:
+        self.batch, self.place = batch, place
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Plant it."""
+        if self.place == "expression" and trainer.fit_loop.total_batch_idx == self.batch:
+            batch["expression"][0] = torch.nan
+
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Plant it."""
+        if self.place == "gradient" and trainer.fit_loop.total_batch_idx == self.batch:
+            gradient = next(pl_module.parameters()).grad
+            assert gradient is not None
+            gradient.fill_(torch.inf)
+
+
+def _die(witness: str) -> None:
+    Path(witness).touch()
+    os.kill(os.getpid(), signal.SIGKILL)

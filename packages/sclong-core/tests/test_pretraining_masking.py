@@ -1,0 +1,78 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sclong_core.errors import ConfigError
+from sclong_core.pretraining.masking import MaskingConfig, draw_masks
+
+ROWS = st.lists(st.sampled_from([0.0, 0.5, 3.0]), min_size=1, max_size=200)
+NUMBERS = st.integers(min_value=0, max_value=2**31)
+
+
+def row_of(values: list[float]) -> np.ndarray:
+    return np.array(values, dtype=np.float32)
+
+
+@given(values=ROWS, epoch=NUMBERS, cell=NUMBERS, seed=NUMBERS)
+def test_as_many_non_zeros_are_chosen_as_the_release_chooses(values, epoch, cell, seed):
+    row = row_of(values)
+    masked, scored = draw_masks(row, config=MaskingConfig(seed=seed), epoch=epoch, cell=cell)
+    expressed = np.count_nonzero(row)
+    assert scored.sum() == -(-15 * expressed // 100)
+    assert masked.sum() == 9 * scored.sum() // 10
+    assert not (masked & ~scored).any()
+    assert not scored[row == 0].any()
+
+
+@given(values=ROWS, epoch=NUMBERS, cell=NUMBERS)
+def test_masks_are_a_pure_function(values, epoch, cell):
+    config = MaskingConfig()
+    one = draw_masks(row_of(values), config=config, epoch=epoch, cell=cell)
+    other = draw_masks(row_of(values), config=config, epoch=epoch, cell=cell)
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize(("scored", "hidden"), [(10, 9), (11, 9), (8, 7), (12, 10), (3, 2)])
+def test_the_hidden_share_is_rounded_down(scored, hidden):
+    row = np.ones(scored, dtype=np.float32)
+    masked, found = draw_masks(row, config=MaskingConfig(ratio=1.0), epoch=0, cell=0)
+    assert (found.sum(), masked.sum()) == (scored, hidden)
+
+
+@pytest.mark.parametrize("change", ["epoch", "cell", "seed", "validation"])
+def test_masks_differ_between(change):
+    row = np.ones(500, dtype=np.float32)
+    given_ = {"config": MaskingConfig(), "epoch": 1, "cell": 2}
+    changed = given_ | {
+        "epoch": {"epoch": 2},
+        "cell": {"cell": 1},
+        "seed": {"config": MaskingConfig(seed=1)},
+        "validation": {"validation": True},
+    }[change]
+    assert not np.array_equal(draw_masks(row, **given_)[1], draw_masks(row, **changed)[1])
+
+
+def test_every_value_is_chosen_about_equally_often():
+    row = np.ones(40, dtype=np.float32)
+    counts = sum(
+        draw_masks(row, config=MaskingConfig(), epoch=0, cell=cell)[1].astype(int)
+        for cell in range(2000)
+    )
+    deviation = math.sqrt(2000 * 0.15 * 0.85)
+    assert abs(counts - 300).max() < 5 * deviation
+
+
+def test_the_papers_masking_hides_all_that_is_scored():
+    row = np.ones(50, dtype=np.float32)
+    masked, scored = draw_masks(row, config=MaskingConfig(replaced=1.0), epoch=0, cell=0)
+    assert np.array_equal(masked, scored)
+    assert MaskingConfig(ratio=0.3).for_validation() == MaskingConfig(ratio=0.3, replaced=1.0)
+
+
+@pytest.mark.parametrize("wrong", [{"ratio": 0}, {"ratio": 1.5}, {"replaced": -1}, {"seed": -1}])
+def test_impossible_shares_are_refused(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        MaskingConfig(**wrong)

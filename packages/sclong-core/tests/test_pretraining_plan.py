@@ -1,0 +1,73 @@
+import pytest
+
+from sclong_core.config import PerformerConfig, ScLongConfig
+from sclong_core.errors import ConfigError
+from sclong_core.pretraining.flops import flops_per_cell, positions
+from sclong_core.pretraining.plan import (
+    Layout,
+    PlanConfig,
+    activation_bytes,
+    count_parameters,
+    plan_rows,
+)
+
+
+def layout(**changes):
+    settings = {
+        "nodes": 12,
+        "devices": 8,
+        "batch_size": 1,
+        "accumulation": 200,
+        "precision": "bf16-mixed",
+        "activation_checkpointing": False,
+    }
+    return Layout(**{**settings, **changes})
+
+
+def test_the_papers_model_costs_what_the_design_reckons_with():
+    assert flops_per_cell(ScLongConfig()) == pytest.approx(27e12, rel=0.03)
+    large = ScLongConfig().large
+    dense = 2 * 42 * 4096 * (4 * 1280 * 2048 + 8 * 1280**2)
+    favor = 2 * 42 * 4096 * 32 * 266 * (4 * 64 + 2)
+    assert (dense, favor) == (pytest.approx(8.1e12, rel=0.01), pytest.approx(0.75e12, rel=0.01))
+    assert large.features == 266
+
+
+def test_flops_of_a_layer_by_hand():
+    one = PerformerConfig(dim=4, depth=1, heads=1, dim_head=4, random_features=2)
+    config = ScLongConfig(
+        genes=9, dim=4, expression_hidden=1, high_genes=3, large=one, mini=one, full=one
+    )
+    layer = 4 * 4 * 4 + 8 * 16 + 2 * (4 * 4 + 2)
+    outside = 3 * 2 * 4 * 4 + 10 * (1 + 4)
+    assert positions(config) == {"large": 3, "mini": 7, "full": 10}
+    assert flops_per_cell(config) == 3 * 2 * (20 * layer + outside)
+
+
+def test_parameters_are_counted_without_memory():
+    assert count_parameters(ScLongConfig()) == 1_006_086_461
+
+
+def test_recomputing_activations_saves_memory():
+    config = ScLongConfig()
+    kept = activation_bytes(config, layout())
+    assert activation_bytes(config, layout(activation_checkpointing=True)) < kept / 10
+    assert activation_bytes(config, layout(precision="32-true")) > kept
+    assert activation_bytes(config, layout(batch_size=2)) == 2 * kept
+
+
+def test_the_plan_of_the_papers_run():
+    rows = dict(plan_rows(ScLongConfig(), layout(), PlanConfig(), cells=48_000_000, epochs=5))
+    assert rows["parameters"] == "1,006,086,461"
+    assert rows["world size"] == "96 (12 nodes x 8 devices)"
+    assert rows["effective batch"].startswith("19,200 cells")
+    assert rows["steps an epoch"] == "2,500 of 48,000,000 cells"
+    assert rows["time in all"] == "6.4 days for 5 epochs"
+    unknown = dict(plan_rows(ScLongConfig(), layout(), PlanConfig(), cells=None, epochs=5))
+    assert unknown["time"].startswith("unknown")
+
+
+@pytest.mark.parametrize("wrong", [{"cells": 0}, {"peak_tflops": 0.0}, {"utilisation": 1.5}])
+def test_impossible_machines_are_refused(wrong):
+    with pytest.raises(ConfigError, match=r"plan\."):
+        PlanConfig(**wrong)
