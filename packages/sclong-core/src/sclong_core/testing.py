@@ -12,6 +12,10 @@ from anndata import AnnData
 from scipy import sparse
 from torch import Tensor
 
+from sclong_core.config import PerformerConfig, ScLongConfig
+from sclong_core.model import ScLong
+from sclong_core.vocabulary import GeneVocabulary
+
 SYNTHETIC_GENES = 24
 """Genes of :func:`write_synthetic_release`, by default."""
 
@@ -53,6 +57,32 @@ def make_counts_anndata(
 def synthetic_gene_ids(genes: int) -> list[str]:
     """Ensembl ids of made-up genes."""
     return [f"ENSG{number:011d}" for number in range(1, genes + 1)]
+
+
+def make_tiny_model(*, genes: int = SYNTHETIC_GENES, seed: int = 0) -> ScLong:
+    """A model of a few thousand random weights over made-up genes, without a gene graph.
+
+    Args:
+        genes: size of its vocabulary, named as :func:`make_counts_anndata` names them.
+        seed: of the weights; the same seed gives the same ones.
+    """
+    side = PerformerConfig(dim=8, depth=1, heads=2, dim_head=4)
+    config = ScLongConfig(
+        genes=genes,
+        dim=8,
+        expression_hidden=6,
+        high_genes=genes // 4,
+        large=PerformerConfig(dim=16, depth=2, heads=2, dim_head=8),
+        mini=side,
+        full=side,
+        graph="none",
+    )
+    model = ScLong(config, GeneVocabulary.from_ids(synthetic_gene_ids(genes)))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    return model.eval()
 
 
 def write_synthetic_release(

@@ -84,7 +84,7 @@ def describe_fit(cells: PreparedCells, vocabulary: GeneVocabulary) -> Facts:
         ("genes of the model", f"{match.coverage:.1%} of {len(vocabulary):,} are in the data"),
         ("counts known", f"{share:.1%} of all counts are on genes of the model"),
         ("gene column", match.found_in),
-        ("values", _step(cells)),
+        ("embed would take", _step(cells)),
     ]
     if min(share, match.coverage) < _WELL:
         facts.append(("likely reasons", "; ".join(_reasons(cells, vocabulary))))
