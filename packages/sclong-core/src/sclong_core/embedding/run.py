@@ -290,7 +290,7 @@ def _kept(output: Path, folder: Path) -> Iterator[None]:
     except (OSError, RuntimeError) as error:  # h5py raises either for a full disk
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise OSError(
-            f"{output} cannot be written ({reason[:200]}): what is computed so far is kept in "
+            f"{output} cannot be written ({reason[:200]}): finished blocks stay in "
             f"{folder}, go on from there with --resume"
         ) from error
 
