@@ -149,7 +149,7 @@ def test_the_last_valid_one_is_never_removed(tmp_path):
 def test_a_checkpoint_that_cannot_be_removed_does_not_end_the_run(tmp_path, monkeypatch, caplog):
     path = save(tmp_path, 1)
 
-    def refuse(self, missing_ok=False):
+    def refuse(self, **options):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(type(path), "unlink", refuse)

@@ -46,12 +46,15 @@ def test_the_hidden_share_is_rounded_down(scored, hidden):
 def test_masks_differ_between(change):
     row = np.ones(500, dtype=np.float32)
     given_ = {"config": MaskingConfig(), "epoch": 1, "cell": 2}
-    changed = given_ | {
-        "epoch": {"epoch": 2},
-        "cell": {"cell": 1},
-        "seed": {"config": MaskingConfig(seed=1)},
-        "validation": {"validation": True},
-    }[change]
+    changed = (
+        given_
+        | {
+            "epoch": {"epoch": 2},
+            "cell": {"cell": 1},
+            "seed": {"config": MaskingConfig(seed=1)},
+            "validation": {"validation": True},
+        }[change]
+    )
     assert not np.array_equal(draw_masks(row, **given_)[1], draw_masks(row, **changed)[1])
 
 

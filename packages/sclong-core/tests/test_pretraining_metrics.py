@@ -22,12 +22,15 @@ def made_up(cells=7, genes=30, seed=0):
 def test_figures_are_those_of_numpy_however_cells_are_batched(sizes):
     prediction, expression, scored = made_up()
     metric = MaskedRegression()
-    for part in zip(*(tensor.split(sizes) for tensor in (prediction, expression, scored))):
+    split = (tensor.split(sizes) for tensor in (prediction, expression, scored))
+    for part in zip(*split, strict=True):
         metric.update(*part)
     found = metric.compute()
     p, y = prediction[scored].double().numpy(), expression[scored].double().numpy()
     assert float(found.loss) == pytest.approx(np.mean((p - y) ** 2), rel=1e-12)
-    assert float(found.r2) == pytest.approx(1 - ((p - y) ** 2).sum() / ((y - y.mean()) ** 2).sum(), rel=1e-9)
+    assert float(found.r2) == pytest.approx(
+        1 - ((p - y) ** 2).sum() / ((y - y.mean()) ** 2).sum(), rel=1e-9
+    )
     assert float(found.pearson) == pytest.approx(np.corrcoef(p, y)[0, 1], rel=1e-9)
 
 
@@ -50,7 +53,7 @@ def test_baselines_by_hand():
 
 
 def test_no_baseline_sees_a_hidden_value():
-    prediction, expression, scored = made_up()
+    _, expression, scored = made_up()
     changed = torch.where(scored, torch.tensor(77.0), expression)
     means = torch.arange(30.0)
     one, other = (baseline_predictions(x, scored, means) for x in (expression, changed))

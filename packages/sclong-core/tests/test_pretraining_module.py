@@ -23,6 +23,15 @@ from sclong_core.vocabulary import GeneVocabulary
 pytestmark = pytest.mark.filterwarnings("ignore:.isinstance.treespec:FutureWarning")
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """A network this small gains nothing from more, and waits for them where cores are busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory):
     return write_cells(tmp_path_factory.mktemp("data") / "cells.h5ad")
@@ -145,7 +154,9 @@ def test_a_number_that_is_not_finite_stops_before_the_step(cells, tmp_path, plac
         trainer.fit(module, datamodule=data)
     assert len(steps) == 3
     assert "at step 2" in str(caught.value)
-    assert same(state_of(module), steps[1][0])
+    before, after = steps[1][0], state_of(module)
+    del before["model.expression.mask"]  # clipped to norm 1 at every use, as in the release
+    assert same(before, after)
     # Both batches that were accumulated are named: either may have spoilt the gradient.
     named = str(caught.value).partition("by number: ")[2].split(", ")
     assert len(named) == 8
@@ -204,7 +215,7 @@ def test_a_model_without_graph_and_vectors_says_so(cells, graph, tmp_path, caplo
     vectors = np.random.default_rng(0).normal(size=(40, 16)).astype(np.float32)
     np.save(tmp_path / "vectors.npy", vectors)
     module = module_of(data, graph=graph, gene_vectors=tmp_path / "vectors.npy")
-    assert module.model.graph == GeneGraph.read(graph) or module.model.graph is not None
+    assert module.model.graph.digest == GeneGraph.read(graph).digest
     assert np.array_equal(module.model.genes.vectors.detach()[:-1], vectors)
 
 

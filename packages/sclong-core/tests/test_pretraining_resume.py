@@ -1,4 +1,4 @@
-"""A run that is killed and started again ends as one that never was. Every kill is a real SIGKILL."""
+"""A run that is killed and started again ends as one that never was. Every kill is real."""
 
 import json
 import os
@@ -130,7 +130,9 @@ def runs(tmp_path_factory):
     runs.add("longer", "--trainer.max_epochs=1")
     runs.add("longer")
     runs.add("longer")
-    runs.steps.append({"damage": str(runs.folder / "longer" / "checkpoints" / f"step={STEPS}.ckpt")})
+    runs.steps.append(
+        {"damage": str(runs.folder / "longer" / "checkpoints" / f"step={STEPS}.ckpt")}
+    )
     runs.add("longer")
     runs.add("longer", f"--ckpt_path={runs.cells}")
     runs.start()
@@ -196,6 +198,5 @@ def test_a_damaged_checkpoint_is_skipped_and_said(runs):
 def test_a_file_that_is_asked_for_and_is_no_checkpoint_is_refused(runs):
     statuses, outputs = runs.of("longer")
     assert statuses[4] == 2
-    assert outputs[4].splitlines()[-1] == f"error: {runs.cells} has no record: " + (
-        "it was not written to its end"
-    )
+    last = outputs[4].splitlines()[-1]
+    assert last == f"error: {runs.cells} has no record: it was not written to its end"

@@ -76,7 +76,7 @@ class AtomicCheckpointIO(CheckpointIO):
         self,
         path: str | PathLike[str],
         map_location: Any | None = "cpu",
-        weights_only: bool | None = None,  # noqa: ARG002, FBT001  # Lightning's; always True here
+        weights_only: bool | None = None,  # noqa: FBT001  # Lightning's; always True here
     ) -> dict[str, Any]:
         """Verify a checkpoint and read it.
 

@@ -33,10 +33,14 @@ from sclong_core.pretraining.plan import PlanConfig
 
 _LOG = logging.getLogger("sclong")
 _FOLDER = "runs/pretrain"
+_WINDOW = 10
+"""Batches at least that the throughput is measured over."""
 _NOISE = (
     r".*is deprecated, use `isinstance\(treespec.*",  # Lightning's own use of PyTorch
     r".*exists and is not empty.*",  # that is what resuming is
     r".*smaller than the logging interval.*",
+    r".*callbacks used to create the checkpoint need to be provided.*",
+    r".*The dirpath has changed from.*",  # a folder that was moved
     r".*`tensorboardX` has been removed.*",
     r".*does not have many workers.*",
     r".*srun.*command is available.*",
@@ -151,7 +155,13 @@ class PretrainCLI(LightningCLI):
                 )
             )
         if logs:
-            found.append(ThroughputMonitor(batch_size_fn=lambda batch: int(batch["cell"].numel())))
+            accumulated = self.settings.trainer.accumulate_grad_batches
+            found.append(
+                ThroughputMonitor(
+                    batch_size_fn=lambda batch: int(batch["cell"].numel()),
+                    window_size=max(_WINDOW, accumulated),  # whole steps of the optimiser
+                )
+            )
         return found
 
     def _record(self) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class AnnDataModule(LightningDataModule):
         self,
         path: str | Path | None = None,
         vocabulary: str | Path | None = None,
+        *,
         matrix: str | None = None,
         gene_column: str | None = None,
         normalisation: Literal["auto", "raw", "log1p"] = "auto",
@@ -273,9 +274,7 @@ def _read(path: str | Path) -> GeneVocabulary:
     return GeneVocabulary.read(path)
 
 
-def _check(
-    *, validation_fraction: float, batch_size: int, num_workers: int, seed: int
-) -> None:
+def _check(*, validation_fraction: float, batch_size: int, num_workers: int, seed: int) -> None:
     if not 0 <= validation_fraction < 1:
         raise ConfigError(
             f"data.validation_fraction must be at least 0 and below 1, not {validation_fraction}"

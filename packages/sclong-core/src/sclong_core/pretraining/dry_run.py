@@ -86,4 +86,4 @@ def as_network(values: Any) -> NetworkConfig:
 def _visible_devices() -> int:
     import torch  # noqa: PLC0415  # only where the settings leave it open
 
-    return int(os.environ.get("LOCAL_WORLD_SIZE", 0)) or max(1, torch.cuda.device_count())
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "0")) or max(1, torch.cuda.device_count())

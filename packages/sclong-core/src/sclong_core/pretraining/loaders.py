@@ -1,8 +1,8 @@
 """Loaders of batches: order as a pure function, equal on all ranks, resumable at any batch.
 
-The order of training cells is a function of (seed, epoch) and of nothing else. A global batch is the
-next ``batch_size * ranks`` cells of it, and each rank takes its part, so that the number of ranks
-and workers changes who reads a cell but not which cells make a batch.
+The order of training cells is a function of (seed, epoch) and of nothing else. A global batch is
+the next ``batch_size * ranks`` cells of it, and each rank takes its part, so that the number of
+ranks and workers changes who reads a cell but not which cells make a batch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -170,7 +170,7 @@ class ValidationLoader:
         return iter(self._loader)
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     return batch
 
 

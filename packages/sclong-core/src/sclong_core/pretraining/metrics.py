@@ -38,8 +38,15 @@ class MaskedRegression(Metric):
         p, y = prediction[scored].double(), target[scored].double()
         one = torch.ones_like(y).sum()
         self.sums += torch.stack(
-            [one, y.sum(), (y * y).sum(), p.sum(), (p * p).sum(), (p * y).sum()]
-            + [((p - y) ** 2).sum()]
+            [
+                one,
+                y.sum(),
+                (y * y).sum(),
+                p.sum(),
+                (p * p).sum(),
+                (p * y).sum(),
+                ((p - y) ** 2).sum(),
+            ]
         )
 
     def compute(self) -> Regression:
@@ -65,9 +72,9 @@ class BaselinePredictions(NamedTuple):
     genes."""
 
 
-def baseline_predictions(expression: Tensor, masked: Tensor, gene_means: Tensor) -> (
-    BaselinePredictions
-):
+def baseline_predictions(
+    expression: Tensor, masked: Tensor, gene_means: Tensor
+) -> BaselinePredictions:
     """Predictions from averages, none of which sees a hidden value.
 
     Args:
@@ -90,9 +97,15 @@ class ValidationMetrics(torch.nn.Module):
         """One accumulator for the model and one for each baseline."""
         super().__init__()
         self.model = MaskedRegression()
-        self.baselines = torch.nn.ModuleDict(
-            {name: MaskedRegression() for name in BaselinePredictions._fields}
-        )
+        self.gene_mean = MaskedRegression()
+        self.cell_mean = MaskedRegression()
+        self.gene_and_cell = MaskedRegression()
+        self.has_baselines = False
+
+    @property
+    def baselines(self) -> dict[str, MaskedRegression]:
+        """The accumulators of the baselines by name."""
+        return {name: getattr(self, name) for name in BaselinePredictions._fields}
 
     def update(
         self,
@@ -103,6 +116,7 @@ class ValidationMetrics(torch.nn.Module):
         """Add a batch; without gene means the baselines are left out."""
         expression, scored = batch["expression"], batch["scored"]
         self.model.update(reconstruction, expression, scored)
+        self.has_baselines = gene_means is not None
         if gene_means is not None:
             predictions = baseline_predictions(expression, batch["masked"], gene_means)
             for name, prediction in predictions._asdict().items():
@@ -113,7 +127,7 @@ class ValidationMetrics(torch.nn.Module):
         found: Regression = self.model.compute()
         values = {f"val/{name}": value.float() for name, value in found._asdict().items()}
         for name, metric in self.baselines.items():
-            if metric.update_called:
+            if self.has_baselines:
                 values[f"val/r2_{name}"] = metric.compute().r2.float()
         for metric in (self.model, *self.baselines.values()):
             metric.reset()

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch import distributed as dist
 from torch.optim import Adam, Optimizer
@@ -21,7 +22,6 @@ from sclong_core.model import ScLong
 from sclong_core.pretraining.flops import flops_per_cell
 from sclong_core.pretraining.identity import KEY, check_identity, identity
 from sclong_core.pretraining.loss import scored_error
-from sclong_core.pretraining.masking import MaskingConfig
 from sclong_core.pretraining.metrics import ValidationMetrics
 from sclong_core.pretraining.network import NetworkConfig
 from sclong_core.pretraining.schedule import ScheduleConfig, make_scheduler
@@ -82,14 +82,15 @@ class ScLongPretraining(LightningModule):
         self,
         vocabulary: GeneVocabulary,
         network: NetworkConfig = NetworkConfig(),  # noqa: B008  # frozen
+        *,
         input: InputConfig = InputConfig(),  # noqa: A002, B008  # the name in config.json; frozen
         graph: str | Path | None = None,
         gene_vectors: str | Path | None = None,
-        optimiser: OptimiserConfig = OptimiserConfig(),  # noqa: B008  # frozen
+        optimiser: OptimiserConfig = OptimiserConfig(),  # frozen
         schedule: ScheduleConfig = ScheduleConfig(),  # noqa: B008  # frozen
         feature_redraw_interval: int = 1000,
-        activation_checkpointing: bool = False,  # noqa: FBT001, FBT002  # a setting, by its name
-        compile: bool = False,  # noqa: A002, FBT001, FBT002  # as Lightning calls it
+        activation_checkpointing: bool = False,
+        compile: bool = False,  # noqa: A002  # what it does
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -123,7 +124,7 @@ class ScLongPretraining(LightningModule):
         if str(self.trainer.precision) not in PRECISIONS:
             raise ConfigError(precision_message(self.trainer.precision))
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam with the rate of the schedule."""
         optimizer = Adam(
             self.model.parameters(),
@@ -195,8 +196,11 @@ class ScLongPretraining(LightningModule):
 
     @property
     def flops_per_batch(self) -> int:
-        """Forward and backward FLOP of the batch just seen, for the throughput monitor."""
-        return int(self._flops_per_cell * self._batch_cells)
+        """Forward and backward FLOP of the batch just seen, over all ranks.
+
+        Lightning's throughput monitor divides it by the number of ranks.
+        """
+        return int(self._flops_per_cell * self._batch_cells * self.trainer.world_size)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store what the checkpoint belongs to, as plain values."""

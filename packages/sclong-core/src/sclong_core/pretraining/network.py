@@ -75,7 +75,7 @@ class NetworkConfig:
             )
         if not has_graph and self.graph in ("edges", "random"):
             raise ConfigError(
-                f'model.network.graph is "{self.graph}", but no gene graph is given: set model.graph'
+                f'model.network.graph is "{self.graph}", but no graph is given: set model.graph'
             )
         base = ScLongConfig.preset(self.preset, genes=genes)
         changes = {name: getattr(self, name) for name in _PLAIN if getattr(self, name) is not None}

@@ -104,27 +104,28 @@ def plan_rows(
     parameters = count_parameters(config)
     flops = flops_per_cell(config)
     states, activations = _BYTES_A_WEIGHT * parameters, activation_bytes(config, layout)
+    batch = (
+        f"{layout.effective_batch:,} cells ({layout.batch_size} a rank x {layout.ranks} ranks x "
+        f"{layout.accumulation} accumulated)"
+    )
+    cost = (
+        f"{flops:.3g} = 3 x forward; forward = 2 x sum over layers of positions x "
+        "(4 dim x inner + 8 dim^2 + heads x features x (4 dim_head + 2))"
+    )
+    recomputed = ", recomputed" if layout.activation_checkpointing else ""
+    memory = (
+        f"{_gib(states + activations)} = weights, gradients and Adam {_gib(states)} (16 bytes a "
+        f"parameter) + activations {_gib(activations)} (batch {layout.batch_size}{recomputed}); "
+        "an estimate"
+    )
     rows = [
         ("parameters", f"{parameters:,}"),
         ("genes", f"{config.genes:,}, of which {config.high_genes:,} in the large encoder"),
         ("world size", f"{layout.ranks:,} ({layout.nodes} nodes x {layout.devices} devices)"),
-        (
-            "effective batch",
-            f"{layout.effective_batch:,} cells ({layout.batch_size} a rank x {layout.ranks} ranks "
-            f"x {layout.accumulation} accumulated)",
-        ),
+        ("effective batch", batch),
         ("precision", layout.precision),
-        (
-            "FLOP a cell",
-            f"{flops:.3g} = 3 x forward; forward = 2 x sum over layers of positions x "
-            "(4 dim x inner + 8 dim^2 + heads x features x (4 dim_head + 2))",
-        ),
-        (
-            "memory a rank",
-            f"{_gib(states + activations)} = weights, gradients and Adam {_gib(states)} (16 bytes "
-            f"a parameter) + activations {_gib(activations)} (batch {layout.batch_size}"
-            f"{', recomputed' if layout.activation_checkpointing else ''}); an estimate",
-        ),
+        ("FLOP a cell", cost),
+        ("memory a rank", memory),
     ]
     return rows + _time_rows(layout, plan, flops=flops, cells=cells, epochs=epochs)
 
@@ -137,14 +138,11 @@ def _time_rows(
     rate = layout.ranks * plan.peak_tflops * 1e12 * plan.utilisation
     seconds = cells * flops / rate
     steps = math.ceil(cells // (layout.batch_size * layout.ranks) / layout.accumulation)
-    shown = [
-        ("steps an epoch", f"{steps:,} of {cells:,} cells"),
-        (
-            "time an epoch",
-            f"{_duration(seconds)} at {plan.utilisation:.0%} of {plan.peak_tflops:g} TFLOP/s a "
-            "device (plan.utilisation, plan.peak_tflops)",
-        ),
-    ]
+    epoch = (
+        f"{_duration(seconds)} at {plan.utilisation:.0%} of {plan.peak_tflops:g} TFLOP/s a device "
+        "(plan.utilisation, plan.peak_tflops)"
+    )
+    shown = [("steps an epoch", f"{steps:,} of {cells:,} cells"), ("time an epoch", epoch)]
     if epochs > 0:
         shown.append(("time in all", f"{_duration(seconds * epochs)} for {epochs} epochs"))
     return shown

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from sclong_core.files import write_json
 from sclong_core.pretraining import checkpoints
 from sclong_core.pretraining.network import NetworkConfig, PerformerOverrides
 from sclong_core.testing import make_counts_anndata
@@ -118,7 +119,7 @@ class KillInSave(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the fault in."""
-        write, record = checkpoints._write, checkpoints.write_json  # noqa: SLF001  # the fault
+        write, record = checkpoints._write, write_json  # noqa: SLF001  # the fault
 
         def faulty_write(checkpoint: dict[str, Any], path: Path) -> None:
             write(checkpoint, path)
@@ -133,7 +134,7 @@ class KillInSave(Callback):
             record(path, content)
 
         checkpoints._write = faulty_write  # noqa: SLF001  # the fault
-        checkpoints.write_json = faulty_record
+        setattr(checkpoints, "write_json", faulty_record)  # noqa: B010  # it is not exported there
 
 
 class PlantNan(Callback):
