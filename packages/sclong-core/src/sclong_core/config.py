@@ -156,7 +156,7 @@ class ScLongConfig:
         if name == "1b":
             return cls(genes=genes, high_genes=high)
         dim, large = {
-            "tiny": (64, PerformerConfig(dim=128, depth=3, heads=4, dim_head=32)),
+            "tiny": (64, PerformerConfig(dim=128, depth=3, heads=4, dim_head=16)),
             "small": (128, PerformerConfig(dim=384, depth=8, heads=6)),
             "base": (200, PerformerConfig(dim=768, depth=16, heads=12)),
         }[name]
