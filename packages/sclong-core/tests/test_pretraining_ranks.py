@@ -9,6 +9,8 @@ import sys
 import numpy as np
 import pytest
 
+from sclong_core.pretraining.checkpoints import newest_valid_checkpoint
+from sclong_core.pretraining.preemption import STOPPED
 from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
 
 TESTING = "sclong_core.pretraining.testing"
@@ -67,6 +69,45 @@ def folder(tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.mark.slow
+@pytest.mark.fault
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_signal_to_one_rank_stops_all_with_a_checkpoint(tmp_path, rank):
+    cells = write_cells(tmp_path / "cells.h5ad")
+    callbacks = [
+        {
+            "class_path": f"{TESTING}.SignalAtBatch",
+            "init_args": {"batch": 3, "rank": rank, "witness": str(tmp_path / "fired")},
+        }
+    ]
+    words = [
+        "pretrain",
+        "fit",
+        "--config=tiny",
+        *NETWORK_OPTIONS,
+        f"--data.path={cells}",
+        "--data.batch_size=4",
+        f"--trainer.default_root_dir={tmp_path / 'run'}",
+        "--trainer.accelerator=cpu",
+        "--trainer.devices=2",
+        "--trainer.strategy=ddp",
+        "--trainer.max_epochs=1",
+        "--trainer.enable_progress_bar=false",
+        f"--trainer.callbacks={json.dumps(callbacks)}",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "sclong_core", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=300,
+    )
+    assert done.returncode == STOPPED, done.stderr
+    assert (tmp_path / "fired").exists()
+    assert newest_valid_checkpoint(tmp_path / "run" / "checkpoints").name == "step=4.ckpt"
 
 
 def figures(folder, ranks):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sclong_core.pretraining.checkpoints import verify
+from sclong_core.pretraining.preemption import STOPPED
 from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
 
 # Each run is a process of its own, forked from one that has imported what all of them need.
@@ -50,6 +51,8 @@ KILLS = (
     {"batch": 14, "after_save": True},  # right after a checkpoint
     {"batch": 33},
 )
+# In the middle of a step: they are of 3 batches, and one of 2 at the end of an epoch.
+SIGNALS = {signal.SIGTERM: 10, signal.SIGUSR1: 25}
 PLACES = ("file", "rename", "record")
 
 
@@ -127,6 +130,11 @@ def runs(tmp_path_factory):
     for place in PLACES:
         runs.add(place, fault=runs.fault("KillInSave", step=10, place=place))
         runs.add(place)
+    for number, batch in SIGNALS.items():
+        fault = runs.fault("SignalAtBatch", batch=batch, number=int(number))
+        runs.add("stopped", "--trainer.accumulate_grad_batches=3", fault=fault)
+    runs.add("stopped", "--trainer.accumulate_grad_batches=3")
+    runs.add("accumulated", "--trainer.accumulate_grad_batches=3")
     runs.add("longer", "--trainer.max_epochs=1")
     runs.add("longer")
     runs.add("longer")
@@ -139,11 +147,11 @@ def runs(tmp_path_factory):
     return runs
 
 
-def assert_same_run(runs: Runs, run: str) -> None:
-    log, straight = runs.log(run), runs.log("straight")
+def assert_same_run(runs: Runs, run: str, other: str = "straight") -> None:
+    log, straight = runs.log(run), runs.log(other)
     assert list(straight) == list(range(STEPS))
     assert {batch: log[batch] for batch in straight} == straight
-    assert runs.model(run) == runs.model("straight")
+    assert runs.model(run) == runs.model(other)
 
 
 def test_a_run_exports_its_model(runs):
@@ -162,7 +170,7 @@ def test_killed_runs_end_as_one_that_never_was(runs):
     statuses, outputs = runs.of("killed")
     assert statuses == [*[-signal.SIGKILL] * len(KILLS), 0], outputs
     assert sum(path.name.startswith("fired") for path in runs.folder.iterdir()) == (
-        len(KILLS) + len(PLACES)
+        len(KILLS) + len(PLACES) + len(SIGNALS)
     )
     assert_same_run(runs, "killed")
 
@@ -176,6 +184,15 @@ def test_a_kill_while_a_checkpoint_is_written_costs_nothing(runs, place):
     assert "step=5.ckpt" in outputs[1]
     assert_same_run(runs, place)
     assert not list((runs.folder / place / "checkpoints").glob(".*"))
+
+
+@pytest.mark.fault
+def test_a_run_that_is_asked_to_stop_does_so_after_a_step_and_goes_on(runs):
+    statuses, outputs = runs.of("stopped")
+    assert statuses == [STOPPED, STOPPED, 0], outputs
+    assert "step=4.ckpt" in outputs[1]
+    assert "step=9.ckpt" in outputs[2]
+    assert_same_run(runs, "stopped", "accumulated")
 
 
 def test_a_finished_run_goes_on_when_it_is_to_be_longer_and_else_says_so(runs):

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint, ThroughputMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -30,6 +32,7 @@ from sclong_core.pretraining.dry_run import print_plan
 from sclong_core.pretraining.export import ExportModel
 from sclong_core.pretraining.module import PRECISIONS, ScLongPretraining, precision_message
 from sclong_core.pretraining.plan import PlanConfig
+from sclong_core.pretraining.preemption import StopOnSignal
 
 _LOG = logging.getLogger("sclong")
 _FOLDER = "runs/pretrain"
@@ -133,6 +136,10 @@ class PretrainCLI(LightningCLI):
         plugins = _listed(trainer["plugins"])
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(AtomicCheckpointIO())
+        given = any(isinstance(plugin, ClusterEnvironment) for plugin in plugins)
+        if SLURMEnvironment.detect() and not given:
+            # Lightning's own requeueing saves inside a signal handler; see StopOnSignal.
+            plugins.append(SLURMEnvironment(auto_requeue=False))
         trainer["plugins"] = plugins
         callbacks = _listed(trainer["callbacks"])
         if self.config.subcommand == "fit":
@@ -140,7 +147,10 @@ class PretrainCLI(LightningCLI):
         return self._instantiate_trainer({**trainer, "callbacks": callbacks}, [])
 
     def _callbacks(self, given: list[Callback], *, logs: bool) -> list[Callback]:
-        found: list[Callback] = [ExportModel(self.folder, self._record())]
+        found: list[Callback] = [
+            ExportModel(self.folder, self._record()),
+            StopOnSignal(self.folder),
+        ]
         policy = self.settings.checkpoints
         if not any(isinstance(callback, Checkpoint) for callback in given):
             found.append(

@@ -104,6 +104,27 @@ class KillAtBatch(Callback):
             _die(self.witness)
 
 
+class SignalAtBatch(Callback):
+    """Asks its own process to stop, as a cluster does, in the middle of a batch.
+
+    Args:
+        batch: number of the batch over all epochs.
+        witness: file to leave.
+        number: of the signal; that of SIGTERM by default.
+        rank: the process that is asked.
+    """
+
+    def __init__(self, batch: int, witness: str, number: int = 15, rank: int = 0) -> None:
+        self.batch, self.witness, self.number, self.rank = batch, witness, number, rank
+
+    def on_before_backward(self, trainer: Trainer, *args: Any) -> None:
+        """Send the signal."""
+        now = trainer.fit_loop.total_batch_idx == self.batch
+        if now and trainer.global_rank == self.rank:
+            Path(self.witness).touch()
+            os.kill(os.getpid(), self.number)
+
+
 class KillInSave(Callback):
     """Kills its own process while a checkpoint is written.
 
