@@ -14,6 +14,7 @@ from sclong_core import (
     ScLong,
     ScLongConfig,
 )
+from sclong_core.cells import ReadingOptions
 
 GENES, DIM = 30, 16
 IDS = [f"ENSG{place:011d}" for place in range(GENES)]
@@ -112,6 +113,19 @@ def test_a_file_is_embedded_like_the_object(tmp_path):
     adata = make_cells()
     adata.write_h5ad(tmp_path / "cells.h5ad")
     np.testing.assert_array_equal(MODEL.embed(tmp_path / "cells.h5ad"), MODEL.embed(adata))
+
+
+def test_reading_options_choose_matrix_and_column():
+    adata = make_cells()
+    whole = MODEL.embed(adata)
+    adata.layers["counts"] = adata.X.copy()
+    adata.X = -adata.X
+    adata.var["id"] = adata.var_names
+    adata.var_names = [f"gene {place}" for place in range(GENES)]
+    reading: ReadingOptions = {"matrix": "counts", "gene_column": "id", "normalisation": "raw"}
+    np.testing.assert_array_equal(MODEL.embed(adata, **reading), whole)
+    with pytest.raises(InputError, match="negative"):
+        MODEL.embed(adata)
 
 
 def test_genes_are_given_by_id_version_or_symbol():
