@@ -1,23 +1,25 @@
 """Speed and memory of the model beside a plain implementation, in one run.
 
-``python -m benchmarks.core`` takes at most ten minutes on two cores; ``--full`` does the rest.
+``python -m benchmarks.core`` leaves out what would take it over ten minutes; ``--full`` does all.
 Results go to ``benchmarks/results``: ``core.md`` to read, ``core.json`` with every figure, and
 ``core.svg``. Nothing is judged: timings depend on the machine and on what else it does.
 """
 
 import argparse
 import json
+import math
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import ROOT, available_memory, current_commit
+from benchmarks.machine import ROOT, available_memory, current_commit, load_average
 from benchmarks.plan import Comparison, accelerator_plan, loading_plan, plan
 from benchmarks.progress import Progress
 from benchmarks.report import write_report
@@ -30,10 +32,11 @@ from benchmarks.side_by_side import (
 
 TASKS = ("attention", "forward", "training", "loading")
 SIZES = ("tiny", "small", "base", "1b")
-LOADS = 3
+LOADS = 2
 PREPARE_SECONDS = {"tiny": 6.0, "small": 6.0, "base": 8.0, "1b": 45.0}
 PREPARE_BYTES = {"tiny": 1e8, "small": 2e8, "base": 9e8, "1b": 6.5e9}
-LOADING_SECONDS = 8.0
+LOADING_SECONDS = 5.0
+MINUTES = 10.0
 ACCELERATOR_SECONDS = 60.0
 ACCELERATOR_REPEATS = 5
 
@@ -46,6 +49,9 @@ class Benchmark:
     ) -> None:
         self._scratch = scratch
         self._sizes = sizes
+        reserve = LOADING_SECONDS * LOADS * 2
+        self._deadline = math.inf if full else time.monotonic() + MINUTES * 60 - reserve
+        self._load = load_average()
         self._machine = _describe_machine()
         self._tasks = tasks
         everything = plan(scratch, full=full, sizes=sizes)
@@ -75,6 +81,7 @@ class Benchmark:
             "date": datetime.now(UTC).date().isoformat(),
             "commit": current_commit(),
             "machine": self._machine,
+            "load_at_start": self._load,
             "measurements": [found.to_json() for found in self._measurements],
             "loading": [found.to_json() for found in self._loading],
             "accelerator": [found.to_json() for found in self._accelerator],
@@ -101,10 +108,17 @@ class Benchmark:
                 planned,
             )
             return
-        runs = len(comparison.subjects) * (comparison.repeats + comparison.warm_up)
+        least = comparison.start_seconds + comparison.turn_seconds * (1 + comparison.warm_up)
+        if time.monotonic() + least * self._progress.pace > self._deadline:
+            self._leave_out(comparison.name, f"not within {MINUTES:.0f} minutes here", planned)
+            return
+        a_run = planned / (len(comparison.subjects) * (comparison.turns + comparison.warm_up))
+        to_do = planned
 
         def report(name: str, seconds: float) -> None:
-            self._progress.finish(planned / runs)
+            nonlocal to_do
+            to_do -= a_run
+            self._progress.finish(a_run)
             self._progress.say(f"{name}: {seconds:.2f} s")
 
         compared = comparison.task == "forward"
@@ -112,9 +126,10 @@ class Benchmark:
             with tempfile.TemporaryDirectory(dir=self._scratch) as results:
                 found = measure_side_by_side(
                     comparison.subjects,
-                    repeats=comparison.repeats,
+                    repeats=comparison.turns,
                     warm_up=comparison.warm_up,
                     report=report,
+                    deadline=self._deadline,
                     save_to=Path(results) if compared else None,
                 )
                 self._measurements += found
@@ -122,6 +137,7 @@ class Benchmark:
                     self._agreement += list(_agreement(found, Path(results)))
         except WorkerError as error:
             self._leave_out(comparison.name, str(error), 0.0)
+        self._progress.leave_out(to_do)
 
     def _measure_loading(self) -> None:
         def report(name: str, seconds: float) -> None:
@@ -151,7 +167,7 @@ class Benchmark:
 
     def _leave_out(self, what: str, why: str, planned: float) -> None:
         self._left_out.append(f"{what}: {why}")
-        self._progress.finish(planned)
+        self._progress.leave_out(planned)
         self._progress.say(f"left out: {what}: {why}")
 
 

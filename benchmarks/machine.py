@@ -44,6 +44,11 @@ def available_memory() -> int | None:
     return _memory_figures().get("MemAvailable")
 
 
+def load_average() -> float | None:
+    """Processes that wanted a core during the last minute, None where the system does not say."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
 def memory() -> dict[str, int]:
     """Memory of this process in bytes: its peak, and what is resident now.
 

@@ -1,7 +1,7 @@
 """Which measurements there are, in which order, and about how long each takes.
 
 The seconds and gigabytes below are those of a machine with two cores. They only serve to foretell
-the time left and to leave out what would not fit in memory.
+the time left, and to leave out what would not fit in memory or in the time allowed.
 """
 
 from collections.abc import Iterator
@@ -22,9 +22,11 @@ class Comparison:
     task: Task
     size: str
     subjects: tuple[Subject, ...]
-    repeats: int
+    turns: int
+    """Measured runs of each subject."""
     warm_up: bool
-    round_seconds: float
+    """Whether each runs once before, unmeasured."""
+    turn_seconds: float
     """Of all subjects once."""
     start_seconds: float
     """Of all processes until they are ready."""
@@ -39,22 +41,26 @@ class Comparison:
     @property
     def seconds(self) -> float:
         """Foretold for all of it."""
-        return self.start_seconds + self.round_seconds * (self.repeats + self.warm_up)
+        return self.start_seconds + self.turn_seconds * (self.turns + self.warm_up)
 
 
-PROCESS_SECONDS = 4.0
-"""A process until it has imported PyTorch."""
+PROCESS_SECONDS = 3.0
+"""A process until it has imported PyTorch and loaded a small model."""
 
-_FORWARD = {
-    "tiny": (5, 1.5, 4),
-    "small": (3, 8.0, 6),
-    "base": (2, 26.0, 8),
-    "1b": (1, 175.0, 14),
+_ATTENTION = {"large": (2, 3.0, 6), "full": (2, 5.0, 6)}
+"""Measured turns, seconds a turn and gigabytes by size; so below."""
+
+_FORWARD = {"tiny": (3, 3.5, 4), "small": (2, 12.0, 6), "base": (1, 30.0, 8), "1b": (1, 165.0, 15)}
+_TRAINING = {"tiny": (2, 14.0, 8), "small": (1, 40.0, 14)}
+_FULL_FORWARD = {
+    "tiny": (5, 3.5, 4),
+    "small": (5, 12.0, 6),
+    "base": (3, 30.0, 8),
+    "1b": (2, 215.0, 21),
 }
-"""Repeats, seconds a round and gigabytes by size."""
-
-_FORWARD_1B_FULL = (2, 230.0, 20)
-_TRAINING = {"tiny": (3, 6.0, 6), "small": (2, 30.0, 12), "base": (2, 130.0, 20)}
+_FULL_TRAINING = {"tiny": (5, 14.0, 8), "small": (3, 40.0, 14), "base": (2, 120.0, 20)}
+_COLD = 100.0
+"""A turn that takes longer has no warm-up turn before it: the first run is not slower by much."""
 
 
 def plan(checkpoints: Path, *, full: bool, sizes: tuple[str, ...]) -> Iterator[Comparison]:
@@ -65,22 +71,21 @@ def plan(checkpoints: Path, *, full: bool, sizes: tuple[str, ...]) -> Iterator[C
         full: training at size "base" and the reference in bfloat16 at "1b" too.
         sizes: presets to measure.
     """
-    yield _attention("large", round_seconds=3.0)
-    yield _attention("full", round_seconds=4.5)
+    for size, figures in _ATTENTION.items():
+        yield _comparison("attention", size, tuple(_attentions(size)), *figures)
     for size in sizes:
         subjects = tuple(_models("forward", size, checkpoints))
-        figures = _FORWARD[size]
-        if size == "1b" and full:
-            figures = _FORWARD_1B_FULL
-        elif size == "1b":  # without the reference in bfloat16: one minute and 7 GB
+        if size == "1b" and not full:  # without the reference in bfloat16: a minute and 7 GB
             subjects = tuple(
                 s for s in subjects if (s.candidate, s.precision) != ("reference", "bfloat16")
             )
+        figures = (_FULL_FORWARD if full else _FORWARD)[size]
         yield _comparison("forward", size, subjects, *figures)
+    training = _FULL_TRAINING if full else _TRAINING
     for size in sizes:
-        if size in _TRAINING and (full or size != "base"):
+        if size in training:
             subjects = tuple(_models("training", size, checkpoints))
-            yield _comparison("training", size, subjects, *_TRAINING[size])
+            yield _comparison("training", size, subjects, *training[size])
 
 
 def loading_plan(checkpoints: Path, sizes: tuple[str, ...]) -> list[Subject]:
@@ -105,26 +110,23 @@ def accelerator_plan(checkpoints: Path, sizes: tuple[str, ...]) -> list[Subject]
 def _comparison(
     task: Task, size: str, subjects: tuple[Subject, ...], *figures: float
 ) -> Comparison:
-    repeats, round_seconds, gigabytes = figures
+    turns, turn_seconds, gigabytes = figures
     return Comparison(
         task,
         size,
         subjects,
-        repeats=int(repeats),
-        warm_up=repeats > 1,
-        round_seconds=round_seconds,
+        turns=int(turns),
+        warm_up=turn_seconds < _COLD,
+        turn_seconds=turn_seconds,
         start_seconds=PROCESS_SECONDS * len(subjects),
         gigabytes=gigabytes,
     )
 
 
-def _attention(size: str, *, round_seconds: float) -> Comparison:
-    subjects = tuple(
-        Subject("attention", candidate, size, precision)
-        for precision in PRECISIONS
-        for candidate in ATTENTIONS
-    )
-    return _comparison("attention", size, subjects, 3, round_seconds, 6)
+def _attentions(size: str) -> Iterator[Subject]:
+    for precision in PRECISIONS:
+        for candidate in ATTENTIONS:
+            yield Subject("attention", candidate, size, precision)
 
 
 def _models(task: Task, size: str, checkpoints: Path) -> Iterator[Subject]:

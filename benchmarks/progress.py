@@ -17,14 +17,22 @@ class Progress:
         self._start = time.monotonic()
 
     def finish(self, planned: float) -> None:
-        """Count ``planned`` seconds of the plan as done, or as left out."""
+        """Count ``planned`` seconds of the plan as done."""
         self._done += planned
+
+    def leave_out(self, planned: float) -> None:
+        """Take ``planned`` seconds out of the plan."""
+        self._planned -= planned
+
+    @property
+    def pace(self) -> float:
+        """Seconds it took for each planned one so far; 1 before anything is done."""
+        return (time.monotonic() - self._start) / self._done if self._done > 0 else 1.0
 
     def say(self, text: str) -> None:
         """Write a line with the time left."""
         elapsed = time.monotonic() - self._start
-        pace = elapsed / self._done if self._done > 0 else 1.0
-        left = max(0.0, self._planned - self._done) * pace
+        left = max(0.0, self._planned - self._done) * self.pace
         print(f"[{_clock(elapsed)} gone, about {_clock(left)} left] {text}", file=sys.stderr)
 
 

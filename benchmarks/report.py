@@ -10,6 +10,8 @@ from sclong_core.config import ScLongConfig
 from sclong_core.files import atomic_file, write_json
 
 BASELINES = ("reference", "performer-pytorch")
+BUSY_SHARE = 0.25
+"""Of the cores: with a higher load before anything is measured, the report warns."""
 _NOTES = {
     "forward": "Gene representations and reconstruction of one cell, 27,874 genes.",
     "training": "Forward, backward and a step of Adam with one cell; random features kept. "
@@ -34,6 +36,13 @@ def _lines(results: dict[str, Any]) -> Iterable[str]:
     yield "# Speed and memory of the model"
     yield ""
     yield f"{results['date']}, commit {results['commit'] or 'unknown'}. {_machine(results)}"
+    load = results["load_at_start"]
+    if load is not None and load > BUSY_SHARE * results["machine"]["cores"]:
+        yield ""
+        yield (
+            f"**Other processes were running (load {load:.1f} at the start): these times, and even "
+            "their ratios, say little.**"
+        )
     yield ""
     yield (
         "Subjects of a table ran in turn, each in a process of its own. Times are medians; "

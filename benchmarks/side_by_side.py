@@ -1,6 +1,7 @@
 """Runs subjects side by side: one process each, told to run in turn."""
 
 import json
+import math
 import subprocess
 import sys
 import time
@@ -123,6 +124,7 @@ def measure_side_by_side(
     repeats: int,
     warm_up: bool,
     report: Report,
+    deadline: float = math.inf,
     save_to: Path | None = None,
 ) -> list[Measurement]:
     """Run each subject ``repeats`` times, in turn: a, b, c, a, b, c.
@@ -134,6 +136,8 @@ def measure_side_by_side(
         repeats: measured runs of each.
         warm_up: run each once before, unmeasured.
         report: told of each run.
+        deadline: on the clock of ``time.monotonic``; no turn but the first measured one begins
+            that would end after it.
         save_to: a folder for the last result of each, ``0.npy`` and so on.
 
     Raises:
@@ -144,19 +148,27 @@ def measure_side_by_side(
         for subject in subjects:  # one after the other: loading must not compete
             workers.append(stack.enter_context(Worker(subject)))
             measurements.append(workers[-1].wait())
+        turn_seconds = 0.0
         for turn in range(repeats + warm_up):
+            if turn > warm_up and time.monotonic() + turn_seconds > deadline:
+                break
+            start = time.monotonic()
             for worker, measurement in zip(workers, measurements, strict=True):
-                answer = worker.tell("run")
-                warming = warm_up and turn == 0
-                report(worker.subject.name + (" (warm-up)" if warming else ""), answer["seconds"])
-                if not warming:
-                    measurement.seconds.append(answer["seconds"])
-                measurement.memory = answer["memory"]
-                measurement.accelerator_peak = answer.get("accelerator_peak")
+                _run_once(worker, measurement, report, warming=turn < warm_up)
+            turn_seconds = time.monotonic() - start
         if save_to is not None:
             for number, worker in enumerate(workers):
                 worker.tell(f"save {save_to / f'{number}.npy'}")
     return measurements
+
+
+def _run_once(worker: Worker, measurement: Measurement, report: Report, *, warming: bool) -> None:
+    answer = worker.tell("run")
+    report(worker.subject.name + (" (warm-up)" if warming else ""), answer["seconds"])
+    if not warming:
+        measurement.seconds.append(answer["seconds"])
+    measurement.memory = answer["memory"]
+    measurement.accelerator_peak = answer.get("accelerator_peak")
 
 
 def measure_starts(subject: Subject, *, repeats: int, report: Report) -> Measurement:
