@@ -1,0 +1,67 @@
+"""From values to places on a figure, and the ticks of an axis."""
+
+import math
+from dataclasses import dataclass
+
+_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From values, or their logarithms, to coordinates of the figure."""
+
+    low: float
+    """Value at ``start``."""
+    high: float
+    """Value at ``stop``, another one than ``low``."""
+    start: float
+    """Coordinate of ``low``."""
+    stop: float
+    """Coordinate of ``high``."""
+    logarithmic: bool = False
+    """Equal ratios are equal distances; both ends must be positive then."""
+
+    def __call__(self, value: float) -> float:
+        """The coordinate of ``value``."""
+        low, high = self.low, self.high
+        if self.logarithmic:
+            low, high, value = math.log(low), math.log(high), math.log(value)
+        return self.start + (value - low) / (high - low) * (self.stop - self.start)
+
+
+def ticks(low: float, high: float, *, most: int = 6) -> tuple[float, ...]:
+    """At most ``most`` round values that enclose ``low`` and ``high``, evenly spaced.
+
+    Args:
+        low: the smallest value shown.
+        high: the largest; where it does not exceed ``low``, a unit is put around them.
+        most: number of ticks, at least 3.
+    """
+    if not high > low:
+        low, high = low - 0.5, low + 0.5
+    power = 10.0 ** math.floor(math.log10((high - low) / most))
+    for step in (factor * power * scale for scale in (1.0, 10.0) for factor in _STEPS):
+        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+        if last - first < most:
+            break
+    return tuple(round(number * step, 12) for number in range(first, last + 1))
+
+
+def logarithmic_ticks(low: float, high: float) -> tuple[float, ...]:
+    """Values 1, 2 or 5 times a power of ten that enclose ``low`` and ``high``, both positive."""
+    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
+    candidates = [float(f"{factor}e{power}") for power in powers for factor in (1, 2, 5)]
+    first = max(place for place, value in enumerate(candidates) if value <= low)
+    last = min(place for place, value in enumerate(candidates) if value >= high)
+    return tuple(candidates[first : max(last, first + 1) + 1])
+
+
+def tick_labels(values: tuple[float, ...]) -> tuple[str, ...]:
+    """The ticks as text, all with the same number of decimals and with a true minus sign."""
+    decimals = max(_decimals(value) for value in values)
+    return tuple(f"{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}") for value in values)
+
+
+def _decimals(value: float) -> int:
+    """Decimals that ``value`` needs, at most 8."""
+    return next((n for n in range(8) if math.isclose(value, round(value, n), rel_tol=1e-6)), 8)
