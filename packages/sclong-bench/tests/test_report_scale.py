@@ -29,12 +29,17 @@ def test_a_single_value_has_an_axis_around_it(value):
 
 
 @given(st.floats(1e-5, 1e5), st.floats(1.0, 1e5))
-def test_logarithmic_ticks_enclose_all_values(low, ratio):
+def test_logarithmic_ticks_lie_between_the_ends(low, ratio):
     values = logarithmic_ticks(low, low * ratio)
-    assert values[0] <= low
-    assert values[-1] >= low * ratio
-    assert len(values) >= 2
+    assert all(low <= value <= low * ratio for value in values)
     assert list(values) == sorted(set(values))
+    assert len(values) >= min(3, math.floor(3 * math.log10(ratio)))
+
+
+def test_logarithmic_ticks_are_round():
+    assert logarithmic_ticks(0.18, 2.4) == (0.2, 0.5, 1.0, 2.0)
+    assert logarithmic_ticks(0.18, 0.6) == (0.2, 0.3, 0.5)
+    assert logarithmic_ticks(1.01, 1.21) == (1.05, 1.1, 1.15, 1.2)
 
 
 def test_labels_of_an_axis_have_the_same_decimals():

@@ -10,6 +10,8 @@ from sclong_bench.report.svg import WIDTH, Box, Text, horizontal_axis, picture, 
 
 _HEIGHT = 260.0
 _BOX = Box(left=44, top=48, right=WIDTH - 14, bottom=_HEIGHT - 44)
+_MARGIN = 1.1
+"""Room above and below the curves on a logarithmic axis, as a factor."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,14 @@ def line_chart(
     xs = [x for curve in series for x, _ in curve.points]
     ys = [y for curve in series for _, y in curve.points]
     x_ticks = ticks(min(0.0, *xs), max(xs))
-    y_ticks = logarithmic_ticks(min(ys), max(ys)) if logarithmic else ticks(min(0.0, *ys), max(ys))
     x_scale = Scale(x_ticks[0], x_ticks[-1], _BOX.left, _BOX.right)
-    y_scale = Scale(y_ticks[0], y_ticks[-1], _BOX.bottom, _BOX.top, logarithmic=logarithmic)
+    if logarithmic:
+        low, high = min(ys) / _MARGIN, max(ys) * _MARGIN
+        y_ticks = logarithmic_ticks(low, high)
+        y_scale = Scale(low, high, _BOX.bottom, _BOX.top, logarithmic=True)
+    else:
+        y_ticks = ticks(min(0.0, *ys), max(ys))
+        y_scale = Scale(y_ticks[0], y_ticks[-1], _BOX.bottom, _BOX.top)
     content = [
         vertical_axis(_BOX, y_scale, y_ticks, y_label),
         horizontal_axis(_BOX, x_scale, x_ticks, x_label),

@@ -48,12 +48,17 @@ def ticks(low: float, high: float, *, most: int = 6) -> tuple[float, ...]:
 
 
 def logarithmic_ticks(low: float, high: float) -> tuple[float, ...]:
-    """Values 1, 2 or 5 times a power of ten that enclose ``low`` and ``high``, both positive."""
-    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
-    candidates = [float(f"{factor}e{power}") for power in powers for factor in (1, 2, 5)]
-    first = max(place for place, value in enumerate(candidates) if value <= low)
-    last = min(place for place, value in enumerate(candidates) if value >= high)
-    return tuple(candidates[first : max(last, first + 1) + 1])
+    """Round values between ``low`` and ``high``, both positive: 1, 2 and 5 times powers of ten.
+
+    Where that would be fewer than three, other leading digits are taken too, or even steps.
+    """
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for factors in ((1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)):
+        candidates = (float(f"{factor}e{power}") for power in powers for factor in factors)
+        found = tuple(value for value in candidates if low <= value <= high)
+        if len(found) > 2:
+            return found
+    return found if len(found) > 1 else tuple(v for v in ticks(low, high) if low <= v <= high)
 
 
 def tick_labels(values: tuple[float, ...]) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ from sclong_bench.report.markup import plain_number, tag
 from sclong_bench.report.scale import Scale
 from sclong_bench.report.svg import COLOURS, WIDTH, Text, picture
 
-_SIDE = WIDTH
-_EDGE = 14.0
+_LEFT, _TOP = 20.0, 28.0
+_SIDE = WIDTH - _LEFT
+_EDGE = 12.0
 _RADIUS = 2.7
 _SHAPES = (
     "m{-r} 0a{r} {r} 0 1 0 {2r} 0a{r} {r} 0 1 0 {-2r} 0z",
@@ -38,22 +39,22 @@ def scatter(text: Text, groups: Sequence[Group], *, heading: str, axes: str) -> 
         axes: name of the coordinates; numbered along the edges.
     """
     xs, ys = ([point[axis] for group in groups for point in group.points] for axis in (0, 1))
-    top = 30.0
-    x_scale = _fitted(xs, _EDGE, _SIDE - _EDGE)
-    y_scale = _fitted(ys, top + _SIDE - _EDGE, top + _EDGE)
+    bottom = _TOP + _SIDE
+    x_scale = _fitted(xs, _LEFT + _EDGE, WIDTH - _EDGE)
+    y_scale = _fitted(ys, bottom - _EDGE, _TOP + _EDGE)
     content = [
-        tag("text", heading, x=2, y=16, class_="heading"),
-        tag("rect", x=0.5, y=top, width=_SIDE - 1, height=_SIDE - 1, class_="frame"),
+        tag("text", heading, x=_LEFT, y=16, class_="heading"),
+        tag("rect", x=_LEFT, y=_TOP, width=_SIDE - 1, height=_SIDE, class_="frame"),
         *(_points(group, number, x_scale, y_scale) for number, group in enumerate(groups)),
-        tag("text", f"{axes} 1", x=_SIDE / 2, y=top + _SIDE + 14, class_="middle label"),
+        tag("text", f"{axes} 1", x=_LEFT + _SIDE / 2, y=bottom + 15, class_="middle label"),
         tag(
             "text",
             f"{axes} 2",
-            transform=f"translate(14 {plain_number(top + _SIDE / 2)}) rotate(-90)",
+            transform=f"translate(13 {plain_number(_TOP + _SIDE / 2)}) rotate(-90)",
             class_="middle label",
         ),
     ]
-    return picture(text, top + _SIDE + 20, content)
+    return picture(text, bottom + 20, content)
 
 
 def legend(groups: Sequence[Group]) -> Element:

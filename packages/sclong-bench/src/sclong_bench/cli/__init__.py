@@ -1,0 +1,1 @@
+"""Commands that sclong-bench adds to ``sclong``."""

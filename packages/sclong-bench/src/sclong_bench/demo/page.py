@@ -1,0 +1,144 @@
+"""The page of the demonstration."""
+
+from xml.etree.ElementTree import Element
+
+from sclong_bench.demo.figures import loss_figure, map_figure, reconstruction_figure
+from sclong_bench.demo.notes import notes, provenance
+from sclong_bench.demo.outcome import Outcome
+from sclong_bench.demo.results import LARGEST_TYPE, PCA, SCLONG, summarise, values_of
+from sclong_bench.demo.story import (
+    BASELINES,
+    accuracies,
+    accuracy_verdict,
+    best_baseline,
+    counted,
+    duration,
+    reconstruction_scores,
+    reconstruction_verdict,
+    spread,
+)
+from sclong_bench.report.markup import tag
+from sclong_bench.report.page import Page, Section
+from sclong_bench.report.table import Cell, Column, Table, number
+
+
+def demo_page(outcome: Outcome) -> Page:
+    """The page of a run."""
+    return Page(
+        title=f"A tiny scLong on {outcome.data.training.size} real cells",
+        lede=_lede(outcome),
+        summary=_facts(outcome),
+        sections=[
+            Section("Pretraining", [_pretraining(outcome), loss_figure(outcome)]),
+            Section(
+                "Reconstruction of hidden values",
+                [reconstruction_verdict(outcome), reconstruction_figure(outcome), _r2(outcome)],
+            ),
+            Section("Maps of the cells", [map_figure(outcome)]),
+            Section("Cell types", [_voting(outcome), _accuracies(outcome)]),
+            Section("What is real, and what is not", [notes(outcome)]),
+            Section("Where this comes from", [provenance(outcome)]),
+        ],
+    )
+
+
+def _lede(outcome: Outcome) -> str:
+    training = int(outcome.data.training.sum())
+    held_out = outcome.data.training.size - training
+    return (
+        f"A scLong model of {outcome.training.parameters:,} parameters was pretrained on "
+        f"{training} human blood cells, by hiding {outcome.settings.masked:.0%} of the non-zero "
+        "values of each cell and learning to tell them from the others. It was then judged on "
+        f"{held_out} cells that it had never seen, and asked to embed all {training + held_out}. "
+        "This shows that the parts work together, from cells to embedding, on one small machine "
+        "without a network; it says nothing about the published model."
+    )
+
+
+def _facts(outcome: Outcome) -> Element:
+    score = reconstruction_scores(outcome)[SCLONG]
+    name, best = best_baseline(outcome)
+    ours, theirs = accuracies(outcome)
+    facts = (
+        (
+            "R² of hidden values, held-out cells",
+            number(score.mean, 2),
+            f"best average ({name}): {number(best.mean, 2)}",
+        ),
+        (
+            "cell types told by nearest neighbours",
+            f"{ours.mean:.1%}",
+            f"from principal components: {theirs.mean:.1%}",
+        ),
+        (
+            "from cells to this page",
+            duration(outcome.total_seconds),
+            f"{outcome.machine.cores} CPU cores, no GPU",
+        ),
+    )
+    entries = (
+        tag(
+            "div",
+            tag("dt", label),
+            tag("dd", value, class_="figure"),
+            tag("dd", beside, class_="beside"),
+        )
+        for label, value, beside in facts
+    )
+    return tag("dl", *entries, class_="facts")
+
+
+def _pretraining(outcome: Outcome) -> str:
+    settings, training = outcome.settings, outcome.training
+    return (
+        f"{counted(settings.epochs, 'epoch')}, {training.steps:,} steps of {settings.batch_size} "
+        "cells. The "
+        f"learning rate rises to {settings.learning_rate:g} and falls as half a cosine; the "
+        "paper's schedule is made for 48 million cells and would move a new model little in so "
+        "few steps."
+    )
+
+
+def _r2(outcome: Outcome) -> Table:
+    rows: list[list[Cell]] = [
+        [
+            name,
+            spread(summarise(outcome.rows, "r2", name), 3),
+            summarise(outcome.rows, "pearson", name).mean,
+            summarise(outcome.rows, "mse", name).mean,
+        ]
+        for name in (SCLONG, *BASELINES)
+    ]
+    columns = (Column("method"), Column("R²", 3), Column("Pearson r", 3), Column("MSE", 3))
+    caption = (
+        f"Means over {outcome.settings.masks} draws of hidden values, R² ± standard deviation. "
+        "MSE: mean squared error"
+    )
+    return Table(columns, rows, caption=caption, best=0)
+
+
+def _voting(outcome: Outcome) -> str:
+    return (
+        f"The {outcome.settings.nearest} nearest of four fifths of the cells vote on the types of "
+        f"the last fifth, in {outcome.settings.splits} splits of all cells. "
+        f"{accuracy_verdict(outcome)}"
+    )
+
+
+def _accuracies(outcome: Outcome) -> Table:
+    methods = (SCLONG, PCA, LARGEST_TYPE)
+    by_method = [values_of(outcome.rows, "accuracy", name) for name in methods]
+    found = [summarise(outcome.rows, "accuracy", name) for name in methods]
+    rows: list[list[Cell]] = [
+        [str(outcome.settings.seed + draw), *values]
+        for draw, values in enumerate(zip(*by_method, strict=True))
+    ]
+    rows.append(["mean", *(summary.mean for summary in found)])
+    rows.append(["s.d.", *(summary.deviation for summary in found)])
+    return Table(
+        (Column("seed of the split"), *(Column(name, 3) for name in methods)),
+        rows,
+        caption="Share of cells whose type is told correctly; the last column always guesses the "
+        "largest type",
+        best=len(rows) - 2,
+    )
