@@ -9,6 +9,7 @@ import argparse
 import json
 import math
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -210,6 +211,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--scratch", type=Path, help="folder for checkpoints, 8 GB at size 1b")
     options = parser.parse_args(arguments)
+    # Checkpoints of many gigabytes must not outlive a run that is ended from outside.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sizes = tuple(size for size in SIZES if size in options.sizes)
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
         needed = sum(PREPARE_BYTES[size] for size in sizes)

@@ -58,7 +58,8 @@ def logarithmic_ticks(low: float, high: float) -> tuple[float, ...]:
         found = tuple(value for value in candidates if low <= value <= high)
         if len(found) > 2:
             return found
-    return found if len(found) > 1 else tuple(v for v in ticks(low, high) if low <= v <= high)
+    even = dict.fromkeys(ticks(low, high))  # once each: steps may be finer than numbers are
+    return found if len(found) > 1 else tuple(v for v in even if low <= v <= high)
 
 
 def tick_labels(values: tuple[float, ...]) -> tuple[str, ...]:
