@@ -66,7 +66,7 @@ def held_out_masks(
     expression: Floats, numbers: npt.NDArray[np.int64], settings: DemoSettings, draw: int
 ) -> npt.NDArray[np.bool_]:
     """Which values are hidden in one draw: none of these masks was seen in training."""
-    config = MaskingConfig(ratio=settings.masked, replaced=1.0, seed=settings.seed)
+    config = MaskingConfig(ratio=settings.masked, seed=settings.seed).for_validation()
     rows = [
         draw_masks(row, config=config, epoch=draw, cell=int(number), validation=True)[0]
         for row, number in zip(expression, numbers, strict=True)

@@ -38,9 +38,10 @@ def loss_figure(outcome: Outcome) -> Figure:
         logarithmic=True,
     )
     caption = (
-        "Mean squared error of hidden values (log1p counts) while the model trains, in the cells "
-        "it trains on and in those it never sees. The dashed line is what the best average "
-        f"reaches on held-out cells: {GENE_AND_CELL}."
+        "Mean squared error of scored values (log1p counts) while the model trains, in the cells "
+        "it trains on and in those it never sees. In training one in ten of them stays visible, in "
+        "held-out cells none does. The dashed line is what the best average reaches on held-out "
+        f"cells: {GENE_AND_CELL}."
     )
     tables = [
         Table((Column("epoch", 2), Column(name, 4)), rows, caption=f"Loss of {name} cells")
