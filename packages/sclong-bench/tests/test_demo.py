@@ -41,8 +41,8 @@ def full(tmp_path_factory):
 def test_the_model_beats_all_averages_by_a_margin(full):
     _, _, results = full
     score = mean(results, "r2", "scLong")
-    assert score > mean(results, "r2", "gene + cell offsets") + 0.05
-    assert score > mean(results, "r2", "gene mean") + 0.05
+    assert score > mean(results, "r2", "gene + cell offsets") + 0.07
+    assert score > mean(results, "r2", "gene mean") + 0.09
     assert score > mean(results, "r2", "cell mean") + 0.3
 
 

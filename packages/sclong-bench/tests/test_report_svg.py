@@ -63,6 +63,12 @@ def test_a_drawing_stays_in_its_frame(name):
             assert 0 <= float(element.get(key, 0)) <= end, (element.tag, element.attrib)
 
 
+def test_a_curve_of_one_point_is_a_dot():
+    places = [line.get("points").split() for line in parse(drawings()["lines"]).iter("polyline")]
+    assert [len(points) for points in places] == [3, 2]
+    assert places[1][0] == places[1][1]
+
+
 def test_bars_reach_from_zero_on_either_side():
     svg = parse(drawings()["bars"])
     positive, negative, none = (

@@ -32,7 +32,7 @@ class DemoCommand:
         )
         parser.add_argument("--seed", type=int, default=1, help="of everything (default: 1)")
         parser.add_argument(
-            "--epochs", type=int, metavar="N", help="passes over the training cells (default: 5)"
+            "--epochs", type=int, metavar="N", help="passes over the training cells (default: 6)"
         )
 
     def run(self, args: argparse.Namespace) -> int:

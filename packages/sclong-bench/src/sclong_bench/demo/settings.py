@@ -16,7 +16,7 @@ class DemoSettings:
 
     seed: int = 1
     """Of the split, the initial weights, the order of cells, the masks, and the maps."""
-    epochs: int = 5
+    epochs: int = 6
     """Passes over the training cells."""
     held_out: float = 0.2
     """Share of cells that pretraining never sees."""
@@ -24,7 +24,7 @@ class DemoSettings:
     """Size of the model."""
     batch_size: int = 4
     """Cells a step."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 1.2e-3
     """Highest rate; it rises to it over the first twentieth of the steps and falls as a cosine."""
     masked: float = 0.15
     """Share of a cell's non-zero values that is hidden, and scored (the paper's)."""

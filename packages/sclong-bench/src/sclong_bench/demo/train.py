@@ -29,8 +29,6 @@ _LOWEST_RATE = 0.02
 _GRADIENT_NORM = 1.0
 _WINDOWS = 7
 """Points of the training curve in an epoch."""
-_CHECKS = 2
-"""Points of the held-out curve in an epoch."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,6 @@ def pretrain(
             accelerator="cpu",
             devices=1,
             gradient_clip_val=_GRADIENT_NORM,
-            val_check_interval=1 / _CHECKS,
             callbacks=[curves, export],
             plugins=[AtomicCheckpointIO(), LightningEnvironment()],
             default_root_dir=folder,

@@ -60,9 +60,9 @@ def line_chart(
 
 
 def _curve(curve: Series, number: int, x_scale: Scale, y_scale: Scale) -> Element:
-    places = " ".join(
-        f"{plain_number(x_scale(x))},{plain_number(y_scale(y))}" for x, y in curve.points
-    )
+    points = list(curve.points)
+    points += points if len(points) == 1 else []  # a line of no length shows its round ends
+    places = " ".join(f"{plain_number(x_scale(x))},{plain_number(y_scale(y))}" for x, y in points)
     return tag("polyline", tag("title", curve.name), points=places, class_=f"curve l{number}")
 
 
