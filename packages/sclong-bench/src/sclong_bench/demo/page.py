@@ -73,7 +73,7 @@ def _facts(outcome: Outcome) -> Element:
         (
             "from cells to this page",
             duration(outcome.total_seconds),
-            f"{outcome.machine.cores} CPU cores, no GPU",
+            f"{outcome.machine.used}, no GPU",
         ),
     )
     entries = (

@@ -35,7 +35,12 @@ class Machine:
 
     def __str__(self) -> str:
         """One line."""
-        return f"{self.cores} CPU cores ({self.threads} threads), {self.system}, no GPU used"
+        return f"{self.used}, {self.system}, no GPU"
+
+    @property
+    def used(self) -> str:
+        """How much of it worked."""
+        return f"{min(self.threads, self.cores)} of {self.cores} CPU cores"
 
 
 def this_machine() -> Machine:

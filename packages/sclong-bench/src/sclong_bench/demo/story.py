@@ -90,4 +90,4 @@ def accuracy_line(outcome: Outcome) -> str:
 
 def time_line(outcome: Outcome) -> str:
     """For the terminal."""
-    return f"{duration(outcome.total_seconds)} on {outcome.machine.cores} CPU cores"
+    return f"{duration(outcome.total_seconds)} on {outcome.machine.used}"

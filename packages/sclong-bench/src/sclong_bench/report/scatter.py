@@ -44,7 +44,7 @@ def scatter(text: Text, groups: Sequence[Group], *, heading: str, axes: str) -> 
     y_scale = _fitted(ys, bottom - _EDGE, _TOP + _EDGE)
     content = [
         tag("text", heading, x=_LEFT, y=16, class_="heading"),
-        tag("rect", x=_LEFT, y=_TOP, width=_SIDE - 1, height=_SIDE, class_="frame"),
+        tag("rect", x=_LEFT, y=_TOP, width=_SIDE - 2, height=_SIDE, class_="frame"),
         *(_points(group, number, x_scale, y_scale) for number, group in enumerate(groups)),
         tag("text", f"{axes} 1", x=_LEFT + _SIDE / 2, y=bottom + 15, class_="middle label"),
         tag(
