@@ -16,7 +16,7 @@ from sclong_bench.demo.story import (
     duration,
     reconstruction_verdict,
 )
-from sclong_bench.report.page import page_html
+from sclong_data.report.page import page_html
 
 
 @pytest.fixture(scope="module")

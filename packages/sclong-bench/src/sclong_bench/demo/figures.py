@@ -7,12 +7,12 @@ from sclong_bench.demo.evaluate import Floats
 from sclong_bench.demo.outcome import Outcome
 from sclong_bench.demo.results import GENE_AND_CELL, SCLONG, summarise, values_of
 from sclong_bench.demo.story import BASELINES, reconstruction_scores
-from sclong_bench.report.bars import Bar, bar_chart
-from sclong_bench.report.figure import Figure
-from sclong_bench.report.lines import Series, line_chart
-from sclong_bench.report.scatter import Group, legend, scatter
-from sclong_bench.report.svg import Text
-from sclong_bench.report.table import Cell, Column, Table, number
+from sclong_data.report.bars import Bar, bar_chart
+from sclong_data.report.figure import Figure
+from sclong_data.report.lines import Series, line_chart
+from sclong_data.report.scatter import Group, legend, scatter
+from sclong_data.report.svg import Text
+from sclong_data.report.table import Cell, Column, Table, number
 
 
 def loss_figure(outcome: Outcome) -> Figure:

@@ -4,8 +4,8 @@ from xml.etree.ElementTree import Element
 
 from sclong_bench.demo.outcome import Outcome
 from sclong_bench.demo.story import duration
-from sclong_bench.report.markup import Content, tag
-from sclong_bench.report.table import Column, Table
+from sclong_data.report.markup import Content, tag
+from sclong_data.report.table import Column, Table
 
 
 def notes(outcome: Outcome) -> Element:

@@ -17,9 +17,9 @@ from sclong_bench.demo.story import (
     reconstruction_verdict,
     spread,
 )
-from sclong_bench.report.markup import tag
-from sclong_bench.report.page import Page, Section
-from sclong_bench.report.table import Cell, Column, Table, number
+from sclong_data.report.markup import tag
+from sclong_data.report.page import Page, Section
+from sclong_data.report.table import Cell, Column, Table, number
 
 
 def demo_page(outcome: Outcome) -> Page:

@@ -25,10 +25,10 @@ from sclong_bench.demo.stages import Stages
 from sclong_bench.demo.story import accuracy_line, counted, reconstruction_line, time_line
 from sclong_bench.demo.threads import one_thread
 from sclong_bench.demo.train import Training, pretrain, steps_per_epoch
-from sclong_bench.report.page import write_page
 from sclong_core.checkpoint import read_checkpoint_info
 from sclong_core.files import atomic_file, write_json
 from sclong_core.manifest import canonical_json
+from sclong_data.report.page import write_page
 
 
 def run_demo(output: Path, settings: DemoSettings, *, command: str, stages: Stages) -> Outcome:

@@ -10,7 +10,7 @@ from sclong_bench.demo.results import (
     Summary,
     summarise,
 )
-from sclong_bench.report.table import number
+from sclong_data.report.table import number
 
 BASELINES = (GENE_AND_CELL, GENE_MEAN, CELL_MEAN)
 """What reconstruction is compared with."""

@@ -4,12 +4,12 @@ from importlib.resources import files
 
 import pytest
 
-from sclong_bench.report.figure import Figure
-from sclong_bench.report.lines import Series, line_chart
-from sclong_bench.report.markup import tag
-from sclong_bench.report.page import Page, Section, page_html, write_page
-from sclong_bench.report.svg import Text
-from sclong_bench.report.table import Column, Table
+from sclong_data.report.figure import Figure
+from sclong_data.report.lines import Series, line_chart
+from sclong_data.report.markup import tag
+from sclong_data.report.page import Page, Section, page_html, write_page
+from sclong_data.report.svg import Text
+from sclong_data.report.table import Column, Table
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
@@ -84,7 +84,7 @@ def test_the_page_is_made_for_phones_paper_and_dark_rooms():
 def test_a_failure_leaves_the_former_page(tmp_path, monkeypatch):
     path = tmp_path / "report.html"
     write_page(path, a_page("first"))
-    monkeypatch.setattr("sclong_bench.report.page.page_html", lambda page: "\ud800")
+    monkeypatch.setattr("sclong_data.report.page.page_html", lambda page: "\ud800")
     with pytest.raises(UnicodeEncodeError):
         write_page(path, a_page("second"))
     assert "first" in path.read_text(encoding="utf-8")
@@ -93,7 +93,7 @@ def test_a_failure_leaves_the_former_page(tmp_path, monkeypatch):
 
 def themes():
     """The colours of each theme: light, dark, printed."""
-    style = files("sclong_bench.report").joinpath("report.css").read_text("utf-8")
+    style = files("sclong_data.report").joinpath("report.css").read_text("utf-8")
     blocks = re.findall(r":root \{(.*?)\}", style, flags=re.DOTALL)
     return [dict(re.findall(r"--(\w+): #(\w+);", block)) for block in blocks]
 

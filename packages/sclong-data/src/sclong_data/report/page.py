@@ -6,10 +6,10 @@ from importlib.resources import files
 from os import PathLike
 from xml.etree.ElementTree import Element
 
-from sclong_bench.report.figure import Figure, figure
-from sclong_bench.report.markup import render, tag
-from sclong_bench.report.table import Table, table
 from sclong_core.files import atomic_file
+from sclong_data.report.figure import Figure, figure
+from sclong_data.report.markup import render, tag
+from sclong_data.report.table import Table, table
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
 """Whatever gets into the page, a browser loads nothing from elsewhere and runs no script."""
@@ -60,7 +60,7 @@ def _document(page: Page) -> Element:
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", page.title),
         tag("link", rel="icon", href="data:,"),
-        tag("style", files("sclong_bench.report").joinpath("report.css").read_text("utf-8")),
+        tag("style", files("sclong_data.report").joinpath("report.css").read_text("utf-8")),
     )
     header = tag("header", tag("h1", page.title), tag("p", page.lede, class_="lede"))
     if page.summary is not None:

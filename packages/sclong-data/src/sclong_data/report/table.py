@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
-from sclong_bench.report.markup import Content, tag
+from sclong_data.report.markup import Content, tag
 
 Cell = str | float | int | Element | None
 """What a cell of a table may hold; None is an empty one."""

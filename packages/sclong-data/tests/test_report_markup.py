@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sclong_bench.report.markup import clean, fill, plain_number, render, tag
+from sclong_data.report.markup import clean, fill, plain_number, render, tag
 
 
 class Reader(HTMLParser):

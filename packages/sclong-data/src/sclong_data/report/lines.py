@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
-from sclong_bench.report.markup import plain_number, tag
-from sclong_bench.report.scale import Scale, logarithmic_ticks, ticks
-from sclong_bench.report.svg import WIDTH, Box, Text, horizontal_axis, picture, vertical_axis
+from sclong_data.report.markup import plain_number, tag
+from sclong_data.report.scale import Scale, logarithmic_ticks, ticks
+from sclong_data.report.svg import WIDTH, Box, Text, horizontal_axis, picture, vertical_axis
 
 _HEIGHT = 260.0
 _BOX = Box(left=44, top=48, right=WIDTH - 14, bottom=_HEIGHT - 44)

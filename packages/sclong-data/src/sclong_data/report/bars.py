@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
-from sclong_bench.report.markup import tag
-from sclong_bench.report.scale import Scale, ticks
-from sclong_bench.report.svg import WIDTH, Box, Text, horizontal_axis, picture
-from sclong_bench.report.table import number
+from sclong_data.report.markup import tag
+from sclong_data.report.scale import Scale, ticks
+from sclong_data.report.svg import WIDTH, Box, Text, horizontal_axis, picture
+from sclong_data.report.table import number
 
 _ROW = 34.0
 _TOP = 12.0

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
-from sclong_bench.report.markup import Content, tag
-from sclong_bench.report.table import Table, table
+from sclong_data.report.markup import Content, tag
+from sclong_data.report.table import Table, table
 
 
 @dataclass(frozen=True)

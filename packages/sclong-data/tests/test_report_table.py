@@ -2,8 +2,8 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 
-from sclong_bench.report.markup import render, tag
-from sclong_bench.report.table import Column, Table, number, table
+from sclong_data.report.markup import render, tag
+from sclong_data.report.table import Column, Table, number, table
 
 
 def cells(content, path):

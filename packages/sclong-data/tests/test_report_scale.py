@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sclong_bench.report.scale import Scale, logarithmic_ticks, tick_labels, ticks
+from sclong_data.report.scale import Scale, logarithmic_ticks, tick_labels, ticks
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False)
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
-from sclong_bench.report.markup import plain_number, tag
-from sclong_bench.report.scale import Scale
-from sclong_bench.report.svg import COLOURS, WIDTH, Text, picture
+from sclong_data.report.markup import plain_number, tag
+from sclong_data.report.scale import Scale
+from sclong_data.report.svg import COLOURS, WIDTH, Text, picture
 
 _LEFT, _TOP = 20.0, 28.0
 _SIDE = WIDTH - _LEFT

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
-from sclong_bench.report.markup import tag
-from sclong_bench.report.scale import Scale, tick_labels
+from sclong_data.report.markup import tag
+from sclong_data.report.scale import Scale, tick_labels
 
 WIDTH = 400.0
 """Width of a figure."""

@@ -5,13 +5,13 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 
-from sclong_bench.report.bars import Bar, bar_chart
-from sclong_bench.report.figure import Figure, figure
-from sclong_bench.report.lines import Series, line_chart
-from sclong_bench.report.markup import render
-from sclong_bench.report.scatter import Group, legend, scatter
-from sclong_bench.report.svg import COLOURS, WIDTH, Text
-from sclong_bench.report.table import Column, Table
+from sclong_data.report.bars import Bar, bar_chart
+from sclong_data.report.figure import Figure, figure
+from sclong_data.report.lines import Series, line_chart
+from sclong_data.report.markup import render
+from sclong_data.report.scatter import Group, legend, scatter
+from sclong_data.report.svg import COLOURS, WIDTH, Text
+from sclong_data.report.table import Column, Table
 
 HOSTILE = '"/><script>alert(1)</script>&amp;'
 TEXT = Text("key", HOSTILE, f"description {HOSTILE}")
