@@ -120,7 +120,7 @@ def normalise(
     else:
         values = matched_rows(values, match)
     if input_config.maximum is not None:
-        values.data = _to_maximum(values, input_config.maximum)
+        values.data = to_maximum(values, input_config.maximum)
     values.data = values.data.astype(np.float32)
     return np.asarray(values.toarray())
 
@@ -149,12 +149,14 @@ def matched_rows(values: Csr, match: GeneMatch) -> Csr:
     target[match.columns] = match.positions
     columns = target[values.indices]
     kept = columns >= 0
-    rows, columns, data = row_index(values)[kept], columns[kept], values.data[kept]
-    if match.repeated:
+    columns, data = columns[kept], values.data[kept]
+    if match.repeated:  # added from small to large, whatever the order of the columns
+        rows = row_index(values)[kept]
         order = np.lexsort((data, columns, rows))
-        rows, columns, data = rows[order], columns[order], data[order]
+        columns, data = columns[order], data[order]
+    before = np.concatenate([[0], np.cumsum(kept)])
     shape = (values.shape[0], match.vocabulary_genes)
-    result = sparse.csr_array((data, (rows, columns)), shape=shape)
+    result = sparse.csr_array((data, columns, before[values.indptr]), shape=shape)
     result.sum_duplicates()
     return result
 
@@ -168,7 +170,7 @@ def row_maxima(values: Csr) -> Floats:
     return maxima
 
 
-def _to_maximum(values: Csr, maximum: float) -> Floats:
+def to_maximum(values: Csr, maximum: float) -> Floats:
     """Values scaled up to the maximum where a row's largest is less, and clipped to it."""
     largest = row_maxima(values)[row_index(values)]
     scaled = np.where(largest < maximum, values.data / largest * maximum, values.data)

@@ -22,7 +22,7 @@ def advice(source: CellSource) -> str:
     for name, reopen in source.others.items():
         try:
             other = reopen()
-            kind = recognise(_taste(other), logged=other.logged).normalisation
+            kind = recognise(taste(other), logged=other.logged).normalisation
         except InputError:
             continue
         if kind is not None:
@@ -39,7 +39,7 @@ def _how(name: str) -> str:
     return f'pass matrix="{name}" (--matrix {shlex.quote(name)})'
 
 
-def _taste(source: CellSource) -> Csr:
+def taste(source: CellSource) -> Csr:
     """A few cells from the beginning, the middle and the end."""
     last = max(0, source.n_cells - _TASTE)
     runs = [

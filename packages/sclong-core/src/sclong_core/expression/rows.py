@@ -20,7 +20,11 @@ def canonical(rows: Rows) -> Csr:
     float64 holds every count below 2**53 and every value of the smaller types exactly, so that
     sums of ``uint8`` or ``int8`` counts cannot overflow.
     """
-    if sparse.issparse(rows):
+    if sparse.issparse(rows) and rows.format == "csr":
+        values = rows.data.astype(np.float64)
+        indices, indptr = rows.indices.copy(), rows.indptr.copy()
+        result = sparse.csr_array((values, indices, indptr), shape=rows.shape)
+    elif sparse.issparse(rows):
         coo = rows.tocoo()
         values = coo.data.astype(np.float64)
         result = sparse.csr_array((values, (coo.row, coo.col)), shape=coo.shape)
