@@ -1,0 +1,80 @@
+"""Settings of tasks and models: dataclasses with the defaults of a protocol, changed by name."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from sclong_core.errors import ConfigError
+from sclong_tasks.task import ProtocolName
+
+
+def defaults(kind: type, protocol: ProtocolName) -> Any:
+    """An instance with the defaults of a protocol."""
+    chosen = getattr(kind, "for_protocol", None)
+    return kind() if chosen is None else chosen(protocol)
+
+
+def resolve(kind: type, protocol: ProtocolName, changes: Mapping[str, Any], where: str) -> Any:
+    """Defaults of a protocol with changes, typed and checked.
+
+    Args:
+        kind: the dataclass.
+        protocol: whose defaults.
+        changes: by name, nested as the dataclass is.
+        where: for the message: "task" or "model".
+
+    Raises:
+        ConfigError: an unknown name, a value of another type, or settings that contradict.
+    """
+    try:
+        base = OmegaConf.structured(defaults(kind, protocol))
+        merged = OmegaConf.merge(base, OmegaConf.create(dict(changes)))
+        return OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        key = getattr(error, "full_key", None)
+        place = f"{where}.{key}" if key else where
+        raise ConfigError(f"setting {place}: {reason}") from error
+
+
+def read_changes(path: Path | None, settings: Sequence[str]) -> dict[str, Any]:
+    """Changes from a YAML file and from ``name=value`` words, which win.
+
+    Raises:
+        ConfigError: the file is no mapping of "task" and "model", or a word has no "=".
+    """
+    words = [_word(one) for one in settings]
+    try:
+        loaded = OmegaConf.load(path) if path is not None else OmegaConf.create({})
+        if not isinstance(loaded, DictConfig):
+            raise ConfigError(f'{path} must hold a mapping with "task" and "model"')
+        changes = OmegaConf.to_container(
+            OmegaConf.merge(loaded, OmegaConf.from_dotlist(words)), resolve=True
+        )
+    except (OSError, OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(f"{path or 'settings'}: {' '.join(str(error).split())}") from error
+    assert isinstance(changes, dict)
+    unknown = sorted(str(key) for key in set(changes) - {"task", "model"})
+    if unknown:
+        raise ConfigError(
+            f'setting {unknown[0]}: settings begin with "task." or "model.", for example '
+            "model.training.epochs=10"
+        )
+    return {str(key): value for key, value in changes.items()}
+
+
+def as_plain(settings: Any) -> dict[str, Any]:
+    """A dataclass as nested dictionaries of plain values."""
+    plain = OmegaConf.to_container(OmegaConf.structured(settings), enum_to_str=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _word(word: str) -> str:
+    if "=" not in word:
+        raise ConfigError(f"{word!r} is no setting: write name=value")
+    return word
