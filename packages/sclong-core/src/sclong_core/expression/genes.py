@@ -84,7 +84,7 @@ def match_genes(
     Raises:
         InputError: no such column, no gene in common, or several columns for one gene.
     """
-    found_in, names = _best(_candidates(var, gene_column), vocabulary)
+    found_in, names = _best(gene_names_in(var, gene_column), vocabulary)
     looked_up = vocabulary.lookup(names)
     columns = np.flatnonzero(looked_up >= 0)
     shown = tuple(name or str(index) for name, index in zip(names, var.index, strict=True))
@@ -108,8 +108,16 @@ def match_genes(
     return match
 
 
-def _candidates(var: pd.DataFrame, gene_column: str | None) -> list[tuple[str, list[str]]]:
-    """Each place that may name the genes, with the names that it holds."""
+def gene_names_in(var: pd.DataFrame, gene_column: str | None = None) -> list[tuple[str, list[str]]]:
+    """Each place that may name the genes, with the names that it holds; empty where one lacks.
+
+    Args:
+        var: annotation of the data's genes.
+        gene_column: the only column to look at, or "var_names" for the index.
+
+    Raises:
+        InputError: no such column.
+    """
     columns = [var.iloc[:, number] for number in range(var.shape[1])]
     held = [
         (INDEX, var.index),

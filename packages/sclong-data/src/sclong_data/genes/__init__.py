@@ -1,0 +1,1 @@
+"""Genes: the names they go by, and the vocabulary of a model."""

@@ -1,0 +1,49 @@
+"""Text files as publishers give them: plain or gzip, read line by line, damage named."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+from typing import BinaryIO
+
+from sclong_core.errors import InputError
+
+_GZIP = b"\x1f\x8b"
+
+
+def read_lines(path: str | PathLike[str]) -> Iterator[tuple[int, str]]:
+    """The lines of a UTF-8 text file with their numbers, from 1 on; gzip is told by its bytes.
+
+    Raises:
+        InputError: no such file, a gzip file that is cut short or damaged, or not text.
+    """
+    try:
+        with Path(path).open("rb") as raw:
+            packed = raw.read(2) == _GZIP
+            raw.seek(0)
+            yield from _decoded(raw, packed=packed)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path} is cut short or damaged ({error}): fetch it again") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text: give the file as it was published") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def first_line(path: str | PathLike[str], *, comment: str | None = None) -> str:
+    """The first line that is neither empty nor a comment.
+
+    Raises:
+        InputError: as :func:`read_lines`, or there is no such line.
+    """
+    for _, line in read_lines(path):
+        if line.strip() and not (comment and line.startswith(comment)):
+            return line
+    raise InputError(f"{path} is empty: fetch it again, or give another file")
+
+
+def _decoded(raw: BinaryIO, *, packed: bool) -> Iterator[tuple[int, str]]:
+    lines: BinaryIO = gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore[assignment]  # iterates over lines of bytes as well
+    for number, line in enumerate(lines, 1):
+        yield number, line.decode("utf-8").rstrip("\r\n")
