@@ -1,0 +1,1 @@
+"""Drugs: checked molecules, their graphs and fingerprints."""
