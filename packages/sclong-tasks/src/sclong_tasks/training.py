@@ -1,0 +1,251 @@
+"""Fitting of a LightningModule: early stopping, best weights, progress, one seed."""
+
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.loggers import CSVLogger
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from sclong_core.errors import ConfigError
+from sclong_tasks.task import RunContext
+
+Batches = DataLoader[Any]
+
+
+@dataclass
+class TrainingOptions:
+    """How long and how a network is trained; part of the options of neural models."""
+
+    epochs: int = 100
+    """At most."""
+    batch_size: int = 64
+    """Rows a step, over all devices of a process."""
+    learning_rate: float = 1e-3
+    """Of Adam."""
+    patience: int = 10
+    """Epochs without a better ``monitor`` before training stops; 0 trains all epochs and keeps
+    the last weights."""
+    monitor: str = "validation_loss"
+    """What the module logs on the validation rows."""
+    mode: str = "min"
+    """Whether the least ("min") or the largest ("max") monitor is best."""
+    gradient_norm: float = 0.0
+    """Clip gradients to this norm; 0 does not clip."""
+    devices: int = 1
+    """Processes on this machine, one device each (DDP)."""
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("min", "max"):
+            raise ConfigError(f"training.mode must be min or max, not {self.mode!r}")
+        if self.epochs < 1 or self.batch_size < 1 or self.devices < 1:
+            raise ConfigError("training.epochs, batch_size and devices must be at least 1")
+        if self.learning_rate <= 0 or self.patience < 0:
+            raise ConfigError("training.learning_rate must be positive, patience not negative")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What came of training."""
+
+    epochs: int
+    """That ran."""
+    best_epoch: int
+    """Whose weights were kept, counted from 1."""
+    best: float
+    """Its monitor; NaN without validation rows."""
+    history: list[dict[str, float]]
+    """What was logged after each epoch."""
+
+    def describe(self) -> dict[str, Any]:
+        """For the record."""
+        best = None if math.isnan(self.best) else self.best
+        return {"epochs": self.epochs, "best_epoch": self.best_epoch, "best_monitor": best}
+
+
+def fit_module(
+    module: LightningModule,
+    training: Batches,
+    validation: Batches | None,
+    options: TrainingOptions,
+    context: RunContext,
+) -> Fit:
+    """Train, and leave the best weights in ``module``.
+
+    The module logs ``options.monitor`` for whole epochs. Nothing random outside is touched: torch's
+    global generator is seeded inside and put back. Loaders that shuffle need generators of
+    their own.
+
+    Args:
+        module: to train; on the CPU again afterwards.
+        training: batches of training rows.
+        validation: batches that decide when to stop, or None to train all epochs.
+        options: of the training.
+        context: seed, device, progress, and a scratch folder.
+
+    Raises:
+        KeyboardInterrupt: someone stopped it; Lightning itself would leave the interpreter.
+    """
+    selects = validation is not None and options.patience > 0
+    weights = _BestWeights(options, context) if selects else None
+    curve = _Curve()
+    callbacks: list[Callback] = [curve]
+    if weights is not None:
+        stop = EarlyStopping(
+            options.monitor, mode=options.mode, patience=options.patience, check_finite=True
+        )
+        callbacks += [weights, stop]
+    if context.progress:
+        callbacks.append(_progress_bar())
+    with seeded(context.seed), quiet():
+        trainer = Trainer(
+            max_epochs=options.epochs,
+            callbacks=callbacks,
+            logger=CSVLogger(str(context.scratch), name="training"),
+            default_root_dir=str(context.scratch),
+            **_where(options, context),
+            gradient_clip_val=options.gradient_norm or None,
+            enable_checkpointing=False,
+            enable_progress_bar=context.progress,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            deterministic="warn",
+        )
+        try:
+            trainer.fit(module, training, validation)
+        except SystemExit as error:
+            raise KeyboardInterrupt from error
+    module.to("cpu")
+    if weights is not None:
+        weights.restore(module)
+        return Fit(trainer.current_epoch, weights.epoch, weights.best, curve.lines)
+    return Fit(trainer.current_epoch, trainer.current_epoch, math.nan, curve.lines)
+
+
+def parameters(module: torch.nn.Module) -> dict[str, int]:
+    """How many numbers a module has, and how many of them are trained."""
+    every = [(one.numel(), one.requires_grad) for one in module.parameters()]
+    return {
+        "parameters": sum(count for count, _ in every),
+        "trained_parameters": sum(count for count, trained in every if trained),
+    }
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch's default generator for a while, and put it back as it was."""
+    devices = list(range(torch.cuda.device_count()))
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            torch.cuda.manual_seed_all(seed)
+        yield
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Lightning's remarks on loaders, loggers and devices."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\.")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _where(options: TrainingOptions, context: RunContext) -> dict[str, Any]:
+    """The trainer's accelerator, devices, strategy and environment."""
+    kind, _, number = context.device.partition(":")
+    accelerator = {"cuda": "gpu"}.get(kind, kind)
+    devices: int | list[int] = [int(number)] if number else options.devices
+    place: dict[str, Any] = {"accelerator": accelerator, "devices": devices}
+    if options.devices > 1:
+        place["strategy"] = "ddp"
+    if not (SLURMEnvironment.detect() or TorchElasticEnvironment.detect()):
+        place["plugins"] = [LightningEnvironment()]
+    return place
+
+
+class _BestWeights(Callback):
+    """Keeps the weights of the best epoch in a file, those that are trained and all buffers."""
+
+    def __init__(self, options: TrainingOptions, context: RunContext) -> None:
+        self.path = context.scratch / f"best-{context.seed}.safetensors"
+        self.monitor, self.sign = options.monitor, -1 if options.mode == "max" else 1
+        self.best, self.epoch = math.nan, 0
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        value = float(trainer.callback_metrics[self.monitor])
+        if math.isnan(self.best) or self.sign * value < self.sign * self.best:
+            self.best, self.epoch = value, trainer.current_epoch + 1
+            if trainer.is_global_zero:
+                save_file(trained_state(pl_module), self.path)
+
+    def restore(self, module: LightningModule) -> None:
+        """Put the best weights back."""
+        if self.epoch:
+            module.load_state_dict(load_file(self.path), strict=False)
+
+
+def trained_state(module: torch.nn.Module) -> dict[str, Tensor]:
+    """Copies of the weights that training changes: trained parameters and persistent buffers."""
+    frozen = {name for name, one in module.named_parameters() if not one.requires_grad}
+    return {
+        name: tensor.detach().cpu().clone().contiguous()
+        for name, tensor in module.state_dict().items()
+        if name not in frozen
+    }
+
+
+@dataclass
+class _Curve(Callback):
+    """What was logged, a line an epoch."""
+
+    lines: list[dict[str, float]] = field(default_factory=list)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002  # Lightning's form
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.lines.append({"epoch": float(trainer.current_epoch + 1), **values})
+
+
+def _progress_bar() -> Callback:
+    from lightning.pytorch.callbacks import RichProgressBar  # noqa: PLC0415  # only where drawn
+
+    return RichProgressBar(leave=False)
+
+
+def evaluate_in_batches(
+    forward: Callable[[Any], Tensor], batches: Batches, device: torch.device | None = None
+) -> Tensor:
+    """Outputs of all batches end to end, on the CPU, without gradients."""
+    found = []
+    with torch.inference_mode():
+        for batch in batches:
+            moved = batch if device is None else _to(batch, device)
+            found.append(forward(moved).float().cpu())
+    return torch.cat(found) if found else torch.empty(0)
+
+
+def _to(batch: Any, device: torch.device) -> Any:
+    if isinstance(batch, Tensor):
+        return batch.to(device)
+    if isinstance(batch, dict):
+        return {name: _to(value, device) for name, value in batch.items()}
+    return type(batch)(_to(value, device) for value in batch)
