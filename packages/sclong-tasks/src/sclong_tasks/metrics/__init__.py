@@ -1,0 +1,1 @@
+"""Metrics as pure functions of arrays; one that is not defined is NaN, never a number made up."""
