@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
+from xml.etree.ElementTree import Element
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,21 @@ class DataFile:
     """Whether the task can do without."""
     aliases: tuple[str, ...] = ()
     """Other names under which copies of it, or stand-ins for it, are passed around."""
+
+
+@dataclass(frozen=True)
+class PublishedNumber:
+    """A number of the paper, shown beside ours and never mixed with them."""
+
+    model: str
+    """Name of the model here, or the paper's where there is none here."""
+    scenario: str
+    metric: str
+    value: float
+    source: str
+    """Where it stands."""
+    sd: float | None = None
+    """Over the paper's runs, where known."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +186,8 @@ class Task(ABC, Generic[DataT]):
     """Splits of each protocol by name, the default first."""
     data_files: ClassVar[tuple[DataFile, ...]]
     """What it needs."""
+    published: ClassVar[tuple[PublishedNumber, ...]] = ()
+    """The paper's numbers."""
     inputs: ClassVar[Mapping[str, str]]
     """What ``sclong task predict`` reads, name -> description; the first may go unnamed."""
     Settings: ClassVar[type]
@@ -209,6 +227,15 @@ class Task(ABC, Generic[DataT]):
     @abstractmethod
     def read_inputs(self, inputs: Mapping[str, Path], known: DataT) -> DataT:
         """New rows to predict, from a user's files; ``known`` lends what they refer to by name."""
+
+    def figures(
+        self,
+        data: DataT,  # noqa: ARG002  # for those who override it
+        predictions: pd.DataFrame,  # noqa: ARG002
+        split: Split,  # noqa: ARG002
+    ) -> Mapping[str, Element]:
+        """Drawings of a run by file name, beside its training curve."""
+        return {}
 
     def selection(self, split: Split, settings: Any) -> Split:
         """The split that a model selects by: its own, or, as a fault of an original, on test rows.

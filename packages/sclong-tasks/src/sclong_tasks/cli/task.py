@@ -4,5 +4,11 @@ from sclong_core.cli.group import CommandGroup
 
 command = CommandGroup(
     help="run the benchmarks of the paper with scLong and with what it is compared to",
-    members={},
+    members={
+        "list": "sclong_tasks.cli.list_tasks",
+        "data": "sclong_tasks.cli.data",
+        "run": "sclong_tasks.cli.run",
+        "predict": "sclong_tasks.cli.predict",
+        "results": "sclong_tasks.cli.results",
+    },
 )

@@ -1,0 +1,40 @@
+"""Where the commands look for data and put runs, and arguments that several of them have."""
+
+import argparse
+from pathlib import Path
+
+DATA = Path("task-data")
+RUNS = Path("task-runs")
+
+
+def data_folder(args: argparse.Namespace) -> Path:
+    """The folder that was given, or the usual one of the task."""
+    given: Path | None = args.data
+    return DATA / args.task if given is None else given
+
+
+def add_task(parser: argparse.ArgumentParser) -> None:
+    """The task and its data folder."""
+    parser.add_argument("task", metavar="TASK", help="see sclong task list")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="FOLDER",
+        help=f"of prepared data (default: {DATA}/TASK)",
+    )
+
+
+def add_computing(parser: argparse.ArgumentParser) -> None:
+    """Checkpoint, cache and device."""
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="FOLDER", help="a scLong checkpoint, where one is used"
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="FOLDER",
+        help="keep representations, graphs and fingerprints there between runs",
+    )
+    parser.add_argument(
+        "--device", default="auto", help="cpu, cuda, cuda:1, ...; by default a GPU if there is one"
+    )

@@ -1,0 +1,69 @@
+"""``sclong task predict``: a finished run's model on new rows."""
+
+import argparse
+from pathlib import Path
+
+from sclong_core.cli.terminal import messages
+from sclong_core.errors import ConfigError
+from sclong_tasks.cli.places import add_computing, add_task, data_folder
+
+
+class PredictCommand:
+    """Predicts with a run; see :mod:`sclong_tasks.predict`."""
+
+    help = "use the model of a run on new drugs, cells, perturbations"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the run and what to predict."""
+        add_task(parser)
+        parser.add_argument("--run", required=True, type=Path, metavar="RUN", help="its folder")
+        parser.add_argument(
+            "--input",
+            required=True,
+            action="append",
+            metavar="[NAME=]FILE",
+            help="what to predict; sclong task list TASK names the inputs, the first needs no name",
+        )
+        parser.add_argument(
+            "-o", "--output", type=Path, help=".csv, .tsv or .parquet; by default it is printed"
+        )
+        add_computing(parser)
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Predict, and write or print the table."""
+        from sclong_tasks.predict import PredictRequest, predict, write_table  # noqa: PLC0415  # keeps --help fast
+        from sclong_tasks.registry import get_task  # noqa: PLC0415
+
+        first = next(iter(get_task(args.task).inputs))
+        with messages():
+            table = predict(
+                PredictRequest(
+                    task=args.task,
+                    run=args.run,
+                    inputs=_inputs(args.input, first),
+                    data=data_folder(args),
+                    checkpoint=args.checkpoint,
+                    cache=args.cache,
+                    device=args.device,
+                )
+            )
+        if args.output is None:
+            print(table.to_csv(index=False, sep="\t"), end="")
+        else:
+            write_table(table, args.output)
+            print(f"{len(table):,} predictions in {args.output}")
+        return 0
+
+
+def _inputs(words: list[str], first: str) -> dict[str, Path]:
+    inputs: dict[str, Path] = {}
+    for word in words:
+        name, sign, path = word.partition("=")
+        name, path = (name, path) if sign else (first, word)
+        if name in inputs:
+            raise ConfigError(f"the input {name} is given twice")
+        inputs[name] = Path(path)
+    return inputs
+
+
+command = PredictCommand()

@@ -1,0 +1,143 @@
+"""``sclong task run``: fit, predict the test rows, measure."""
+
+import argparse
+import itertools
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sclong_core.cli.terminal import is_interactive, messages, print_table
+from sclong_core.errors import ScLongError
+from sclong_tasks.cli.places import RUNS, add_computing, add_task, data_folder
+
+if TYPE_CHECKING:
+    from sclong_tasks.run import Loaded, RunRequest, RunResult
+
+_LOG = logging.getLogger("sclong")
+
+
+class RunCommand:
+    """Runs models of a task; see :mod:`sclong_tasks.run`."""
+
+    help = "run models of a task: fit, predict the test rows, measure"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare what to run."""
+        add_task(parser)
+        parser.description = (
+            "Each run leaves one folder, whole or not at all: settings, metrics, predictions with "
+            "names, the split, the model and figures. Several models, seeds and scenarios make "
+            "several runs, which read the data once."
+        )
+        parser.add_argument("--model", required=True, nargs="+", metavar="MODEL")
+        parser.add_argument("--seed", type=int, default=[0], nargs="+", metavar="SEED")
+        parser.add_argument("--protocol", choices=("honest", "published"), default="honest")
+        parser.add_argument(
+            "--scenario",
+            nargs="+",
+            metavar="SPLIT",
+            help="of the protocol; by default its first",
+        )
+        parser.add_argument(
+            "--output", type=Path, metavar="FOLDER", help=f"for runs (default: {RUNS}/TASK)"
+        )
+        parser.add_argument(
+            "--config", type=Path, metavar="FILE.yaml", help='settings below "task" and "model"'
+        )
+        parser.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="one setting, for example model.training.epochs=10",
+        )
+        add_computing(parser)
+        group = parser.add_mutually_exclusive_group()
+        group.add_argument("--overwrite", action="store_true", help="replace runs that are there")
+        group.add_argument("--resume", action="store_true", help="pass over runs that are there")
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Run all that was asked for; a run that fails does not stop the others."""
+        from sclong_tasks.run import load_task  # noqa: PLC0415  # keeps --help fast
+
+        requests = _requests(args)
+        done: list[RunResult] = []
+        failed = 0
+        with messages():
+            loaded = load_task(requests[0])
+            for request in requests:
+                try:
+                    result = _one(request, loaded, resume=args.resume)
+                except ScLongError as error:
+                    if len(requests) == 1:
+                        raise
+                    failed += 1
+                    _LOG.error("%s, seed %d: %s", request.model, request.seed, error)
+                    continue
+                if result is not None:
+                    done.append(result)
+        _print(done)
+        return 1 if failed else 0
+
+
+def _requests(args: argparse.Namespace) -> "list[RunRequest]":
+    from sclong_tasks.run import RunRequest  # noqa: PLC0415  # keeps --help fast
+    from sclong_tasks.settings import read_changes  # noqa: PLC0415
+
+    changes = read_changes(args.config, args.set)
+    return [
+        RunRequest(
+            task=args.task,
+            model=model,
+            seed=seed,
+            data=data_folder(args),
+            output=RUNS / args.task if args.output is None else args.output,
+            protocol=args.protocol,
+            scenario=scenario,
+            checkpoint=args.checkpoint,
+            changes=changes,
+            cache=args.cache,
+            device=args.device,
+            progress=is_interactive(),
+            overwrite=args.overwrite,
+        )
+        for scenario, model, seed in itertools.product(
+            args.scenario or [None], args.model, args.seed
+        )
+    ]
+
+
+def _one(request: "RunRequest", loaded: "Loaded", *, resume: bool) -> "RunResult | None":
+    from sclong_tasks.run import run_exists, run_task  # noqa: PLC0415  # keeps --help fast
+
+    if resume and run_exists(request, loaded):
+        _LOG.info("%s, seed %d: is there already", request.model, request.seed)
+        return None
+    result = run_task(request, loaded)
+    _LOG.info("%s: %s in %.1f s", result.folder, _short(result), result.seconds)
+    return result
+
+
+def _short(result: "RunResult") -> str:
+    first = result.metrics[:2]
+    return ", ".join(f"{metric.name} {metric.value:.4f}" for metric in first)
+
+
+def _print(results: "list[RunResult]") -> None:
+    if not results:
+        return
+    rows = [
+        (
+            result.folder.name,
+            metric.name if metric.stratum == "all" else f"{metric.name} ({metric.stratum})",
+            f"{metric.value:.4f}",
+            "" if metric.low is None else f"{metric.low:.4f} to {metric.high:.4f}",
+            f"{metric.n:,}",
+        )
+        for result in results
+        for metric in result.metrics
+    ]
+    print_table(("run", "metric", "value", "95 % interval", "n"), rows)
+
+
+command = RunCommand()

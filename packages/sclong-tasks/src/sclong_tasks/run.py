@@ -1,0 +1,283 @@
+"""A run: one model, one split, one seed; a folder that appears whole or not at all."""
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element
+
+import numpy as np
+import pandas as pd
+import yaml
+
+import sclong_tasks
+from sclong_core.errors import ConfigError, InputError
+from sclong_core.files import atomic_folder
+from sclong_tasks.data_files import read_record
+from sclong_tasks.figures import training_curve, write_svg
+from sclong_tasks.memory import peak_bytes, reset_peak
+from sclong_tasks.registry import get_model, get_task
+from sclong_tasks.results import ResultRow, config_digest, package_versions, write_metrics
+from sclong_tasks.settings import as_plain, resolve
+from sclong_tasks.splits import Split
+from sclong_tasks.task import Metric, ProtocolName, RunContext, Task, TaskData, TaskModel
+
+_LOG = logging.getLogger("sclong")
+CONFIG_FILE = "config.yaml"
+METRICS_FILE = "metrics.json"
+PREDICTIONS_FILE = "predictions.parquet"
+MODEL_FOLDER = "model"
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What is to be run."""
+
+    task: str
+    model: str
+    seed: int
+    data: Path
+    """Folder of prepared data."""
+    output: Path
+    """Folder that the run's folder is put into."""
+    protocol: ProtocolName = "honest"
+    scenario: str | None = None
+    """Of the protocol; its first by default."""
+    checkpoint: Path | None = None
+    """A scLong checkpoint folder, for models that use one."""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Settings by name, below "task" and "model"."""
+    cache: Path | None = None
+    device: str = "auto"
+    progress: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What came of it."""
+
+    folder: Path
+    metrics: tuple[Metric, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Data that several runs share."""
+
+    task: Task[Any]
+    settings: Any
+    data: TaskData
+
+
+def load_task(request: RunRequest) -> Loaded:
+    """Task, settings and data of a request.
+
+    Raises:
+        ConfigError: an unknown task or setting.
+        InputError: the data cannot be used.
+    """
+    task = get_task(request.task)
+    settings = resolve(task.Settings, request.protocol, request.changes.get("task") or {}, "task")
+    read_record(task, request.data)
+    return Loaded(task, settings, task.load(request.data, settings))
+
+
+def run_task(request: RunRequest, loaded: Loaded | None = None) -> RunResult:
+    """Fit a model, predict the test rows, measure, and write the run's folder.
+
+    The model is fitted on data in which the targets of test rows are hidden, and predicts from data
+    in which all are.
+
+    Args:
+        request: what to run.
+        loaded: of the same task, settings and data folder, to read data once for many runs.
+
+    Raises:
+        ConfigError: an unknown task, model, scenario or setting.
+        InputError: the data cannot be used, or the folder is there already.
+    """
+    start = time.perf_counter()
+    reset_peak()
+    plan = _plan(request, load_task(request) if loaded is None else loaded)
+    if plan.folder.exists() and not request.overwrite:
+        raise InputError(f"{plan.folder} already exists: it is the same run; ask to overwrite it")
+    task, settings, data = plan.loaded.task, plan.loaded.settings, plan.loaded.data
+    split, folder = plan.split, plan.folder
+    model = get_model(task, request.model)(plan.options)
+    with tempfile.TemporaryDirectory(prefix="sclong-run-") as scratch:
+        context = _context(request, Path(scratch))
+        predictions = fit_and_predict(task, model, data, split, context, settings)
+        metrics = task.evaluate(data, predictions, split, settings)
+        facts = {**model.describe(), "rows": split.sizes()}
+        seconds = time.perf_counter() - start
+        row = _row_maker(request, plan, facts, seconds)
+        with atomic_folder(folder, overwrite=request.overwrite) as temporary:
+            (temporary / CONFIG_FILE).write_text(yaml.safe_dump(plan.config), encoding="utf-8")
+            write_metrics(temporary / METRICS_FILE, map(row, metrics), facts)
+            labelled(data, predictions).to_parquet(temporary / PREDICTIONS_FILE)
+            split.write(temporary)
+            (temporary / MODEL_FOLDER).mkdir()
+            model.save(temporary / MODEL_FOLDER)
+            _write_figures(task.figures(data, predictions, split), facts, temporary / "figures")
+    return RunResult(folder, tuple(metrics), seconds)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A request with everything about it decided."""
+
+    loaded: Loaded
+    options: Any
+    config: dict[str, Any]
+    split: Split
+    folder: Path
+
+
+def run_exists(request: RunRequest, loaded: Loaded) -> bool:
+    """Whether a request's folder is there already."""
+    return _plan(request, loaded).folder.exists()
+
+
+def _plan(request: RunRequest, loaded: Loaded) -> _Plan:
+    task, data = loaded.task, loaded.data
+    kind = get_model(task, request.model).Options
+    options = resolve(kind, request.protocol, request.changes.get("model") or {}, "model")
+    scenario = _scenario(task, request)
+    config = _config(request, scenario, loaded.settings, options)
+    split = task.split(data, scenario=scenario, seed=request.seed, settings=loaded.settings)
+    folder = request.output / _folder_name(request, scenario, config, data, split)
+    return _Plan(loaded, options, config, split, folder)
+
+
+def fit_and_predict(
+    task: Task[Any],
+    model: TaskModel[Any],
+    data: TaskData,
+    split: Split,
+    context: RunContext,
+    settings: Any,
+) -> pd.DataFrame:
+    """Fit on the training rows and predict the test rows; test targets are out of sight.
+
+    Raises:
+        InputError: the model predicts other rows than asked for, or something that is no number.
+    """
+    selecting = task.selection(split, settings)
+    seen = np.concatenate([selecting.train, selecting.validation])
+    every = np.arange(len(data.labels), dtype=np.int64)
+    model.fit(data.hide(np.setdiff1d(every, seen)), selecting, context)
+    predictions = model.predict(data.hide(every), split.test)
+    check_predictions(predictions, data, split.test)
+    return predictions
+
+
+def check_predictions(predictions: pd.DataFrame, data: TaskData, rows: Any) -> None:
+    """Refuse predictions of other rows, and such that are no finite numbers.
+
+    Raises:
+        InputError: names the first row that is wrong.
+    """
+    if not np.array_equal(predictions.index.to_numpy(), np.asarray(rows)):
+        raise InputError("the model predicted other rows than it was asked for")
+    wrong = ~np.isfinite(predictions.to_numpy(dtype=np.float64)).all(axis=1)
+    if wrong.any():
+        first = data.labels.iloc[int(np.asarray(rows)[wrong][0])].to_dict()
+        raise InputError(f"{int(wrong.sum())} predictions are no numbers, the first for {first}")
+
+
+def labelled(data: TaskData, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Predictions beside the names of their rows and the truth, where it is known."""
+    rows = predictions.index.to_numpy()
+    parts = [
+        data.labels.iloc[rows],
+        data.truth.iloc[rows],
+        predictions.add_prefix("predicted_").set_axis(data.labels.index[rows]),
+    ]
+    return pd.concat(parts, axis=1)
+
+
+def _scenario(task: Task[Any], request: RunRequest) -> str:
+    choices = task.scenarios[request.protocol]
+    chosen = request.scenario or choices[0]
+    if chosen not in choices:
+        raise ConfigError(
+            f"{task.name} has no scenario {chosen!r} in the protocol {request.protocol}: choose "
+            f"one of {', '.join(choices)}"
+        )
+    return chosen
+
+
+def _config(request: RunRequest, scenario: str, settings: Any, options: Any) -> dict[str, Any]:
+    return {
+        "task": request.task,
+        "model": request.model,
+        "protocol": request.protocol,
+        "scenario": scenario,
+        "seed": request.seed,
+        "settings": {"task": as_plain(settings), "model": as_plain(options)},
+    }
+
+
+def _folder_name(
+    request: RunRequest, scenario: str, config: Mapping[str, Any], data: TaskData, split: Split
+) -> str:
+    """Names what was run; ends in a hash of everything that decides the result."""
+    key = {**config, "data": data.digest, "split": split.digest, "checkpoint": ""}
+    if request.checkpoint is not None:
+        key["checkpoint"] = str(request.checkpoint.resolve())
+    digest = config_digest(key)[:8]
+    return f"{request.model}-{request.protocol}-{scenario}-seed{request.seed}-{digest}"
+
+
+def _context(request: RunRequest, scratch: Path) -> RunContext:
+    return RunContext(
+        seed=request.seed,
+        protocol=request.protocol,
+        scratch=scratch,
+        checkpoint=request.checkpoint,
+        cache=request.cache,
+        device=request.device,
+        progress=request.progress,
+    )
+
+
+def _row_maker(
+    request: RunRequest, plan: _Plan, facts: Mapping[str, Any], seconds: float
+) -> Callable[[Metric], ResultRow]:
+    common: dict[str, Any] = {
+        "task": request.task,
+        "protocol": request.protocol,
+        "scenario": plan.split.name,
+        "model": request.model,
+        "variant": str(facts.get("variant", "")),
+        "seed": request.seed,
+        "split_digest": plan.split.digest,
+        "data_digest": plan.loaded.data.digest,
+        "config_digest": config_digest(plan.config["settings"]),
+        "checkpoint_digest": str(facts.get("checkpoint_digest", "")),
+        "code_version": sclong_tasks.__version__,
+        "packages": package_versions(),
+        "wall_seconds": round(seconds, 2),
+        "peak_memory_bytes": peak_bytes(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+    def row(metric: Metric) -> ResultRow:
+        values = asdict(metric)
+        return ResultRow(metric=values.pop("name"), **values, **common)
+
+    return row
+
+
+def _write_figures(drawings: Mapping[str, Element], facts: Mapping[str, Any], folder: Path) -> None:
+    folder.mkdir()
+    curve = training_curve(facts.get("history") or [])
+    every = dict(drawings) if curve is None else {**drawings, "training": curve}
+    for name, drawing in every.items():
+        write_svg(folder / f"{name}.svg", drawing)

@@ -1,0 +1,111 @@
+"""Tables of many runs, in Markdown, with the paper's numbers in a column of their own."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from sclong_core.files import atomic_file
+from sclong_tasks.registry import TASKS, get_task
+from sclong_tasks.results import summarise
+
+_WITHOUT = ("packages", "code_version", "date")
+"""Columns that say the same in all rows of a table of one day, and make it large."""
+
+
+def write_rows(rows: pd.DataFrame, path: Path) -> None:
+    """Write tidy rows as CSV, sorted, digests shortened to eight characters."""
+    table = rows.drop(columns=list(_WITHOUT)).copy()
+    for name in [name for name in table if str(name).endswith("_digest")]:
+        table[name] = table[name].str[:8]
+    keys = ["task", "protocol", "scenario", "model", "variant", "seed", "metric", "stratum"]
+    with atomic_file(path) as temporary:
+        table.sort_values(keys).to_csv(temporary, index=False, float_format="%.6g")
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Rows that :func:`write_rows` wrote."""
+    table = pd.read_csv(
+        path, keep_default_na=False, na_values={"value": [""], "low": [""], "high": [""]}
+    )
+    return table.assign(**dict.fromkeys(_WITHOUT, ""))
+
+
+def markdown_tables(rows: pd.DataFrame, seeds: Iterable[int] | None = None) -> str:
+    """A table for each task, protocol and scenario: models as lines, metrics as columns.
+
+    Args:
+        rows: of :func:`~sclong_tasks.results.read_runs`.
+        seeds: those that each model should have; models that lack some are marked.
+    """
+    summary = summarise(rows, seeds=None if seeds is None else list(seeds))
+    parts = []
+    for (task, protocol, scenario), group in summary.groupby(
+        ["task", "protocol", "scenario"], sort=False
+    ):
+        parts.append(f"### {task}, {protocol} protocol, split {scenario!r}\n")
+        parts.append(_table(group, str(task), str(scenario)))
+    return "\n".join(parts)
+
+
+def _table(group: pd.DataFrame, task: str, scenario: str) -> str:
+    metrics = list(dict.fromkeys(zip(group["metric"], group["stratum"], strict=True)))
+    names = [metric if stratum == "all" else f"{metric}, {stratum}" for metric, stratum in metrics]
+    paper = _published(task, scenario, metrics[0][0])
+    lines = [
+        "| " + " | ".join(["model", "seeds", *names, "95 % interval", "paper", "s"]) + " |",
+        "|" + "---|" * (len(names) + 5),
+    ]
+    models = group.groupby(["model", "variant"], sort=False)
+    first = metrics[0]
+    for (model, variant), found in sorted(models, key=lambda item: -_value(item[1], first)):
+        cells = [model + (f" ({variant})" if variant else "")]
+        line = found.iloc[0]
+        missing = f" (missing: {line['missing']})" if line["missing"] else ""
+        cells.append(f"{line['seeds']}{missing}")
+        cells += [_cell(found, metric) for metric in metrics]
+        cells.append(_interval(found, first))
+        cells.append(paper.pop(model, ""))
+        cells.append(f"{line['wall_seconds']:.0f}")
+        lines.append("| " + " | ".join(cells) + " |")
+    for model, value in paper.items():
+        lines.append("| " + " | ".join([model, "", *[""] * len(names), "", value, ""]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _of(found: pd.DataFrame, metric: tuple[str, str]) -> pd.DataFrame:
+    return found[(found["metric"] == metric[0]) & (found["stratum"] == metric[1])]
+
+
+def _value(found: pd.DataFrame, metric: tuple[str, str]) -> float:
+    here = _of(found, metric)
+    if here.empty:
+        return float("-inf")
+    value = float(here["mean"].iloc[0])
+    return value if here["higher_is_better"].iloc[0] else -value
+
+
+def _cell(found: pd.DataFrame, metric: tuple[str, str]) -> str:
+    here = _of(found, metric)
+    if here.empty or here["mean"].isna().iloc[0]:
+        return "not defined"
+    mean, sd = here["mean"].iloc[0], here["sd"].iloc[0]
+    return f"{mean:.3f}" if pd.isna(sd) else f"{mean:.3f} ± {sd:.3f}"
+
+
+def _interval(found: pd.DataFrame, metric: tuple[str, str]) -> str:
+    here = _of(found, metric)
+    if here.empty or here["low"].isna().iloc[0]:
+        return ""
+    line = here.iloc[0]
+    return f"{line['low']:.3f} to {line['high']:.3f} ({line['unit']}s)"
+
+
+def _published(task: str, scenario: str, metric: str) -> dict[str, str]:
+    if task not in TASKS:
+        return {}
+    return {
+        number.model: f"{number.value:.3f}"
+        for number in get_task(task).published
+        if number.scenario == scenario and number.metric == metric
+    }
