@@ -1,7 +1,6 @@
 """AnnData on disk: ``.h5ad`` and zarr stores, of which only the asked-for cells are read."""
 
 import json
-import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,20 +14,18 @@ import pandas as pd
 import zarr
 from anndata import OldFormatWarning
 from anndata.io import read_elem
-from scipy import sparse
 
 from sclong_core.errors import InputError
 from sclong_core.expression.cell_source import CellSource, RowReader
 from sclong_core.expression.reading import (
     CompressedRows,
     DenseRows,
-    RowsInMemory,
+    TurnedRows,
     open_hdf5,
     refuse_unreadable,
     require_numbers,
 )
 
-_LOG = logging.getLogger("sclong")
 _STORE_MARKS = ("zarr.json", ".zgroup", ".zattrs", ".zmetadata")
 
 
@@ -141,9 +138,7 @@ def _reader(element: Any, shape: tuple[int, int], name: str, matrix: str) -> Row
         return CompressedRows(element, *shape)
     if not layout.startswith("csc"):
         raise ValueError(f"its layout is {layout or 'unknown'}, neither dense nor CSR nor CSC")
-    _LOG.info("%s: %s is stored by genes (CSC): loaded whole to read it by cells", name, matrix)
-    turned = CompressedRows(element, shape[1], shape[0])(0, shape[1])
-    return RowsInMemory(sparse.csr_array(turned.T))
+    return TurnedRows(CompressedRows(element, shape[1], shape[0]), name, matrix)
 
 
 def _require_shape(found: tuple[int, ...], expected: tuple[int, int]) -> None:

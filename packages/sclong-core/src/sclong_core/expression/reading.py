@@ -1,9 +1,11 @@
 """Reading matrices from HDF5 and zarr by runs of rows, and saying clearly when that fails."""
 
+import logging
 import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from scipy import sparse
 from sclong_core.errors import InputError
 from sclong_core.expression.rows import Rows
 
+_LOG = logging.getLogger("sclong")
 _FAILURES = (
     OSError,
     ValueError,
@@ -124,13 +127,13 @@ class CompressedRows:
 
     def __init__(self, group: Any, cells: int, genes: int) -> None:
         self._data, self._indices = group["data"], group["indices"]
-        self._indptr = np.asarray(group["indptr"][:], dtype=np.int64)
+        self.indptr = np.asarray(group["indptr"][:], dtype=np.int64)
         self.shape = (cells, genes)
-        if self._indptr.shape != (cells + 1,):
-            raise ValueError(f"indptr has {self._indptr.size} entries for {cells} rows")
-        if self._indptr[0] != 0 or (np.diff(self._indptr) < 0).any():
+        if self.indptr.shape != (cells + 1,):
+            raise ValueError(f"indptr has {self.indptr.size} entries for {cells} rows")
+        if self.indptr[0] != 0 or (np.diff(self.indptr) < 0).any():
             raise ValueError("indptr does not rise from 0")
-        stored = {self._data.shape, self._indices.shape, (int(self._indptr[-1]),)}
+        stored = {self._data.shape, self._indices.shape, (int(self.indptr[-1]),)}
         if len(stored) != 1:
             raise ValueError(f"data, indices and indptr differ in length: {sorted(stored)}")
 
@@ -139,11 +142,38 @@ class CompressedRows:
 
         It has no half precision, and no bytes in the order of another processor.
         """
-        first, last = int(self._indptr[start]), int(self._indptr[stop])
+        first, last = int(self.indptr[start]), int(self.indptr[stop])
         indices = np.asarray(self._indices[first:last]).astype(np.int64)
         genes = self.shape[1]
         if indices.size and not 0 <= indices.min() <= indices.max() < genes:
             raise ValueError(f"a column number lies outside 0 to {genes - 1}")
         data = np.asarray(self._data[first:last]).astype(np.float64)
-        indptr = self._indptr[start : stop + 1] - self._indptr[start]
+        indptr = self.indptr[start : stop + 1] - self.indptr[start]
         return sparse.csr_array((data, indices, indptr), shape=(stop - start, genes))
+
+
+class TurnedRows:
+    """Rows of a CSC matrix: it is loaded whole and turned when the first of them is read.
+
+    Args:
+        by_genes: the matrix of genes by cells, which can be read in runs of genes.
+        name: the file, for messages.
+        matrix: which of its matrices.
+    """
+
+    def __init__(self, by_genes: CompressedRows, name: str, matrix: str) -> None:
+        self.by_genes = by_genes
+        self._name, self._matrix = name, matrix
+
+    def __call__(self, start: int, stop: int, /) -> Rows:
+        """Cells ``start`` to ``stop``."""
+        return self._turned[start:stop]
+
+    @cached_property
+    def _turned(self) -> Rows:
+        _LOG.info(
+            "%s: %s is stored by genes (CSC): loaded whole to read it by cells",
+            self._name,
+            self._matrix,
+        )
+        return sparse.csr_array(self.by_genes(0, self.by_genes.shape[0]).T)

@@ -1,0 +1,216 @@
+"""10x folders: ``matrix.mtx`` with ``barcodes.tsv`` and ``features.tsv`` or ``genes.tsv``."""
+
+import gzip
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sclong_core.errors import InputError
+from sclong_core.expression import CellSource
+from sclong_core.expression.cell_source import checked
+from sclong_core.expression.reading import refuse_unreadable
+from sclong_data.reading.sorting import CsrWriter
+from sclong_data.reading.stored import Names, turned
+from sclong_data.text_files import read_lines
+
+_ENTRIES_AT_ONCE = 1 << 20
+_FEATURES = ("features", "genes")
+_COLUMNS = ("gene_ids", "gene_symbols", "feature_types")
+
+
+@dataclass(frozen=True)
+class TenxFolder:
+    """The three files of a matrix."""
+
+    matrix: Path
+    barcodes: Path
+    features: Path
+
+    @classmethod
+    def find(cls, path: Path) -> "TenxFolder":
+        """The files in a folder, or those beside a matrix (names may share a prefix).
+
+        Raises:
+            InputError: one is missing, or there are several matrices.
+        """
+        matrix = path if path.is_file() else _only_matrix(path)
+        prefix = matrix.name.removesuffix(".gz").removesuffix(".mtx").removesuffix("matrix")
+        folder = matrix.parent
+        return cls(
+            matrix,
+            _beside(folder, [f"{prefix}barcodes.tsv"], matrix),
+            _beside(folder, [f"{prefix}{name}.tsv" for name in _FEATURES], matrix),
+        )
+
+
+def is_tenx_folder(path: Path) -> bool:
+    """Whether a folder holds such a matrix."""
+    return any((path / f"matrix.mtx{ending}").is_file() for ending in ("", ".gz"))
+
+
+def open_mtx(path: Path, matrix: str | None, scratch: Path, *, label: str) -> CellSource:
+    """Open a folder, or the ``.mtx`` file in it.
+
+    Features that are not genes are left out, and said.
+
+    Raises:
+        InputError: a file is missing, damaged, or does not fit the others; the line is named.
+    """
+    if matrix is not None:
+        raise InputError(f"{path} holds one matrix: leave the manifest's column matrix empty")
+    files = TenxFolder.find(path)
+    obs, var = _barcodes(files.barcodes), _features(files.features)
+
+    def convert(writer: CsrWriter) -> Names:
+        _convert(files, writer, len(obs), len(var))
+        return {}
+
+    sources = [files.matrix, files.barcodes, files.features]
+    stored = turned(scratch, label, sources, convert)
+    return checked(
+        CellSource(name=str(path), matrix="matrix", obs=obs, var=var, reader=stored.rows)
+    )
+
+
+def _only_matrix(folder: Path) -> Path:
+    found = sorted(folder.glob("*matrix.mtx")) + sorted(folder.glob("*matrix.mtx.gz"))
+    if len(found) != 1:
+        listed = ", ".join(path.name for path in found[:5]) or "none"
+        raise InputError(f"{folder} must hold one matrix.mtx, not {listed}: name the file itself")
+    return found[0]
+
+
+def _beside(folder: Path, names: list[str], matrix: Path) -> Path:
+    for name in names:
+        for ending in ("", ".gz"):
+            if (folder / f"{name}{ending}").is_file():
+                return folder / f"{name}{ending}"
+    raise InputError(f"{matrix} lacks {' or '.join(names)} beside it: copy the whole folder")
+
+
+def _barcodes(path: Path) -> pd.DataFrame:
+    names = [line.split("\t")[0].strip('"') for _, line in read_lines(path) if line.strip()]
+    return pd.DataFrame(index=pd.Index(names, name="barcode"))
+
+
+def _features(path: Path) -> pd.DataFrame:
+    """Ids, symbols and types of the features; the symbols are the index, as in scanpy."""
+    rows = [line.split("\t") for _, line in read_lines(path) if line.strip()]
+    widths = {min(len(row), len(_COLUMNS)) for row in rows}
+    if len(widths) > 1:
+        number, short = next(
+            (number, row) for number, row in enumerate(rows, 1) if len(row) < max(widths)
+        )
+        raise InputError(f"{path}, line {number}: {len(short)} columns, others have more")
+    width = widths.pop() if widths else 0
+    columns = {
+        name: [row[place].strip('"') for row in rows] for place, name in enumerate(_COLUMNS[:width])
+    }
+    symbols = columns.pop("gene_symbols", columns.get("gene_ids", []))
+    return pd.DataFrame(columns, index=pd.Index(symbols, name="gene_symbols"))
+
+
+def _convert(files: TenxFolder, writer: CsrWriter, cells: int, genes: int) -> None:
+    name = str(files.matrix)
+    with refuse_unreadable(name, "the matrix"), _open(files.matrix) as handle:
+        rows, columns, expected = _size(handle, name)
+        if (rows, columns) not in ((genes, cells), (cells, genes)):
+            raise InputError(
+                f"{name} is {rows:,} x {columns:,}, but {files.features.name} names {genes:,} "
+                f"genes and {files.barcodes.name} {cells:,} cells: these files are not one set"
+            )
+        by_genes = (rows, columns) == (genes, cells)
+        found = 0
+        for block in _entries(handle, files.matrix):
+            row, column, values = block[0] - 1, block[1] - 1, block[2]
+            inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+            if not (inside & np.isfinite(values)).all():
+                raise _mistake(files.matrix, rows, columns)
+            writer.add(*((column, row) if by_genes else (row, column)), values)
+            found += values.size
+    if found != expected:
+        raise InputError(
+            f"{name} holds {found:,} of the {expected:,} values that its head announces: it is "
+            "cut short or damaged, copy it again"
+        )
+    writer.cells, writer.genes = cells, genes
+
+
+def _open(path: Path) -> TextIO:
+    with path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+    return gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8")
+
+
+def _size(handle: TextIO, name: str) -> tuple[int, int, int]:
+    """Rows, columns and values, from the head of the file."""
+    head = handle.readline().lower().split()
+    if head[:3] != ["%%matrixmarket", "matrix", "coordinate"]:
+        raise InputError(f"{name} is no sparse Matrix Market file: it does not begin like one")
+    if head[3:] not in (["integer", "general"], ["real", "general"]):
+        raise InputError(f"{name} holds {' '.join(head[3:])} values: expected real or integer")
+    line = handle.readline()
+    while line.startswith("%") or (line and not line.strip()):
+        line = handle.readline()
+    try:
+        rows, columns, values = map(int, line.split())
+    except ValueError as error:
+        raise InputError(f"{name}: {line.strip()[:50]!r} is not the size of a matrix") from error
+    return rows, columns, values
+
+
+def _entries(handle: TextIO, path: Path) -> Iterator[list[npt.NDArray[Any]]]:
+    """Rows, columns and values, some at a time."""
+    try:
+        with pd.read_csv(
+            handle,
+            sep=r"\s+",
+            header=None,
+            names=["row", "column", "value"],
+            index_col=False,
+            dtype={"row": np.int64, "column": np.int64, "value": np.float64},
+            chunksize=_ENTRIES_AT_ONCE,
+            comment="%",
+            float_precision="round_trip",
+            on_bad_lines="error",
+        ) as blocks:
+            for block in blocks:
+                yield [block[name].to_numpy() for name in ("row", "column", "value")]
+    except pd.errors.EmptyDataError:
+        return
+    except (ValueError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        raise _mistake(path, None, None) from error
+
+
+def _mistake(path: Path, rows: int | None, columns: int | None) -> InputError:
+    """The first line that is wrong."""
+    sized = False
+    for number, line in read_lines(path):
+        if not line.strip() or line.startswith("%"):
+            continue
+        if not sized:
+            sized = True
+            continue
+        if reason := _reason(line.split(), rows, columns):
+            return InputError(f"{path}, line {number}: {line[:50]!r} {reason}")
+    return InputError(f"{path}: its values cannot be read: copy it again")
+
+
+def _reason(parts: list[str], rows: int | None, columns: int | None) -> str | None:
+    if len(parts) != 3:
+        return "is not a row, a column and a value"
+    try:
+        row, column, value = int(parts[0]), int(parts[1]), float(parts[2])
+    except ValueError:
+        return "is not a row, a column and a value"
+    if not np.isfinite(value):
+        return "holds a value that is no finite number"
+    for place, size, what in ((row, rows, "row"), (column, columns, "column")):
+        if place < 1 or (size is not None and place > size):
+            return f"names a {what} outside 1 to {size}"
+    return None

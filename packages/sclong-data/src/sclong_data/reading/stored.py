@@ -1,0 +1,137 @@
+"""Matrices turned once into CSR on disk, for formats that cannot be read by cells."""
+
+import fcntl
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sclong_core.expression.reading import CompressedRows
+from sclong_core.files import atomic_folder, sha256_file, write_json
+from sclong_data.reading.sorting import CsrWriter
+
+_LOG = logging.getLogger("sclong")
+_FORMAT = 1
+Names = Mapping[str, Sequence[str]]
+
+
+class FileArray:
+    """A one-dimensional array in a file of raw values, of which only slices are read.
+
+    It reads instead of mapping, so that what was read does not stay in the memory of the process.
+    """
+
+    def __init__(self, path: Path, dtype: str, length: int) -> None:
+        self._path, self._dtype = path, np.dtype(dtype)
+        self.shape = (length,)
+        if path.stat().st_size != length * self._dtype.itemsize:
+            raise ValueError(f"{path.name} does not hold {length} values")
+
+    def __getitem__(self, part: slice) -> npt.NDArray[Any]:
+        """The values of a slice without a step."""
+        start, stop, _ = part.indices(self.shape[0])
+        count = max(0, stop - start)
+        return np.fromfile(
+            self._path, self._dtype, count=count, offset=start * self._dtype.itemsize
+        )
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A matrix of cells by genes on disk, and the names that came with it."""
+
+    rows: CompressedRows
+    names: Names
+
+
+def turned(
+    scratch: Path,
+    label: str,
+    sources: Sequence[Path],
+    convert: Callable[[CsrWriter], Names],
+) -> Stored:
+    """The matrix that ``convert`` writes; from the scratch folder if it was written before.
+
+    It is written again when a file that it was made from has another size or content. Of several
+    processes that ask for the same one, one writes.
+
+    Args:
+        scratch: folder for it; made if need be.
+        label: the data set's id, and the matrix.
+        sources: files that it is made from.
+        convert: writes the matrix and returns the names to keep with it.
+
+    Raises:
+        InputError: the files cannot be read.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    places = json.dumps([label, *(str(path.resolve()) for path in sources)])
+    folder = scratch / f"{hashlib.sha256(places.encode()).hexdigest()[:24]}.csr"
+    with _alone(scratch / f".{folder.stem}.lock"):
+        found = _reusable(folder, sources)
+        if found is not None:
+            return found
+        _LOG.info("%s: turned once, to be read by cells", label)
+        with atomic_folder(folder, overwrite=True) as temporary:
+            key = [_key(path) for path in sources]
+            writer = CsrWriter(temporary)
+            names = convert(writer)
+            matrix = writer.finish()
+            write_json(temporary / "names.json", {name: list(names[name]) for name in names})
+            write_json(
+                temporary / "matrix.json", {"format": _FORMAT, "matrix": matrix, "sources": key}
+            )
+        return _open(folder)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time; a killed one leaves nothing locked."""
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _key(path: Path) -> dict[str, Any]:
+    """What tells whether a file is still the same."""
+    status = path.stat()
+    return {"bytes": status.st_size, "changed": status.st_mtime_ns, "sha256": sha256_file(path)}
+
+
+def _unchanged(path: Path, key: Mapping[str, Any]) -> bool:
+    """A file that was touched is read through, for its content may be the same."""
+    status = path.stat()
+    if status.st_size != key["bytes"]:
+        return False
+    return bool(status.st_mtime_ns == key["changed"] or sha256_file(path) == key["sha256"])
+
+
+def _reusable(folder: Path, sources: Sequence[Path]) -> Stored | None:
+    """A matrix that was written from the same files; None if there is none, or it is damaged."""
+    try:
+        noted = json.loads((folder / "matrix.json").read_text(encoding="utf-8"))
+        keys = noted["sources"]
+        same = noted["format"] == _FORMAT and len(keys) == len(sources)
+        if same and all(map(_unchanged, sources, keys)):
+            return _open(folder)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return None
+
+
+def _open(folder: Path) -> Stored:
+    matrix = json.loads((folder / "matrix.json").read_text(encoding="utf-8"))["matrix"]
+    group = {
+        "data": FileArray(folder / "data.bin", matrix["dtype"], matrix["values"]),
+        "indices": FileArray(folder / "indices.bin", "<i4", matrix["values"]),
+        "indptr": FileArray(folder / "indptr.bin", "<i8", matrix["cells"] + 1),
+    }
+    names: Names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
+    return Stored(CompressedRows(group, matrix["cells"], matrix["genes"]), names)

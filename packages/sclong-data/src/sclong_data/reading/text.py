@@ -1,0 +1,200 @@
+"""Tables of text: ``.csv``, ``.tsv`` and ``.txt``, plain or gzip, either way round."""
+
+import csv
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sclong_core.errors import InputError
+from sclong_core.expression import CellSource
+from sclong_data.reading.axes import GENES_AXIS, Layout, find_layout
+from sclong_data.reading.sorting import VALUES_AT_ONCE, CsrWriter
+from sclong_data.reading.stored import Names, turned
+from sclong_data.text_files import read_lines
+
+SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+_DELIMITERS = ",\t; "
+_NAMES_TRIED = 3_000
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What the first line says."""
+
+    names: tuple[str, ...]
+    """Names of the columns, without what stands above those of the rows."""
+    delimiter: str
+
+
+def open_text(
+    path: Path,
+    matrix: str | None,
+    scratch: Path,
+    *,
+    label: str,
+    known_genes: Collection[str] = (),
+) -> CellSource:
+    """Open a table of numbers whose first row and first column hold names.
+
+    Args:
+        path: the file.
+        matrix: which way round it is; recognised by default.
+        scratch: folder for what is read by cells.
+        label: the data set's id.
+        known_genes: ids and symbols, which help to recognise the axis.
+
+    Raises:
+        InputError: it is no such table, or a value is no finite number: row and column are named.
+    """
+    header = read_header(path)
+    layout = _layout(path, matrix, header, known_genes)
+
+    def convert(writer: CsrWriter) -> Names:
+        rows = _convert(path, header, writer, by_genes=layout == "genes-by-cells")
+        if layout == "genes-by-cells":
+            writer.cells, writer.genes = len(header.names), len(rows)
+            return {"cells": header.names, "genes": rows}
+        writer.cells, writer.genes = len(rows), len(header.names)
+        return {"cells": rows, "genes": header.names}
+
+    stored = turned(scratch, f"{label} ({layout})", [path], convert)
+    return CellSource(
+        name=str(path),
+        matrix=layout,
+        obs=pd.DataFrame(index=pd.Index(stored.names["cells"])),
+        var=pd.DataFrame(index=pd.Index(stored.names["genes"])),
+        reader=stored.rows,
+    )
+
+
+def table_layout(path: Path, known_genes: Collection[str] = ()) -> Layout:
+    """Which way round a table is.
+
+    Raises:
+        InputError: it is no table of expression, or it is not clear.
+    """
+    header = read_header(path)
+    layout = _layout(path, None, header, known_genes)
+    for _ in islice(_blocks(path, header, 1), 1):
+        pass
+    return layout
+
+
+def read_header(path: Path) -> _Header:
+    """Names of the columns.
+
+    Raises:
+        InputError: the file is empty, holds one line, or its first line has no names.
+    """
+    lines = list(islice(read_lines(path), 2))
+    if len(lines) < 2 or not lines[0][1].strip():
+        raise InputError(f"{path} has no table: expected a line of names and lines of numbers")
+    first, second = lines[0][1], lines[1][1]
+    delimiter = max(_DELIMITERS, key=first.count)
+    names, row = _split(first, delimiter), _split(second, delimiter)
+    if len(names) == len(row):
+        names = names[1:]
+    elif len(names) != len(row) - 1:
+        raise InputError(
+            f"{path}: line 1 has {len(names)} columns and line 2 has {len(row)}: it is damaged, "
+            "or no table"
+        )
+    if not names:
+        raise InputError(f"{path} has a single column: expected names and then numbers")
+    if all(map(_number, names)):
+        raise InputError(f"{path}: line 1 holds numbers where names belong: add a line of names")
+    return _Header(tuple(name.strip() for name in names), delimiter)
+
+
+def _layout(
+    path: Path, matrix: str | None, header: _Header, known_genes: Collection[str]
+) -> Layout:
+    if matrix in GENES_AXIS:
+        return matrix
+    if matrix is not None:
+        raise InputError(
+            f"{path} has no matrix {matrix!r}: of a table of text it says {' or '.join(GENES_AXIS)}"
+        )
+    names = []
+    for _, line in islice(read_lines(path), 1, 1 + _NAMES_TRIED):
+        if line.strip():
+            names.append(_split(line, header.delimiter)[0])
+    return find_layout(header.names, names, str(path), known_genes)
+
+
+def _convert(path: Path, header: _Header, writer: CsrWriter, *, by_genes: bool) -> list[str]:
+    """Write every value; returns the names of the rows."""
+    rows: list[str] = []
+    for names, values in _blocks(path, header, max(1, VALUES_AT_ONCE // len(header.names))):
+        place, column = np.nonzero(values)
+        place_in_all = place + len(rows)
+        cell, gene = (column, place_in_all) if by_genes else (place_in_all, column)
+        writer.add(cell, gene, values[place, column])
+        rows += names
+    return rows
+
+
+def _blocks(
+    path: Path, header: _Header, rows: int
+) -> Iterator[tuple[list[str], npt.NDArray[np.float64]]]:
+    """Names and values of some rows at a time."""
+    lines = ((number, line) for number, line in read_lines(path) if number > 1 and line.strip())
+    while block := list(islice(lines, rows)):
+        yield _parsed(path, header, block)
+
+
+def _parsed(
+    path: Path, header: _Header, block: Sequence[tuple[int, str]]
+) -> tuple[list[str], npt.NDArray[np.float64]]:
+    names, rest = [], []
+    for _, line in block:
+        name, _, values = line.partition(header.delimiter)
+        if name.startswith('"'):  # the name itself may hold the delimiter
+            row = _split(line, header.delimiter)
+            name, values = row[0], header.delimiter.join(row[1:])
+        names.append(name.strip())
+        rest.append(values)
+    try:
+        found = np.loadtxt(rest, delimiter=header.delimiter, comments=None, quotechar='"', ndmin=2)
+        if found.shape == (len(block), len(header.names)) and np.isfinite(found).all():
+            return names, found
+    except ValueError:
+        pass
+    raise _mistake(path, header, block)
+
+
+def _mistake(path: Path, header: _Header, block: Sequence[tuple[int, str]]) -> InputError:
+    """What is wrong with the first bad value among some lines."""
+    for number, line in block:
+        row = _split(line, header.delimiter)
+        if len(row) != len(header.names) + 1:
+            return InputError(
+                f"{path}, line {number} (row {row[0][:50]!r}): {len(row) - 1} values for "
+                f"{len(header.names)} columns: the file is cut short or damaged"
+            )
+        for column, value in zip(header.names, row[1:], strict=True):
+            if not _number(value) or not np.isfinite(float(value)):
+                shown = repr(value[:50]) if value.strip() else "empty"
+                return InputError(
+                    f"{path}, line {number} (row {row[0][:50]!r}), column {column[:50]!r}: "
+                    f"{shown} is no finite number: expression must be numbers, 0 where none was "
+                    "measured"
+                )
+    return InputError(f"{path}, lines {block[0][0]} to {block[-1][0]} are no table of numbers")
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    return next(csv.reader([line], delimiter=delimiter), []) or [""]
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text
