@@ -1,0 +1,164 @@
+"""An encoder by name, from the settings of a model."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sclong_core.config import ScLongConfig
+from sclong_core.errors import ConfigError
+from sclong_core.model import ScLong
+from sclong_core.vocabulary import GeneVocabulary
+from sclong_data.genes.table import GeneTable
+from sclong_tasks.cache import ContentCache
+from sclong_tasks.encoders.foreign import PRECOMPUTED_ONLY, Geneformer, refuse_foreign
+from sclong_tasks.encoders.genes import gene_table
+from sclong_tasks.encoders.precomputed import Precomputed
+from sclong_tasks.encoders.protocol import Encoder, ExpressionTable
+from sclong_tasks.encoders.raw import RawExpression
+from sclong_tasks.encoders.sclong import ScLongEncoder, random_sclong
+from sclong_tasks.encoders.slots import CellSlot, ScLongSlot, TableSlot, add_lora
+from sclong_tasks.encoders.tables import vectors_of_model
+from sclong_tasks.task import RunContext
+
+ENCODERS = ("sclong", "random", "raw", "gene2vec", "graph", "precomputed", "geneformer")
+TUNINGS = ("frozen", "full", "lora")
+_NEEDS_CHECKPOINT = ("sclong", "gene2vec", "graph")
+
+
+@dataclass
+class EncoderOptions:
+    """Which encoder represents cells, and how; part of the options of neural models."""
+
+    name: str = "sclong"
+    """One of ``ENCODERS``."""
+    pool: str = "channel_mean"
+    """From gene representations to a vector a cell: "channel_mean" (the paper's for drugs: one
+    number a gene), "gene_mean" or "expressed_mean"."""
+    tuning: str = "frozen"
+    """Weights of scLong: "frozen", all trained ("full"), or low-rank adapters ("lora")."""
+    lora_rank: int = 8
+    """Rank of the adapters."""
+    low_expression: str = ""
+    """Ablation of the checkpoint: "none" or "random"; as it is where empty."""
+    graph: str = ""
+    """Ablation of the checkpoint: "none" or "random"; as it is where empty."""
+    preset: str = "tiny"
+    """Shape of a random scLong where no checkpoint is given."""
+    log: bool = True
+    """Whether raw expression is log1p."""
+    path: str = ""
+    """File of precomputed representations, or Geneformer's folder."""
+    key: str = ""
+    """Matrix in that file."""
+    need: float = 1.0
+    """Least share of the cells that precomputed representations must hold."""
+    gene_tables: list[str] = field(default_factory=list)
+    """Files of gene names (HGNC, GENCODE), for data with symbols of earlier days."""
+    batch_size: int = 8
+    """Cells at a time."""
+
+    def __post_init__(self) -> None:
+        if self.name in PRECOMPUTED_ONLY:
+            refuse_foreign(self.name)
+        if self.name not in ENCODERS:
+            raise ConfigError(
+                f"encoder.name must be one of {', '.join(ENCODERS)}, not {self.name!r}"
+            )
+        if self.tuning not in TUNINGS:
+            raise ConfigError(f"encoder.tuning must be one of {', '.join(TUNINGS)}")
+        if self.tuning != "frozen" and self.name not in ("sclong", "random"):
+            raise ConfigError(
+                f"encoder.tuning={self.tuning}: only scLong is trained, not {self.name}"
+            )
+
+
+def make_encoder(options: EncoderOptions, context: RunContext, genes: tuple[str, ...]) -> Encoder:
+    """The encoder of these options.
+
+    Args:
+        options: which one.
+        context: checkpoint, cache, seed and progress of the run.
+        genes: of the data, which a random scLong without checkpoint is made for.
+
+    Raises:
+        ConfigError: a checkpoint or path is missing.
+    """
+    cache, table = ContentCache(context.cache), _table(options)
+    if options.name == "raw":
+        return RawExpression(log=options.log)
+    if options.name in ("precomputed", "geneformer"):
+        if not options.path:
+            raise ConfigError(f"encoder.name={options.name} needs encoder.path")
+        path = Path(options.path)
+        if options.name == "geneformer":
+            return Geneformer(path, cache, table, options.batch_size)
+        return Precomputed.read(path, key=options.key or None, need=options.need)
+    model = make_model(options, context, genes)
+    if options.name == "gene2vec":
+        return vectors_of_model(model, "gene2vec", table=table)
+    if options.name == "graph":
+        return vectors_of_model(model, "graph", table=table)
+    return ScLongEncoder(
+        model,
+        name=options.name,
+        pool=options.pool,  # type: ignore[arg-type]  # checked there
+        batch_size=options.batch_size,
+        cache=cache,
+        table=table,
+        progress=context.progress,
+    )
+
+
+def make_slot(
+    options: EncoderOptions, context: RunContext, expression: ExpressionTable
+) -> tuple[CellSlot, dict[str, object]]:
+    """The encoder's place in a network, and facts for the record.
+
+    Args:
+        options: which encoder, and whether it is trained.
+        context: of the run.
+        expression: of all cells of the task.
+    """
+    if options.tuning == "frozen":
+        found = make_encoder(options, context, expression.genes).cells(expression)
+        facts = {**found.provenance, "coverage": found.coverage.describe()}
+        return TableSlot(found.values), facts
+    model = make_model(options, context, expression.genes).train()
+    if options.tuning == "lora":
+        add_lora(model, rank=options.lora_rank, alpha=2 * options.lora_rank)
+    slot = ScLongSlot(
+        model,
+        expression,
+        pool=options.pool,  # type: ignore[arg-type]  # checked there
+        table=_table(options),
+    )
+    facts = {"encoder": options.name, "tuning": options.tuning}
+    return slot, {**facts, "pool": options.pool, "coverage": slot.coverage.describe()}
+
+
+def make_model(options: EncoderOptions, context: RunContext, genes: tuple[str, ...]) -> ScLong:
+    """The scLong of these options: a checkpoint, an ablation of it, or a random one of its shape.
+
+    Raises:
+        ConfigError: a checkpoint is needed and not given.
+    """
+    if context.checkpoint is None:
+        if options.name in _NEEDS_CHECKPOINT:
+            raise ConfigError(
+                f"the encoder {options.name!r} needs an scLong checkpoint: give --checkpoint FOLDER"
+            )
+        config = ScLongConfig.preset(options.preset, genes=len(genes))
+        return random_sclong(config, GeneVocabulary.from_ids(genes), seed=context.seed)
+    model = ScLong.from_pretrained(
+        context.checkpoint,
+        device=context.device,
+        low_expression=options.low_expression or None,  # type: ignore[arg-type]  # checked there
+        graph=options.graph or None,  # type: ignore[arg-type]  # checked there
+    )
+    if options.name != "random":
+        return model
+    assert model.vocabulary is not None
+    return random_sclong(model.config, model.vocabulary, seed=context.seed, like=model)
+
+
+def _table(options: EncoderOptions) -> GeneTable | None:
+    return gene_table(tuple(map(Path, options.gene_tables))) if options.gene_tables else None
