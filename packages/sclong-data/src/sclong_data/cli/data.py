@@ -4,5 +4,7 @@ from sclong_core.cli.group import CommandGroup
 
 command = CommandGroup(
     help="build vocabularies, gene graphs and corpora of cells",
-    members={},
+    members={
+        "harmonise": "sclong_data.cli.harmonise",
+    },
 )

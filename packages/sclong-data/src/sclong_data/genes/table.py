@@ -1,8 +1,10 @@
 """From the names that genes go by to their Ensembl ids."""
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from os import PathLike
 from typing import Literal, Self
 
@@ -106,6 +108,17 @@ class GeneTable:
     def __len__(self) -> int:
         """Number of genes."""
         return len(self._names.genes)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over all names: two tables with one digest resolve every name alike."""
+        digest = hashlib.sha256()
+        for field in fields(self._names):
+            digest.update(f"{field.name}\n".encode())
+            for name, found in sorted(getattr(self._names, field.name).items()):
+                values = sorted(found) if isinstance(found, set) else found
+                digest.update(f"{name}\t{values}\n".encode())
+        return digest.hexdigest()
 
     def resolve(self, names: Sequence[str]) -> GeneResolution:
         """Ensembl ids of genes by any of their names."""

@@ -1,0 +1,140 @@
+"""From finished shards to a corpus: duplicates, the report, the index, and what must go."""
+
+import json
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sclong_core.files import sha256_file, write_json
+from sclong_data.corpus.index import write_corpus
+from sclong_data.corpus.layout import INDEX, shard_path
+from sclong_data.corpus.shards import ShardRecord, read_digests, read_shard_record
+from sclong_data.harmoniser.duplicates import CellRun, Duplicates, find_duplicates
+from sclong_data.harmoniser.rows import FOLDER, Row, brief, with_duplicates, write_rows
+from sclong_data.harmoniser.units import Shared, UnitDone
+from sclong_data.harmoniser.workplace import Workplace, digest_of
+
+_LOG = logging.getLogger("sclong")
+_SHARD = re.compile(r"(.+)\.([0-9]{5,})(\.zarr\.zip|\.json)")
+
+
+@dataclass(frozen=True)
+class Collected:
+    """All that a corpus will consist of."""
+
+    rows: tuple[Row, ...]
+    """One a data set, by their ids, before duplicates are known."""
+    units: tuple[UnitDone, ...]
+    """All runs of cells, by data set and number."""
+
+    def state(self, shared: Shared) -> str:
+        """Identifies the corpus: it depends on nothing else."""
+        shards = [(unit.name, unit.shard) for unit in self.units]
+        return digest_of(
+            [shared.vocabulary.digest, shared.rules.to_dict(), list(self.rows), shards]
+        )
+
+
+def is_finished(shared: Shared, collected: Collected) -> bool:
+    """Whether the folder already holds just this corpus."""
+    place = Workplace(shared.corpus)
+    try:
+        noted = json.loads(place.finished.read_text(encoding="utf-8"))
+        index = sha256_file(shared.corpus / INDEX)
+    except (OSError, ValueError):
+        return False
+    return bool(noted == {"state": collected.state(shared), "index": index})
+
+
+def finish(shared: Shared, collected: Collected, datasets: Sequence[str]) -> tuple[Row, ...]:
+    """Take duplicates out, and write report and index; the index is written last.
+
+    Args:
+        shared: folder, vocabulary and rules.
+        collected: what the corpus consists of.
+        datasets: all data sets of the manifest; shards of others are removed.
+
+    Returns:
+        The rows, with duplicates.
+    """
+    corpus = shared.corpus
+    records = {unit.name: _record(corpus, unit) for unit in collected.units if unit.shard}
+    runs = [
+        CellRun(unit.dataset, unit.number, read_digests(corpus, unit.name))
+        for unit in collected.units
+        if unit.shard
+    ]
+    found = find_duplicates(runs)
+    kept = dict(zip(records, found.kept, strict=True))
+    rows = _rows(collected.rows, found)
+    write_rows(corpus, rows, found.pairs)
+    write_corpus(
+        corpus,
+        vocabulary=shared.vocabulary,
+        rules=shared.rules.to_dict(),
+        shards=list(records.values()),
+        kept=kept,
+        datasets=[brief(row) for row in rows],
+    )
+    _remove_others(shared, collected, set(datasets))
+    state = {"state": collected.state(shared), "index": sha256_file(corpus / INDEX)}
+    write_json(Workplace(corpus).finished, state)
+    return rows
+
+
+def stored_rows(corpus: Path, rows: Sequence[Row]) -> tuple[Row, ...]:
+    """The rows of a corpus that is finished, as they were written."""
+    return tuple(
+        json.loads((corpus / FOLDER / f"{row['dataset']}.json").read_text(encoding="utf-8"))
+        for row in rows
+    )
+
+
+def withdraw(corpus: Path, shards: Sequence[str]) -> None:
+    """Take back the index where one of its shards is about to be made anew."""
+    if (corpus / INDEX).exists() and any(shard_path(corpus, name).exists() for name in shards):
+        _LOG.info("%s: the index is taken back while its shards are made anew", corpus)
+        (corpus / INDEX).unlink()
+
+
+def _record(corpus: Path, unit: UnitDone) -> ShardRecord:
+    record = read_shard_record(corpus, unit.name)
+    assert record is not None  # it was just written, or looked at
+    return record
+
+
+def _rows(rows: Sequence[Row], found: Duplicates) -> tuple[Row, ...]:
+    gone: dict[str, int] = {}
+    for (_, other), count in found.pairs.items():
+        gone[other] = gone.get(other, 0) + count
+    return tuple(
+        with_duplicates(row, gone.get(row["dataset"], 0)) if row["status"] == "kept" else row
+        for row in rows
+    )
+
+
+def _remove_others(shared: Shared, collected: Collected, datasets: set[str]) -> None:
+    """Remove what belongs to data sets of former manifests, and shards that are no more made.
+
+    Shards of a data set that cannot be read just now stay: they are taken up again when it can.
+    """
+    corpus, place = shared.corpus, Workplace(shared.corpus)
+    unread = {row["dataset"] for row in collected.rows if row["status"] == "failed"}
+    wanted = {unit.name for unit in collected.units if unit.shard}
+    for path in sorted((corpus / "shards").glob("*")):
+        match = _SHARD.fullmatch(path.name)
+        if match and match[1] not in unread and f"{match[1]}.{match[2]}" not in wanted:
+            path.unlink()
+    for path in sorted((corpus / FOLDER).glob("*.json")):
+        if path.stem not in datasets:
+            _LOG.info("%s is not in the manifest any more: its cells are taken out", path.stem)
+            path.unlink()
+    for path in sorted((place.folder / "surveys").glob("*")):
+        if path.stem not in datasets:
+            path.unlink()
+    noted = {unit.name for unit in collected.units}
+    for path in sorted((place.folder / "units").glob("*.json")):
+        if path.stem.rpartition(".")[0] not in unread and path.stem not in noted:
+            path.unlink()

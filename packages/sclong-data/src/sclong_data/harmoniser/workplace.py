@@ -1,0 +1,128 @@
+"""What the harmoniser notes for itself beside a corpus: under ``.work``, and safe to remove."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sclong_core.expression import GeneMatch
+from sclong_core.files import atomic_file, write_json
+
+_LOG = logging.getLogger("sclong")
+FOLDER = ".work"
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Places under ``.work`` of a corpus.
+
+    Args:
+        corpus: the folder of the corpus.
+    """
+
+    corpus: Path
+
+    @property
+    def folder(self) -> Path:
+        """The folder of notes."""
+        return self.corpus / FOLDER
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that writes the corpus."""
+        return self.folder / "lock"
+
+    @property
+    def sources(self) -> Path:
+        """Digests of source files."""
+        return self.folder / "sources.json"
+
+    @property
+    def finished(self) -> Path:
+        """What the corpus was last finished with."""
+        return self.folder / "finished.json"
+
+    @property
+    def scratch(self) -> Path:
+        """For files that are converted on the way."""
+        return self.folder / "scratch"
+
+    def survey(self, dataset: str) -> Path:
+        """The survey of a data set."""
+        return self.folder / "surveys" / f"{dataset}.json"
+
+    def genes(self, dataset: str) -> Path:
+        """Where the genes of a data set are in the vocabulary."""
+        return self.folder / "surveys" / f"{dataset}.npz"
+
+    def unit(self, shard: str) -> Path:
+        """What became of the cells that a shard was made of."""
+        return self.folder / "units" / f"{shard}.json"
+
+    def prepare(self) -> None:
+        """Make the folders."""
+        for name in ("surveys", "units"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what interrupted runs left half-written. Only while the lock is held."""
+        for path in _leftovers(self.corpus):
+            _LOG.info("removed %s, left by a run that was interrupted", path)
+            path.unlink()
+
+
+def _leftovers(corpus: Path) -> Iterator[Path]:
+    for folder in ("", "shards", "datasets", "cells", FOLDER, f"{FOLDER}/*"):
+        pattern = f"{folder}/.*.tmp-*" if folder else ".*.tmp-*"
+        yield from (path for path in corpus.glob(pattern) if path.is_file())
+
+
+def read_note(path: Path, key: str | None) -> dict[str, Any] | None:
+    """A note made under the same key, or any; None where there is none, or it is damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(found, dict) or (key is not None and found.get("key") != key):
+        return None
+    return found
+
+
+def write_note(path: Path, key: str, content: Mapping[str, Any]) -> None:
+    """Note something under a key, whole or not at all."""
+    write_json(path, {**content, "key": key})
+
+
+def digest_of(content: Any) -> str:
+    """SHA-256 of plain JSON values."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def write_genes(path: Path, match: GeneMatch) -> None:
+    """Note where the genes of a data set are."""
+    with atomic_file(path) as temporary, temporary.open("wb") as handle:
+        np.savez(
+            handle,
+            columns=match.columns,
+            positions=match.positions,
+            vocabulary_genes=np.array(match.vocabulary_genes),
+        )
+
+
+def read_genes(path: Path) -> GeneMatch:
+    """The inverse of :func:`write_genes`, without the names."""
+    with np.load(path, allow_pickle=False) as held:
+        return GeneMatch(
+            columns=held["columns"],
+            positions=held["positions"],
+            names=(),
+            unknown=(),
+            found_in="",
+            kind="id",
+            vocabulary_genes=int(held["vocabulary_genes"]),
+        )
