@@ -8,15 +8,18 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sclong_data.corpus.corpus import CellCorpus as CellCorpus
     from sclong_data.harmoniser.run import harmonise as harmonise
 
 __version__ = version("sclong-data")
 
 _MODULES = {
+    "CellCorpus": "corpus.corpus",
     "harmonise": "harmoniser.run",
 }
 
 __all__ = [
+    "CellCorpus",
     "__version__",
     "harmonise",
 ]

@@ -4,6 +4,7 @@ One file a shard keeps a corpus of tens of millions of cells at thousands of fil
 cluster's file system can bear. Members are stored as they are, since zarr has compressed them.
 """
 
+import hashlib
 import zipfile
 from pathlib import Path
 
@@ -27,6 +28,13 @@ def write_archive(path: Path, store: MemoryStore) -> None:
             member = zipfile.ZipInfo(name, _EPOCH)
             member.create_system, member.external_attr = _UNIX, _READABLE
             archive.writestr(member, content[name].to_bytes())
+
+
+def contents_digest(archive: zipfile.ZipFile) -> str:
+    """SHA-256 over names, sizes and CRC-32 of the members, in their order."""
+    members = ((item.filename, item.file_size, item.CRC) for item in archive.infolist())
+    lines = "\n".join(f"{name}\t{size}\t{crc}" for name, size, crc in members)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def member_offset(archive: zipfile.ZipFile, name: str) -> int:

@@ -60,7 +60,8 @@ def write_corpus(
         rules: how the cells were harmonised: plain JSON values.
         shards: those that belong to it, in any order.
         kept: for each shard by its name, which of its cells belong to the corpus, ``(cells,)``.
-        datasets: what is known of each data set: plain JSON values.
+        datasets: what is known of each data set: plain JSON values. Files ``datasets/*.json`` that
+            are there belong to the corpus too.
 
     Raises:
         InputError: a shard has no such array, or a name occurs twice.
@@ -87,7 +88,7 @@ def write_corpus(
             for record, rows in zip(ordered, chosen, strict=True)
         ],
         "datasets": [dict(row) for row in datasets],
-        "files": {name: sha256_file(folder / name) for name in (KEPT, KEYS, VOCABULARY)},
+        "files": {name: sha256_file(folder / name) for name in _files_beside(folder)},
     }
     write_json(folder / INDEX, {**content, "digest": _digest(content)})
     return read_index(folder)
@@ -132,6 +133,12 @@ def read_index(folder: Path) -> CorpusIndex:
         )
     except (KeyError, TypeError) as error:
         raise InputError(f"{path} is not the index of a corpus: {error}") from error
+
+
+def _files_beside(folder: Path) -> list[str]:
+    """Files of the corpus other than shards and the index."""
+    reports = sorted(folder.glob("datasets/*.json"))
+    return [KEPT, KEYS, VOCABULARY, *(f"datasets/{path.name}" for path in reports)]
 
 
 def _place(record: ShardRecord) -> tuple[str, int]:

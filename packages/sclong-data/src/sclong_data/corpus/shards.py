@@ -6,7 +6,9 @@ that reads zarr reads a shard: ``anndata.read_zarr(zarr.storage.ZipStore(path))`
 """
 
 import json
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +25,12 @@ from zarr.storage import MemoryStore
 from sclong_core.errors import InputError
 from sclong_core.files import atomic_file, sha256_file, write_json
 from sclong_core.vocabulary import GeneVocabulary
-from sclong_data.corpus.archive import write_archive
+from sclong_data.corpus.annotation import tidy_obs
+from sclong_data.corpus.archive import contents_digest, write_archive
 from sclong_data.corpus.layout import FORMAT_VERSION, check_name, record_path, shard_path
 
-CHUNK = 32_768
-"""Values in a chunk: about 16 cells of 2,000 expressed genes."""
+CHUNK = 16_384
+"""Values in a chunk: about 8 cells of 2,000 expressed genes."""
 DIGESTS = "cell_digest"
 """Where in ``obsm`` the digests of cells are."""
 _SETTINGS = {"zarr_write_format": 3, "auto_shard_zarr_v3": False}
@@ -49,6 +52,9 @@ class ShardRecord:
     """Size of its file."""
     sha256: str
     """Of its file."""
+    contents: str
+    """SHA-256 over names, sizes and CRC-32 of what is in its file, which are looked at whenever it
+    is opened: a shard of another corpus is noticed without reading it whole."""
 
 
 def write_shard(
@@ -85,7 +91,10 @@ def write_shard(
     with atomic_file(path) as temporary:
         write_archive(temporary, store)
         size, digest = temporary.stat().st_size, sha256_file(temporary)
-    record = ShardRecord(name, dataset, expression.shape[0], expression.nnz, size, digest)
+        with zipfile.ZipFile(temporary) as archive:
+            contents = contents_digest(archive)
+    cells, values = expression.shape[0], int(expression.nnz)
+    record = ShardRecord(name, dataset, cells, values, size, digest, contents)
     write_json(record_path(folder, name), {"format": FORMAT_VERSION, **asdict(record)})
     return record
 
@@ -121,7 +130,7 @@ def record_from(values: Mapping[str, Any]) -> ShardRecord:
         TypeError: one is of another kind.
     """
     record = ShardRecord(**{field: values[field] for field in ShardRecord.__dataclass_fields__})
-    texts = (record.name, record.dataset, record.sha256)
+    texts = (record.name, record.dataset, record.sha256, record.contents)
     numbers = (record.cells, record.values, record.bytes)
     if not all(isinstance(text, str) for text in texts) or not all(
         type(number) is int for number in numbers
@@ -148,15 +157,43 @@ def read_element(path: Path, key: str) -> Any:
         InputError: it is not there, or damaged.
         FileNotFoundError: there is no shard.
     """
+    with _opened(path, key) as root:
+        return anndata.io.read_elem(root[key])
+
+
+def read_obs(
+    path: Path, columns: Sequence[str] | None = None
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Annotation of the cells of a shard, and the names of all its columns.
+
+    Args:
+        path: of the shard.
+        columns: those to read, where they are there; all by default.
+
+    Raises:
+        InputError: it is damaged.
+        FileNotFoundError: there is no shard.
+    """
+    with _opened(path, "obs") as root:
+        group = root["obs"]
+        known = tuple(str(name) for name in group.attrs["column-order"])
+        chosen = known if columns is None else [name for name in columns if name in known]
+        index = anndata.io.read_elem(group[group.attrs["_index"]])
+        read = {name: anndata.io.read_elem(group[name]) for name in chosen}
+        return pd.DataFrame(read, index=pd.Index(index, dtype=object)), known
+
+
+@contextmanager
+def _opened(path: Path, what: str) -> Iterator[Any]:
     if not path.is_file():
         raise FileNotFoundError(2, "no such shard", str(path))
     try:
         with zarr.storage.ZipStore(path, mode="r") as store:
-            return anndata.io.read_elem(zarr.open_group(store, mode="r")[key])
+            yield zarr.open_group(store, mode="r")
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{path} is damaged ({key}: {reason}): run `sclong data check`, and harmonise again "
+            f"{path} is damaged ({what}: {reason}): run `sclong data check`, and harmonise again "
             "what it names"
         ) from error
 
@@ -228,7 +265,11 @@ def _put_expression(root: zarr.Group, expression: sparse.csr_array) -> None:
     _put(group, "indices", expression.indices.astype(np.int32, copy=False), positions)
     pointers = expression.indptr.astype(np.int64, copy=False)
     group.create_array(
-        "indptr", data=pointers, chunks=pointers.shape, compressors=[ZstdCodec(level=6)]
+        "indptr",
+        data=pointers,
+        chunks=pointers.shape,
+        compressors=[ZstdCodec(level=6)],
+        attributes={"encoding-type": "array", "encoding-version": "0.2.0"},
     )
 
 
@@ -247,21 +288,6 @@ def _put(group: zarr.Group, name: str, array: npt.NDArray[Any], codec: Any) -> N
     )
     if array.size:
         target[:] = array
-
-
-def tidy_obs(obs: pd.DataFrame) -> pd.DataFrame:
-    """Annotation as it is stored: texts as categories in the order of the alphabet."""
-    columns = {str(name): _tidy(obs[name]) for name in obs}
-    return pd.DataFrame(columns, index=pd.Index(obs.index.astype(str), dtype=object))
-
-
-def _tidy(column: pd.Series) -> pd.Series:
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
-        return column
-    texts = column.astype(object)
-    texts = texts.where(texts.isna(), texts.map(str))
-    categories = pd.Index(sorted(set(texts.dropna())), dtype=object)
-    return pd.Series(pd.Categorical(texts, categories=categories), index=column.index)
 
 
 def _var(genes: int, vocabulary: GeneVocabulary | None) -> pd.DataFrame:
