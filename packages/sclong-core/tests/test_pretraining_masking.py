@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sclong_core.errors import ConfigError
-from sclong_core.pretraining.masking import MaskingConfig, draw_masks
+from sclong_core.pretraining.masking import MaskingConfig, choose_values, draw_masks
 
 ROWS = st.lists(st.sampled_from([0.0, 0.5, 3.0]), min_size=1, max_size=200)
 NUMBERS = st.integers(min_value=0, max_value=2**31)
@@ -33,6 +33,22 @@ def test_masks_are_a_pure_function(values, epoch, cell):
     one = draw_masks(row_of(values), config=config, epoch=epoch, cell=cell)
     other = draw_masks(row_of(values), config=config, epoch=epoch, cell=cell)
     assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@given(
+    expressed=st.integers(0, 3000),
+    ratio=st.floats(0.01, 1),
+    replaced=st.floats(0.01, 1),
+    cell=st.integers(0, 2**64 - 1),
+)
+def test_the_lowest_draws_are_chosen(expressed, ratio, replaced, cell):
+    config = MaskingConfig(ratio=ratio, replaced=replaced)
+    masked, scored = choose_values(expressed, config=config, epoch=3, cell=cell)
+    seeds = np.random.SeedSequence((0, 0, 3, cell))
+    order = np.argsort(np.random.Generator(np.random.Philox(seeds)).random(expressed))
+    assert set(np.flatnonzero(scored)) == set(order[: scored.sum()])
+    assert set(np.flatnonzero(masked)) == set(order[: masked.sum()])
+    assert masked.sum() <= scored.sum() <= expressed
 
 
 @pytest.mark.parametrize(("scored", "hidden"), [(10, 9), (11, 9), (8, 7), (12, 10), (3, 2)])

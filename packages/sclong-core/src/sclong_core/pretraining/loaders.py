@@ -5,7 +5,7 @@ the next ``batch_size * ranks`` cells of it, and each rank takes its part, so th
 ranks and workers changes who reads a cell but not which cells make a batch.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,47 @@ def epoch_order(cells: Cells, *, seed: int, epoch: int) -> Cells:
     return cells[np.argsort(random.random(cells.size))]
 
 
-class EpochBatches(Sampler[list[Address]]):
+class EpochPosition:
+    """Where in an epoch a rank is, for whatever reads its batches.
+
+    Args:
+        cells: number of training cells of an epoch.
+        batches: of an epoch.
+        batch_size: cells of a rank's batch.
+        seed: of the order.
+        rank: of this process.
+        ranks: number of processes.
+    """
+
+    def __init__(
+        self, cells: int, batches: int, *, batch_size: int, seed: int, rank: int, ranks: int
+    ) -> None:
+        self.cells_in_epoch, self.batches, self.seed = cells, batches, seed
+        self.batch_size, self.rank, self.ranks = batch_size, rank, ranks
+        self.epoch = 0
+        self.resume_at = 0
+
+    @property
+    def global_batch(self) -> int:
+        """Cells of a batch over all ranks."""
+        return self.batch_size * self.ranks
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch; a place to resume from is for its epoch only."""
+        if epoch != self.epoch:
+            self.epoch, self.resume_at = epoch, 0
+
+    def start(self) -> int:
+        """The batch to begin with; the next epoch begins with its first."""
+        first, self.resume_at = self.resume_at, 0
+        return first
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch."""
+        return self.batches
+
+
+class EpochBatches(EpochPosition, Sampler[list[Address]]):
     """This rank's batches of one epoch, from a given one on.
 
     Args:
@@ -40,59 +80,44 @@ class EpochBatches(Sampler[list[Address]]):
     """
 
     def __init__(self, cells: Cells, *, batch_size: int, seed: int, rank: int, ranks: int) -> None:
-        self.cells, self.seed = cells, seed
-        self.batch_size, self.rank, self.ranks = batch_size, rank, ranks
-        self.epoch = 0
-        self.resume_at = 0
-        self.batches = cells.size // self.global_batch
-        if self.batches == 0:
+        batches = cells.size // (batch_size * ranks)
+        super().__init__(
+            cells.size, batches, batch_size=batch_size, seed=seed, rank=rank, ranks=ranks
+        )
+        self.cells = cells
+        if batches == 0:
             raise ConfigError(
                 f"{cells.size:,} training cells do not fill one batch of {batch_size} on each of "
                 f"{ranks} ranks: lower data.batch_size or give more cells"
             )
 
-    @property
-    def global_batch(self) -> int:
-        """Cells of a batch over all ranks."""
-        return self.batch_size * self.ranks
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch; a place to resume from is for its epoch only."""
-        if epoch != self.epoch:
-            self.epoch, self.resume_at = epoch, 0
-
-    def __len__(self) -> int:
-        """Batches of a whole epoch."""
-        return self.batches
-
     def __iter__(self) -> Iterator[list[Address]]:
         order = epoch_order(self.cells, seed=self.seed, epoch=self.epoch)
-        first, self.resume_at = self.resume_at, 0
-        for batch in range(first, self.batches):
+        for batch in range(self.start(), self.batches):
             start = batch * self.global_batch + self.rank * self.batch_size
             yield [(self.epoch, int(cell)) for cell in order[start : start + self.batch_size]]
 
 
-class TrainingLoader:
+class ResumableLoader:
     """Training batches of one rank; stateful in Lightning's sense.
 
-    It is not a ``DataLoader`` but holds one, because Lightning would put a sampler of its own in.
-    The epoch is asked for when the first batch is: when Lightning resumes after the end of an
-    epoch, it makes the iterator before it says which epoch is next.
+    It is not a ``DataLoader`` but holds what reads, because Lightning would put a sampler of its
+    own in. The epoch is asked for when the first batch is: when Lightning resumes after the end of
+    an epoch, it makes the iterator before it says which epoch is next.
 
     Args:
-        dataset: of all cells.
-        batches: this rank's.
-        workers: processes that read; 0 reads in this one.
-        data_digest: of the cells, to refuse a state that belongs to others.
+        position: in the epoch; reading ``batches`` asks it where to start.
+        batches: of the epoch that ``position`` is in.
+        identity: what a state must share with this loader, beside the seed and the global batch:
+            plain values.
     """
 
     def __init__(
-        self, dataset: CellDataset, batches: EpochBatches, *, workers: int, data_digest: str
+        self, position: EpochPosition, batches: Iterable[Batch], identity: Mapping[str, Any]
     ) -> None:
-        self.sampler = batches  # by this name Lightning finds its set_epoch
-        self._loader = _loader(dataset, batches, workers)
-        self._data_digest = data_digest
+        self.sampler = position  # by this name Lightning finds its set_epoch
+        self._loader = batches
+        self._own = dict(identity)
         self._handed_out = 0
 
     def __len__(self) -> int:
@@ -131,10 +156,26 @@ class TrainingLoader:
 
     def _identity(self) -> dict[str, Any]:
         return {
-            "cells": self._data_digest,
+            **self._own,
             "seed": self.sampler.seed,
             "global_batch": self.sampler.global_batch,
         }
+
+
+class TrainingLoader(ResumableLoader):
+    """Training batches of one rank from one file.
+
+    Args:
+        dataset: of all cells.
+        batches: this rank's.
+        workers: processes that read; 0 reads in this one.
+        data_digest: of the cells, to refuse a state that belongs to others.
+    """
+
+    def __init__(
+        self, dataset: CellDataset, batches: EpochBatches, *, workers: int, data_digest: str
+    ) -> None:
+        super().__init__(batches, _loader(dataset, batches, workers), {"cells": data_digest})
 
 
 def validation_loader(

@@ -74,13 +74,41 @@ def draw_masks(
         ``masked`` and ``scored``, each boolean ``(genes,)``. Masked values are scored too.
     """
     expressed = np.flatnonzero(expression_row)
-    chosen = math.ceil(config.ratio * expressed.size - _ROUNDING)
+    hidden, chosen = choose_values(
+        expressed.size, config=config, epoch=epoch, cell=cell, validation=validation
+    )
+    masked = np.zeros(expression_row.shape, dtype=np.bool_)
+    scored = np.zeros(expression_row.shape, dtype=np.bool_)
+    masked[expressed[hidden]] = True
+    scored[expressed[chosen]] = True
+    return masked, scored
+
+
+def choose_values(
+    expressed: int, *, config: MaskingConfig, epoch: int, cell: int, validation: bool = False
+) -> tuple[Mask, Mask]:
+    """What :func:`draw_masks` chooses, among the expressed values of a cell alone.
+
+    Args:
+        expressed: number of values that are not zero.
+        config: shares and seed.
+        epoch: of the training.
+        cell: number of the cell, or its key.
+        validation: draw from the stream of validation masks.
+
+    Returns:
+        ``masked`` and ``scored``, each boolean ``(expressed,)``, in the order of the genes.
+    """
+    chosen = math.ceil(config.ratio * expressed - _ROUNDING)
     hidden = math.floor(config.replaced * chosen + _ROUNDING)
     stream = _VALIDATION if validation else _TRAINING
     seeds = np.random.SeedSequence((config.seed, stream, epoch, cell))
-    order = np.argsort(np.random.Generator(np.random.Philox(seeds)).random(expressed.size))
-    masked = np.zeros(expression_row.shape, dtype=np.bool_)
-    scored = np.zeros(expression_row.shape, dtype=np.bool_)
-    masked[expressed[order[:hidden]]] = True
-    scored[expressed[order[:chosen]]] = True
+    draws = np.random.Generator(np.random.Philox(seeds)).random(expressed)
+    masked = np.zeros(expressed, dtype=np.bool_)
+    scored = np.zeros(expressed, dtype=np.bool_)
+    if chosen:
+        # Those with the lowest draws; to find them needs no sorting of all.
+        lowest = np.argpartition(draws, (max(hidden - 1, 0), chosen - 1))
+        masked[lowest[:hidden]] = True
+        scored[lowest[:chosen]] = True
     return masked, scored
