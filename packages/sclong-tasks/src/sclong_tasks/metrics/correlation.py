@@ -59,15 +59,21 @@ def pearson_within(
     truth is constant has NaN.
     """
     x, y = _pair(truth, predicted)
-    found = []
-    for name in np.unique(np.asarray(groups)):
-        here = np.asarray(groups) == name
-        if here.sum() < least:
-            continue
-        value = pearson(x[here], y[here])
-        flat = np.isfinite(y[here]).all() and is_constant(y[here])
-        found.append(0.0 if flat and not is_constant(x[here]) else value)
-    return np.asarray(found, dtype=np.float64)
+    _, codes, counts = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    sides = []
+    for values in (x, y):
+        means = np.bincount(codes, values) / counts
+        centred = values - means[codes]
+        norms = np.sqrt(np.bincount(codes, centred**2))
+        sides.append((centred, norms, norms <= CONSTANT * np.maximum(np.abs(means), 1e-300)))
+    (a, norm_a, flat_a), (b, norm_b, flat_b) = sides
+    products = np.bincount(codes, a * b)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.clip(products / (norm_a * norm_b), -1.0, 1.0)
+    found[flat_b] = 0.0
+    found[flat_a] = np.nan
+    large: Floats = found[counts >= least]
+    return large
 
 
 def is_constant(values: npt.ArrayLike) -> bool:

@@ -1,0 +1,1 @@
+"""Models of drug response, a file a kind."""
