@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import re
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -71,6 +73,23 @@ def test_nothing_is_loaded_from_elsewhere():
     assert not re.search(r"https?:|//[a-z]|url\(|@import|<script|<iframe|<img", html)
     assert re.findall(r'(?:src|href)="([^"]*)"', html) == ["data:,"]
     assert "default-src 'none'" in html
+
+
+def test_a_page_with_sortable_tables_has_one_script_and_names_it_by_its_hash():
+    page = Page("t", "l", [Section("s", [Table([Column("x")], [["y"]], sortable=True)])])
+    html = page_html(page)
+    (script,) = re.findall(r"<script>(.*?)</script>", html, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in html
+    assert "script-src" not in page_html(a_page())
+
+
+def test_a_long_page_lists_its_sections():
+    page = Page("t", "l", [Section("<one>", []), Section("two", [])], contents=True)
+    html = page_html(page)
+    assert re.findall(r'href="#(section-\d)"', html) == ["section-1", "section-2"]
+    assert re.findall(r'<section id="(section-\d)"', html) == ["section-1", "section-2"]
+    assert "&lt;one&gt;</a>" in html
 
 
 def test_the_page_is_made_for_phones_paper_and_dark_rooms():

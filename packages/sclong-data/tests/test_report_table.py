@@ -3,7 +3,7 @@ from xml.etree.ElementTree import fromstring
 import pytest
 
 from sclong_data.report.markup import render, tag
-from sclong_data.report.table import Column, Table, number, table
+from sclong_data.report.table import Column, Ranked, Table, number, table
 
 
 def cells(content, path):
@@ -45,3 +45,16 @@ def test_the_first_column_names_its_row_and_one_row_may_stand_out():
 )
 def test_nothing_is_minus_zero(value, text):
     assert number(value, 3) == text
+
+
+def test_cells_are_ordered_by_numbers_that_they_need_not_show():
+    content = Table(
+        [Column("x"), Column("y", 1), Column("p", right=True)],
+        [["a", 0.25, Ranked("< .001", 0.0004)], ["b", None, Ranked("none", float("nan"))]],
+        sortable=True,
+    )
+    html = render(table(content))
+    assert '<table class="sortable">' in html
+    assert '<td class="number" data-by="0.25">0.2</td>' in html
+    assert '<td class="number" data-by="0.0004">&lt; .001</td>' in html
+    assert '<td class="number">none</td>' in html

@@ -1,5 +1,7 @@
 """One self-contained page: style, figures and tables in a single file that loads nothing."""
 
+import base64
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -12,7 +14,8 @@ from sclong_data.report.markup import render, tag
 from sclong_data.report.table import Table, table
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
-"""Whatever gets into the page, a browser loads nothing from elsewhere and runs no script."""
+"""Whatever gets into the page, a browser loads nothing from elsewhere and runs no script, but for
+the one that sorts tables, which it knows by its hash."""
 
 Block = str | Figure | Table | Element
 """A paragraph, a figure, a table, or any element."""
@@ -38,6 +41,8 @@ class Page:
     """In order; their figures are numbered through."""
     summary: Element | None = None
     """The main numbers, between the two."""
+    contents: bool = False
+    """List the sections above them, for a long page."""
 
 
 def write_page(path: str | PathLike[str], page: Page) -> None:
@@ -52,28 +57,58 @@ def page_html(page: Page) -> str:
 
 
 def _document(page: Page) -> Element:
+    policy, scripts = _POLICY, []
+    if _sortable(page):
+        script = _resource("sort.js")
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        policy += f"; script-src 'sha256-{digest}'"
+        scripts = [tag("script", script)]
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", page.title),
         tag("link", rel="icon", href="data:,"),
-        tag("style", files("sclong_data.report").joinpath("report.css").read_text("utf-8")),
+        tag("style", _resource("report.css")),
     )
     header = tag("header", tag("h1", page.title), tag("p", page.lede, class_="lede"))
     if page.summary is not None:
         header.append(page.summary)
-    body = tag("body", header, tag("main", *_sections(page.sections)))
+    if page.contents:
+        header.append(_contents(page))
+    body = tag("body", header, tag("main", *_sections(page.sections)), *scripts)
     return tag("html", head, body, lang="en")
+
+
+def _resource(name: str) -> str:
+    return files("sclong_data.report").joinpath(name).read_text("utf-8")
+
+
+def _sortable(page: Page) -> bool:
+    blocks = [block for section in page.sections for block in section.blocks]
+    return any(isinstance(block, Table) and block.sortable for block in blocks) or any(
+        element.get("class") == "sortable"
+        for block in blocks
+        if isinstance(block, Element)
+        for element in block.iter("table")
+    )
+
+
+def _contents(page: Page) -> Element:
+    links = (
+        tag("li", tag("a", section.heading, href=f"#section-{number}"))
+        for number, section in enumerate(page.sections, 1)
+    )
+    return tag("nav", tag("ol", *links), **{"aria-label": "Sections"})
 
 
 def _sections(sections: Sequence[Section]) -> list[Element]:
     elements: list[Element] = []
     figures = 0
-    for section in sections:
-        element = tag("section", tag("h2", section.heading))
+    for number, section in enumerate(sections, 1):
+        element = tag("section", tag("h2", section.heading), id=f"section-{number}")
         for block in section.blocks:
             figures += isinstance(block, Figure)
             element.append(_block(block, figures))

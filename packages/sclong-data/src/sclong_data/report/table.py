@@ -1,12 +1,23 @@
 """Tables whose numbers stand under each other."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 from sclong_data.report.markup import Content, tag
 
-Cell = str | float | int | Element | None
+
+@dataclass(frozen=True)
+class Ranked:
+    """What a cell shows, and the number that a sortable table orders it by."""
+
+    content: str | Element
+    by: float
+    """NaN stands at the end, whichever way the table is sorted."""
+
+
+Cell = str | float | int | Element | Ranked | None
 """What a cell of a table may hold; None is an empty one."""
 
 
@@ -18,6 +29,8 @@ class Column:
     """What it holds, with its unit."""
     decimals: int | None = None
     """Digits behind the point of its numbers; None for a column of text."""
+    right: bool = False
+    """Align a column of text as numbers are."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,8 @@ class Table:
     """What the table shows; read by those who cannot see the page."""
     best: int | None = None
     """Number of a row to set apart, if there is one."""
+    sortable: bool = False
+    """Rows can be ordered by a click on a heading, where the browser runs the page's script."""
 
 
 def table(content: Table) -> Element:
@@ -41,7 +56,7 @@ def table(content: Table) -> Element:
     parts: Iterable[Content] = (tag("thead", head), body)
     if content.caption:
         parts = (tag("caption", content.caption), *parts)
-    inner = tag("table", *parts)
+    inner = tag("table", *parts, **({"class_": "sortable"} if content.sortable else {}))
     return tag(
         "div",
         inner,
@@ -72,10 +87,20 @@ def _row(content: Table, index: int) -> Element:
 
 def _cell(column: Column, value: Cell, *, first: bool) -> Element:
     name, attributes = ("th", {"scope": "row"}) if first else ("td", {})
-    return tag(name, _content(column, value), **_alignment(column), **attributes)
+    shown = value.content if isinstance(value, Ranked) else value
+    by = _order(value)
+    if not math.isnan(by):
+        attributes = {**attributes, "data-by": repr(by)}
+    return tag(name, _content(column, shown), **_alignment(column), **attributes)
 
 
-def _content(column: Column, value: Cell) -> Content:
+def _order(value: Cell) -> float:
+    if isinstance(value, Ranked):
+        return value.by
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _content(column: Column, value: str | float | Element | None) -> Content:
     if value is None:
         return ""
     if isinstance(value, str | Element):
@@ -84,4 +109,4 @@ def _content(column: Column, value: Cell) -> Content:
 
 
 def _alignment(column: Column) -> dict[str, str]:
-    return {} if column.decimals is None else {"class_": "number"}
+    return {"class_": "number"} if column.right or column.decimals is not None else {}

@@ -1,0 +1,1 @@
+"""Results: tidy rows, one a metric of a run, read from wherever they are and checked."""

@@ -1,0 +1,93 @@
+"""The permutation test of two means: exact where all divisions of the runs can be gone through."""
+
+import math
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+from scipy import stats
+
+from sclong_bench.statistics.outcome import Outcome
+from sclong_bench.statistics.sample import Floats
+
+_EXACT = 200_000
+"""Divisions up to which all are tried."""
+_INVERTED = 20_000
+"""Divisions up to which the interval is found by inverting the test."""
+_DRAWS = 99_999
+_STEPS = 60
+_FURTHEST = 1e6
+"""Ranges of the values after which an end of the interval counts as infinite."""
+_TOLERANCE = 1e-12
+
+
+def permutation_test(x: Floats, y: Floats, *, confidence: float) -> Outcome:
+    """Two-sided test of the difference of means over divisions of all values into two groups."""
+    divisions = math.comb(len(x) + len(y), len(x))
+    found = stats.permutation_test(
+        (x, y),
+        _difference,
+        vectorized=True,
+        n_resamples=np.inf if divisions <= _EXACT else _DRAWS,
+        random_state=np.random.default_rng(0),
+    )
+    note = "" if divisions <= _EXACT else f"{_DRAWS:,} random divisions of {divisions:.1e}"
+    if divisions <= _INVERTED:
+        low, high = _inverted(x, y, 1 - confidence)
+    else:
+        low, high = stats.ttest_ind(x, y, equal_var=False).confidence_interval(confidence)
+        note = "; ".join(filter(None, [note, "interval by Welch: too many divisions to invert"]))
+    difference = float(x.mean() - y.mean())
+    return Outcome(
+        "permutation",
+        statistic=float(found.statistic),
+        p_value=float(found.pvalue),
+        difference=difference,
+        low=float(low),
+        high=float(high),
+        note=note,
+    )
+
+
+def _difference(x: Floats, y: Floats, axis: int) -> Floats:
+    found: Floats = np.mean(x, axis=axis) - np.mean(y, axis=axis)
+    return found
+
+
+def _inverted(x: Floats, y: Floats, alpha: float) -> tuple[float, float]:
+    """The differences that the test would not reject: both ends, infinite where there is none."""
+    weights = _divisions(len(x), len(y))
+    middle = float(x.mean() - y.mean())
+    step = float(np.ptp(np.concatenate([x - middle, y])))
+    slack = _TOLERANCE * (abs(middle) + step)
+
+    def rejected(shift: float) -> bool:
+        differences = weights @ np.concatenate([x - shift, y])
+        observed = middle - shift
+        above = np.mean(differences >= observed - slack)
+        below = np.mean(differences <= observed + slack)
+        return bool(2 * min(above, below) <= alpha)
+
+    def edge(side: float) -> float:
+        near, far = 0.0, step
+        while not rejected(middle + side * far):
+            near, far = far, 2 * far
+            if far > _FURTHEST * step:
+                return side * math.inf
+        for _ in range(_STEPS):
+            between = (near + far) / 2
+            near, far = (near, between) if rejected(middle + side * between) else (between, far)
+        return middle + side * far
+
+    return edge(-1.0), edge(1.0)
+
+
+@lru_cache(maxsize=32)
+def _divisions(first: int, second: int) -> Floats:
+    """One row a division: 1/n for values of the first group, -1/m for those of the second."""
+    total = first + second
+    weights = np.full((math.comb(total, first), total), -1.0 / second)
+    for row, chosen in enumerate(combinations(range(total), first)):
+        weights[row, list(chosen)] = 1.0 / first
+    weights.setflags(write=False)
+    return weights
