@@ -124,6 +124,8 @@ class DatasetEntry:
                 "column location: a local data set has a path, not an address: "
                 "change its source to url"
             )
+        if self.member is not None and ".." in self.member.split("/"):
+            raise InputError("column location: what stands behind # leads out of the archive")
         if self.source == "url" and scheme is None:
             raise InputError("column location: source url needs an https address")
 

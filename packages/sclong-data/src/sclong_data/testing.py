@@ -1,70 +1,150 @@
-"""What tests of corpora share: made-up shards and corpora."""
+"""A web server on this machine that misbehaves as asked: what tests of downloads need."""
 
+import re
+import threading
+import time
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+from urllib.parse import unquote, urlsplit
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-from scipy import sparse
-
-from sclong_core.testing import synthetic_gene_ids
-from sclong_core.vocabulary import GeneVocabulary
-from sclong_data.corpus.index import CorpusIndex, write_corpus
-from sclong_data.corpus.shards import ShardRecord, write_shard
-
-VOCABULARY = GeneVocabulary.from_ids(synthetic_gene_ids(40))
+_SLOW_BYTES = 4096
 
 
-def shard_parts(
-    cells: int, *, seed: int = 0, genes: int = 40
-) -> tuple[sparse.csr_array, pd.DataFrame, npt.NDArray[np.uint64]]:
-    """Expression, annotation and digests of made-up cells; every cell expresses something."""
-    random = np.random.default_rng(seed)
-    dense = random.random((cells, genes)) * 10 * (random.random((cells, genes)) < 0.3)
-    dense[:, seed % genes] = 10
-    obs = pd.DataFrame(
-        {
-            "cell_type": pd.Categorical(random.choice(["B cell", "T cell"], cells, p=[0.2, 0.8])),
-            "donor_id": random.choice(["d0", "d1", "d2"], cells),
-        },
-        index=[f"{seed}-{number}" for number in range(cells)],
-    )
-    digests = random.integers(0, 1 << 63, (cells, 2)).astype(np.uint64) * np.uint64(2)
-    return sparse.csr_array(dense.astype(np.float32)), obs, digests
+@dataclass(frozen=True)
+class Answer:
+    """How to answer one request; without it, a file is given with ranges and an ETag."""
+
+    status: int | None = None
+    """Answer with this status and no file."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent as well, or instead."""
+    cut_after: int | None = None
+    """Announce all, send this many bytes, and close the connection."""
+    stall_after: int | None = None
+    """Send this many bytes, and then nothing for ``seconds``."""
+    seconds: float = 0.0
+    """Of a stall; or after every 4 kB where nothing else is asked for."""
+    ranges: bool = True
+    """Whether ranges are understood."""
+    length: bool = True
+    """Whether the length is announced."""
+    etag: bool = True
+    """Whether the file can be recognised."""
 
 
-def write_shards(folder: Path, cells: Mapping[str, int], *, genes: int = 40) -> list[ShardRecord]:
-    """Made-up shards of a vocabulary of as many genes.
+class LoopbackServer:
+    """Serves ``files`` by path; ``answers`` say how the next requests of a path are met.
 
-    Args:
-        folder: of the corpus.
-        cells: number of cells of each shard by its name.
-        genes: number of genes.
+    A context manager. ``requests`` collects (path with query, headers) of all requests.
     """
-    return [
-        write_shard(folder, name, *shard_parts(count, seed=number, genes=genes))
-        for number, (name, count) in enumerate(cells.items())
-    ]
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.answers: dict[str, list[Answer]] = {}
+        self.always: dict[str, Answer] = {}
+        self.requests: list[tuple[str, dict[str, str]]] = []
+        handler = type("Handler", (_Handler,), {"loopback": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
+
+    def url(self, path: str) -> str:
+        """The address of a path."""
+        return f"http://127.0.0.1:{self._server.server_port}{path}"
+
+    def asked_for(self, path: str) -> list[dict[str, str]]:
+        """Headers of the requests of a path so far."""
+        return [headers for asked, headers in self.requests if urlsplit(asked).path == path]
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
 
 
-def write_made_up_corpus(
-    folder: Path, cells: Mapping[str, int] | None = None, *, duplicates: int = 3, genes: int = 40
-) -> CorpusIndex:
-    """A corpus of made-up cells, in each shard of which the first few are duplicates.
+class _Handler(BaseHTTPRequestHandler):
+    """Answers for the server in ``loopback``."""
 
-    Args:
-        folder: of the corpus.
-        cells: number of cells of each shard by its name.
-        duplicates: cells of each shard that do not belong to the corpus.
-        genes: number of genes.
-    """
-    shards = write_shards(folder, cells or {"a.0": 40, "a.1": 23, "b.0": 50}, genes=genes)
-    return write_corpus(
-        folder,
-        vocabulary=GeneVocabulary.from_ids(synthetic_gene_ids(genes)),
-        rules={"maximum": 10.0},
-        shards=shards,
-        kept={record.name: np.arange(record.cells) >= duplicates for record in shards},
-        datasets=[{"dataset": name} for name in sorted({record.dataset for record in shards})],
-    )
+    loopback: LoopbackServer
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Answer as asked."""
+        server = self.loopback
+        path = urlsplit(self.path).path
+        server.requests.append((self.path, dict(self.headers)))
+        waiting = server.answers.get(path, [])
+        answer = waiting.pop(0) if waiting else server.always.get(path, Answer())
+        content = server.files.get(self.path, server.files.get(unquote(path)))
+        if answer.status is not None or content is None:
+            self._refuse(answer.status or 404, answer)
+        else:
+            self._give(content, answer)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name there
+        """Say nothing."""
+
+    def _refuse(self, status: int, answer: Answer) -> None:
+        self.send_response(status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _give(self, content: bytes, answer: Answer) -> None:
+        etag = f'"{hash(content)}"'
+        start = self._range_start(content, answer, etag)
+        self.send_response(200 if start is None else 206)
+        headers = {"Content-Type": "application/octet-stream"}
+        if answer.etag:
+            headers["ETag"] = etag
+        if answer.length:
+            headers["Content-Length"] = str(len(content) - (start or 0))
+        else:
+            self.close_connection = True
+        if start is not None:
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        for name, value in (headers | dict(answer.headers)).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self._send(content[start or 0 :], answer)
+
+    def _range_start(self, content: bytes, answer: Answer, etag: str) -> int | None:
+        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        same = self.headers.get("If-Range") in (None, etag)
+        if not wanted or not answer.ranges or not same or int(wanted[1]) >= len(content):
+            return None
+        return int(wanted[1])
+
+    def _send(self, body: bytes, answer: Answer) -> None:
+        try:
+            if answer.cut_after is not None:
+                self.wfile.write(body[: answer.cut_after])
+                self.close_connection = True
+            elif answer.stall_after is not None:
+                self.wfile.write(body[: answer.stall_after])
+                self.wfile.flush()
+                time.sleep(answer.seconds)
+                self.close_connection = True
+            elif answer.seconds:
+                for begin in range(0, len(body), _SLOW_BYTES):
+                    self.wfile.write(body[begin : begin + _SLOW_BYTES])
+                    self.wfile.flush()
+                    time.sleep(answer.seconds)
+            else:
+                self.wfile.write(body)
+        except OSError:  # the client has gone away
+            self.close_connection = True

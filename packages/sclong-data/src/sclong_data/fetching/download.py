@@ -1,0 +1,269 @@
+"""Downloading one file: resumed, checked, and under its name only when complete."""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import requests
+import urllib3
+
+from sclong_core.errors import InputError
+from sclong_core.files import sha256_file, write_json
+from sclong_data.fetching.http import (
+    PATIENT,
+    Patience,
+    TransientError,
+    opened,
+    require_web,
+    retried,
+    shown,
+)
+
+__all__ = ["Patience", "Progress", "download"]
+
+_CHUNK_BYTES = 1 << 16
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes that are there, and those in all where that is known."""
+
+
+def download(
+    url: str,
+    path: str | os.PathLike[str],
+    *,
+    sha256: str | None = None,
+    expected_bytes: int | None = None,
+    progress: Progress | None = None,
+    patience: Patience = PATIENT,
+) -> str:
+    """Download a file.
+
+    What was received is kept beside ``path`` as ``.part``, and the next call goes on from there
+    if the server still has the same file. Redirects are followed to http and https only, and never
+    from https to http. A file that is there already with the right checksum is left as it is.
+
+    Args:
+        url: an http or https address.
+        path: the file to write; its folder is made if need be.
+        sha256: checksum that it must have.
+        expected_bytes: size that it must have.
+        progress: called while bytes come in.
+        patience: with the server.
+
+    Returns:
+        The SHA-256 of the file.
+
+    Raises:
+        InputError: the file cannot be had, or has another size or checksum. Nothing new is then
+            under ``path``.
+    """
+    path = Path(path)
+    require_web(url)
+    if sha256 is not None and path.is_file() and sha256_file(path) == sha256:
+        return sha256
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _part(path) as part:
+        transfer = _Transfer(url, part, expected_bytes, progress, patience)
+        retried(transfer.attempt, url, patience)
+        return _finish(transfer, path, sha256)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A file that is not complete, and the note that says what it is part of."""
+
+    file: BinaryIO
+    path: Path
+    note: Path
+
+    def noted(self) -> dict[str, Any]:
+        try:
+            found = json.loads(self.note.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def size(self) -> int:
+        return self.file.seek(0, os.SEEK_END)
+
+    def empty(self) -> None:
+        self.file.seek(0)
+        self.file.truncate()
+
+
+@contextmanager
+def _part(path: Path) -> Iterator[_Part]:
+    """The ``.part`` file, which one process at a time writes."""
+    place = path.with_name(f"{path.name}.part")
+    with place.open("ab+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"{path} is being downloaded by another process: wait for it"
+            ) from error
+        note = path.with_name(f"{path.name}.part.json")
+        try:
+            yield _Part(handle, place, note)
+        finally:
+            if place.exists() and place.stat().st_size == 0:  # nothing to go on from
+                place.unlink()
+                note.unlink(missing_ok=True)
+
+
+def _busy(path: Path) -> InputError:
+    return InputError(f"{path} is being downloaded by another process: wait for it")
+
+
+class _Transfer:
+    """Brings the bytes of one file into its part."""
+
+    def __init__(
+        self,
+        url: str,
+        part: _Part,
+        expected: int | None,
+        progress: Progress | None,
+        patience: Patience,
+    ) -> None:
+        self.url = url
+        self.part = part
+        self._expected = expected
+        self._progress = progress
+        self._patience = patience
+        self._digest = hashlib.sha256()
+        self._hashed = 0
+
+    def attempt(self) -> bool | None:
+        """One request; True when the file is complete, None when a part of it came."""
+        begun = self.part.size()
+        headers = self._resuming(begun)
+        with opened(self.url, headers, self._patience) as response:
+            start = self._start(response, begun)
+            if start is None:
+                return True
+            total = self._total(response, start)
+            if start == 0:
+                self._restart(response)
+            try:
+                self._receive(response, start, total)
+            except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+                self._interrupted("the connection broke or stalled", begun, error)
+                return None
+        size = self.part.size()
+        if total is not None and size < total:
+            self._interrupted(f"it ended after {size:,} of {total:,} bytes", begun, None)
+            return None
+        return True
+
+    def sha256(self) -> str:
+        """Checksum of all that came; what an earlier process received is read again."""
+        self.part.file.seek(self._hashed)
+        while chunk := self.part.file.read(1 << 20):
+            self._digest.update(chunk)
+        return self._digest.hexdigest()
+
+    def _resuming(self, begun: int) -> dict[str, str]:
+        """Ask for the rest, provided that the file is still the same; else for all."""
+        noted = self.part.noted()
+        same = noted.get("url") == self.url
+        validator = noted.get("validator") if same else None
+        if begun and isinstance(validator, str):
+            return {"Range": f"bytes={begun}-", "If-Range": validator}
+        self._forget()
+        return {}
+
+    def _start(self, response: requests.Response, begun: int) -> int | None:
+        """Where the bytes of the answer begin; None if there are none left to come."""
+        if response.status_code == requests.codes.requested_range_not_satisfiable:
+            total = _number(r"bytes \*/(\d+)", response)
+            if begun and total == begun:
+                return None
+            self._forget()
+            raise TransientError("the server has another file now")
+        if response.status_code == requests.codes.partial_content:
+            if _number(r"bytes (\d+)-", response) == self.part.size() == begun:
+                return begun
+            self._forget()
+            raise TransientError("the server sent another part than it was asked for")
+        if response.status_code != requests.codes.ok:
+            raise TransientError(f"the server answered with status {response.status_code}")
+        return 0
+
+    def _total(self, response: requests.Response, start: int) -> int | None:
+        """Size of the whole file, where it is known."""
+        length = response.headers.get("Content-Length", "")
+        total = start + int(length) if re.fullmatch(r"\d{1,18}", length) else None
+        if self._expected is not None and total is not None and total != self._expected:
+            self._forget()
+            raise InputError(
+                f"{shown(self.url)} has {total:,} bytes, not the {self._expected:,} that are "
+                "expected: it was changed, list the data sets again"
+            )
+        return total if total is not None else self._expected
+
+    def _restart(self, response: requests.Response) -> None:
+        """Begin anew, and note by what the file can be recognised later."""
+        self._forget()
+        etag = response.headers.get("ETag", "")
+        strong = etag if etag and not etag.startswith("W/") else None
+        validator = strong or response.headers.get("Last-Modified")
+        write_json(self.part.note, {"url": self.url, "validator": validator})
+
+    def _receive(self, response: requests.Response, start: int, total: int | None) -> None:
+        self.part.file.seek(0, os.SEEK_END)
+        done = start
+        for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+            done += len(chunk)
+            if total is not None and done > total:
+                self._forget()
+                raise InputError(
+                    f"{shown(self.url)} gives more than the {total:,} bytes that are expected"
+                )
+            self.part.file.write(chunk)
+            if self._hashed == done - len(chunk):
+                self._digest.update(chunk)
+                self._hashed = done
+            if self._progress is not None:
+                self._progress(done, total)
+        self.part.file.flush()
+
+    def _interrupted(self, reason: str, begun: int, error: Exception | None) -> None:
+        """Go on with new patience if anything came; a server without ranges begins anew."""
+        self.part.file.flush()
+        resumable = isinstance(self.part.noted().get("validator"), str)
+        if not (resumable and self.part.size() > begun):
+            raise TransientError(reason) from error
+
+    def _forget(self) -> None:
+        self.part.empty()
+        self._digest, self._hashed = hashlib.sha256(), 0
+
+
+def _finish(transfer: _Transfer, path: Path, sha256: str | None) -> str:
+    """Check the file and give it its name."""
+    found = transfer.sha256()
+    part = transfer.part
+    if sha256 is not None and found != sha256:
+        part.empty()
+        part.note.unlink(missing_ok=True)
+        raise InputError(
+            f"{shown(transfer.url)} has the SHA-256 {found}, not {sha256} as expected: it was "
+            "changed or damaged on the way, and was not kept"
+        )
+    part.file.flush()
+    os.fsync(part.file.fileno())
+    part.path.replace(path)
+    part.note.unlink(missing_ok=True)
+    return found
+
+
+def _number(pattern: str, response: requests.Response) -> int | None:
+    match = re.match(pattern, response.headers.get("Content-Range", ""))
+    return int(match.group(1)) if match else None

@@ -1,0 +1,175 @@
+"""Fetching all that a manifest names."""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sclong_core.errors import ScLongError
+from sclong_core.files import sha256_file, write_json
+from sclong_data.fetching.archives import unpack
+from sclong_data.fetching.download import Progress, download
+from sclong_data.fetching.http import PATIENT, Patience
+from sclong_data.fetching.lock import Lock
+from sclong_data.manifest import UNPACKED, DatasetEntry, Manifest
+
+_LOG = logging.getLogger("sclong")
+Status = Literal["fetched", "present", "local", "failed"]
+Watch = Callable[[DatasetEntry], Progress]
+"""Gives, for a data set that is about to be fetched, what to call while bytes come in."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What came of one data set."""
+
+    entry: DatasetEntry
+    status: Status
+    """``local`` if it needs no fetching, ``present`` if it was there already."""
+    bytes: int = 0
+    """Size of the downloaded file."""
+    seconds: float = 0.0
+    """That it took."""
+    error: str = ""
+    """Why it failed."""
+
+
+class _StoppedError(Exception):
+    """The person at the terminal wants to stop."""
+
+
+def fetch(
+    manifest: Manifest,
+    *,
+    workers: int = 4,
+    verify: bool = False,
+    watch: Watch | None = None,
+    patience: Patience = PATIENT,
+) -> list[Fetched]:
+    """Fetch what is missing of a manifest, several files at a time.
+
+    Files go to ``downloads/<data set>/`` beside the manifest, archives are unpacked there. Each
+    file must have the checksum that the manifest gives, or the one that it had when it was first
+    fetched (``downloads/lock.json``). What is there already is not asked for again; what is half
+    there is continued. A file that fails does not stop the others.
+
+    Args:
+        manifest: the data sets.
+        workers: files at a time.
+        verify: read what is there already, and compare its checksum.
+        watch: progress of each file.
+        patience: with servers.
+
+    Returns:
+        What came of each data set, in the order of the manifest.
+    """
+    stopping = threading.Event()
+    fetcher = _Fetcher(
+        manifest, Lock(manifest.folder / "downloads" / "lock.json"), verify, patience
+    )
+
+    def one(entry: DatasetEntry) -> Fetched:
+        shown = watch(entry) if watch is not None else None
+
+        def progress(done: int, total: int | None) -> None:
+            if stopping.is_set():
+                raise _StoppedError
+            if shown is not None:
+                shown(done, total)
+
+        return fetcher.fetch(entry, progress)
+
+    found: dict[str, Fetched] = {}
+    with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
+        jobs = {pool.submit(one, entry): entry for entry in manifest}
+        try:
+            for job in as_completed(jobs):
+                found[jobs[job].dataset] = job.result()
+        except BaseException:
+            stopping.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [found[entry.dataset] for entry in manifest]
+
+
+@dataclass(frozen=True)
+class _Fetcher:
+    manifest: Manifest
+    lock: Lock
+    verify: bool
+    patience: Patience
+
+    def fetch(self, entry: DatasetEntry, progress: Progress) -> Fetched:
+        begun = time.monotonic()
+        try:
+            if not entry.remote:
+                self.manifest.local_path(entry)
+                return Fetched(entry, "local")
+            file = self.manifest.download_folder(entry) / entry.file_name
+            noted = _noted(file)
+            if noted is not None and self._is_there(entry, file, noted):
+                return Fetched(entry, "present", bytes=noted["bytes"])
+            size = self._get(entry, file, progress)
+        except (ScLongError, OSError) as error:
+            reason = str(error) or type(error).__name__
+            _LOG.error("%s: %s", entry.dataset, reason)
+            return Fetched(entry, "failed", error=reason)
+        return Fetched(entry, "fetched", bytes=size, seconds=time.monotonic() - begun)
+
+    def _is_there(self, entry: DatasetEntry, file: Path, noted: dict[str, Any]) -> bool:
+        """Whether an earlier run completed it, and nothing was changed since."""
+        if noted["location"] != entry.location.partition("#")[0]:
+            return False
+        if entry.sha256 not in (None, noted["sha256"]):
+            return False
+        if not file.is_file() or file.stat().st_size != noted["bytes"]:
+            return False
+        if self.verify and sha256_file(file) != noted["sha256"]:
+            _LOG.warning("%s: %s was changed: fetched again", entry.dataset, file)
+            return False
+        return self.manifest.expected_path(entry).exists()
+
+    def _get(self, entry: DatasetEntry, file: Path, progress: Progress) -> int:
+        location = entry.location.partition("#")[0]
+        if entry.scheme == "census":
+            from sclong_data.sources.census import write_slice  # noqa: PLC0415  # optional extra
+
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_slice(location, file)
+            sha256 = sha256_file(file)
+        else:
+            expected = entry.sha256 or self.lock.expected(location)
+            sha256 = download(
+                location,
+                file,
+                sha256=expected,
+                expected_bytes=entry.bytes,
+                progress=progress,
+                patience=self.patience,
+            )
+            if entry.sha256 is None:
+                self.lock.record(location, sha256, file.stat().st_size)
+        if entry.archived:
+            unpack(file, file.parent / UNPACKED)
+        size = file.stat().st_size
+        note = {"location": location, "sha256": sha256, "bytes": size}
+        write_json(_note_path(file), note)
+        self.manifest.local_path(entry)  # an archive may lack the member that was named
+        return size
+
+
+def _note_path(file: Path) -> Path:
+    return file.with_name(f".{file.name}.json")
+
+
+def _noted(file: Path) -> dict[str, Any] | None:
+    try:
+        noted = json.loads(_note_path(file).read_text(encoding="utf-8"))
+        return noted if noted.keys() >= {"location", "sha256", "bytes"} else None
+    except (OSError, ValueError, AttributeError):
+        return None

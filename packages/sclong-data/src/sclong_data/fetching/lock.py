@@ -1,0 +1,87 @@
+"""Checksums of files whose publisher gives none: noted at the first fetch, required ever after."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from sclong_core.errors import InputError
+from sclong_core.files import write_json
+from sclong_data.fetching.http import shown
+
+_FORMAT = 1
+
+
+class Lock:
+    """A JSON file of addresses with the SHA-256 and the size of what was found there.
+
+    Args:
+        path: the file; made with the first record. Several processes may record at once.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def expected(self, url: str) -> str | None:
+        """The SHA-256 noted for an address; None if it was never fetched.
+
+        Raises:
+            InputError: the file is not a lock file.
+        """
+        noted = self._read().get(_key(url))
+        return None if noted is None else str(noted["sha256"])
+
+    def record(self, url: str, sha256: str, size: int) -> None:
+        """Note what was found at an address.
+
+        Raises:
+            InputError: something else was found there before.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._alone():
+            files = self._read()
+            before = files.get(_key(url))
+            if before is not None and before["sha256"] != sha256:
+                raise InputError(
+                    f"{shown(url)} has the SHA-256 {sha256}, but {before['sha256']} when it was "
+                    f"first fetched: it was changed; remove it from {self.path} to accept that"
+                )
+            if before is None:
+                files[_key(url)] = {"sha256": sha256, "bytes": size}
+                write_json(self.path, {"format": _FORMAT, "files": files})
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self.path.with_name(f".{self.path.name}.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    def _read(self) -> dict[str, Any]:
+        if not self.path.exists():
+            return {}
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+            files = dict(content["files"])
+            known = content["format"] == _FORMAT
+            known &= all(isinstance(noted["sha256"], str) for noted in files.values())
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise self._not_a_lock() from error
+        if not known:
+            raise self._not_a_lock()
+        return files
+
+    def _not_a_lock(self) -> InputError:
+        return InputError(
+            f"{self.path} is not a lock file: restore it, or remove it to trust again what is "
+            "fetched"
+        )
+
+
+def _key(url: str) -> str:
+    """The address without a password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
