@@ -9,19 +9,31 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sclong_data.corpus.corpus import CellCorpus as CellCorpus
+    from sclong_data.gene2vec import read_gene2vec as read_gene2vec
+    from sclong_data.genes.table import GeneTable as GeneTable
+    from sclong_data.genes.vocabulary import build_vocabulary as build_vocabulary
+    from sclong_data.graph.building import build_gene_graph as build_gene_graph
     from sclong_data.harmoniser.run import harmonise as harmonise
 
 __version__ = version("sclong-data")
 
 _MODULES = {
     "CellCorpus": "corpus.corpus",
+    "GeneTable": "genes.table",
+    "build_gene_graph": "graph.building",
+    "build_vocabulary": "genes.vocabulary",
     "harmonise": "harmoniser.run",
+    "read_gene2vec": "gene2vec",
 }
 
 __all__ = [
     "CellCorpus",
+    "GeneTable",
     "__version__",
+    "build_gene_graph",
+    "build_vocabulary",
     "harmonise",
+    "read_gene2vec",
 ]
 
 

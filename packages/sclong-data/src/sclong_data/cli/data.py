@@ -6,6 +6,9 @@ command = CommandGroup(
     help="build vocabularies, gene graphs and corpora of cells",
     members={
         "check": "sclong_data.cli.check",
+        "gene2vec": "sclong_data.cli.gene2vec",
+        "graph": "sclong_data.cli.graph",
         "harmonise": "sclong_data.cli.harmonise",
+        "vocabulary": "sclong_data.cli.vocabulary",
     },
 )

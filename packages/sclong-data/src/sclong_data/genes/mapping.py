@@ -87,6 +87,16 @@ def map_genes(
     return _mapping(best, columns, var, len(vocabulary))
 
 
+def gene_positions(
+    names: Sequence[str], vocabulary: GeneVocabulary, table: GeneTable | None
+) -> tuple[npt.NDArray[np.int64], list[MappedHow]]:
+    """The position in the vocabulary of each name, -1 where it has none, and how it was understood.
+
+    The rules are those of :func:`map_genes`.
+    """
+    return _Lookup(vocabulary, table).find(names)
+
+
 @dataclass(frozen=True)
 class _Found:
     """What the names of one column of ``var`` are."""

@@ -9,7 +9,7 @@ from sclong_core.vocabulary import without_version
 PROTEIN_CODING = "protein_coding"
 _HUMAN = re.compile(r"ENSG\d{11}")
 _PAR_Y = "_PAR_Y"
-_OLD_PAR_Y = "ENSGR0"
+_OLD_PAR_Y = "ENSGR"
 
 
 @dataclass(frozen=True, slots=True)

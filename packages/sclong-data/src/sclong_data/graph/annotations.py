@@ -1,11 +1,12 @@
 """Annotations of genes with terms: what each format says, and the terms of each gene in the end."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from sclong_core.errors import InputError
+from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.genes.table import GeneTable
 
 Verdict = Literal["alternative", "obsolete", "unknown term"]
@@ -98,6 +99,32 @@ def collect_terms(
     if propagate and ontology is not None:
         for held in found.terms.values():
             held.update(*[ontology.ancestors(term) for term in held])
+    return found
+
+
+def terms_in_order(
+    terms: Mapping[str, set[str]], vocabulary: GeneVocabulary, table: GeneTable | None
+) -> dict[str, set[str]]:
+    """The terms of each gene of a vocabulary, by the vocabulary's own ids.
+
+    A vocabulary may hold retired ids: the table leads to the genes that they are now. Without a
+    table, genes are named by the vocabulary's ids or symbols.
+
+    Args:
+        terms: of genes, as :func:`collect_terms` gives them.
+        vocabulary: genes in order.
+        table: the same as for :func:`collect_terms`.
+    """
+    found: dict[str, set[str]] = {gene: set() for gene in vocabulary.ids}
+    if table is not None:
+        current = table.resolve(vocabulary.ids).ids
+        for own, now in zip(vocabulary.ids, current, strict=True):
+            found[own] |= terms.get(own) or terms.get(now or "", set())
+        return found
+    names = list(terms)
+    for name, position in zip(names, vocabulary.lookup(names).tolist(), strict=True):
+        if position >= 0:
+            found[vocabulary.ids[position]] |= terms[name]
     return found
 
 
