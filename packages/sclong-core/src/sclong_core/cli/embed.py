@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table
 from sclong_core.errors import ScLongError
+from sclong_core.launched import process_rank
 
 if TYPE_CHECKING:
     from sclong_core.embedding.run import Embedder, Outcome
@@ -54,7 +54,7 @@ class EmbedCommand:
 
     def run(self, args: argparse.Namespace) -> int:
         """Embed, and print what was done."""
-        leading = args.devices == 1 or _rank() == 0
+        leading = args.devices == 1 or process_rank() == 0
         with messages(shown=leading):
             try:
                 return _embed(args, leading=leading)
@@ -214,14 +214,6 @@ def _summarise(outcomes: "Sequence[Outcome]", embedder: "Embedder", seconds: flo
     if cells:
         facts.append(("time", f"{seconds:,.1f} s, {cells / max(seconds, 1e-9):,.2f} cells/s"))
     print_facts(facts)
-
-
-def _rank() -> int:
-    """This process among those of a run, as torchrun, srun or Lightning say."""
-    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
-        if name in os.environ:
-            return int(os.environ[name])
-    return 0
 
 
 command = EmbedCommand()

@@ -5,7 +5,6 @@ Every process embeds its own blocks into the folder that all of them share. The 
 """
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -34,6 +33,7 @@ from sclong_core.embedding.run import (
 from sclong_core.embedding.work import describe_work
 from sclong_core.errors import ConfigError, ScLongError
 from sclong_core.expression import GeneMatch, PreparedCells, Survey, open_cells
+from sclong_core.launched import launched
 
 _PATIENCE = timedelta(days=7)
 """How long ranks wait for each other: rank 0 may be copying a large file."""
@@ -223,9 +223,8 @@ def _trainer(device: str, devices: int) -> pl.Trainer:
 
 def _machines() -> int:
     """Machines of this run, as srun or torchrun say."""
-    if "LOCAL_WORLD_SIZE" in os.environ:
-        return int(os.environ["WORLD_SIZE"]) // int(os.environ["LOCAL_WORLD_SIZE"])
-    return int(os.environ.get("SLURM_NNODES", "1")) if "SLURM_PROCID" in os.environ else 1
+    found = launched()
+    return 1 if found is None else found.nodes
 
 
 @contextmanager

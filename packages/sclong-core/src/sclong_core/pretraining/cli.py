@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint, ThroughputMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -20,6 +19,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins import CheckpointIO
 
 from sclong_core.errors import CheckpointError, ConfigError
+from sclong_core.launched import process_rank
 from sclong_core.pretraining.checkpoints import (
     AtomicCheckpointIO,
     clean_checkpoints,
@@ -30,6 +30,7 @@ from sclong_core.pretraining.configs import with_config_paths
 from sclong_core.pretraining.data import AnnDataModule
 from sclong_core.pretraining.dry_run import print_plan
 from sclong_core.pretraining.export import ExportModel
+from sclong_core.pretraining.launch import apply_launch
 from sclong_core.pretraining.module import PRECISIONS, ScLongPretraining, precision_message
 from sclong_core.pretraining.plan import PlanConfig
 from sclong_core.pretraining.preemption import StopOnSignal
@@ -136,11 +137,9 @@ class PretrainCLI(LightningCLI):
         plugins = _listed(trainer["plugins"])
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(AtomicCheckpointIO())
-        given = any(isinstance(plugin, ClusterEnvironment) for plugin in plugins)
-        if SLURMEnvironment.detect() and not given:
-            # Lightning's own requeueing saves inside a signal handler; see StopOnSignal.
-            plugins.append(SLURMEnvironment(auto_requeue=False))
         trainer["plugins"] = plugins
+        if not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
+            apply_launch(trainer)
         callbacks = _listed(trainer["callbacks"])
         if self.config.subcommand == "fit":
             callbacks += self._callbacks(callbacks, logs=bool(trainer["logger"]))
@@ -261,7 +260,7 @@ def _quiet_logs() -> Iterator[None]:
     handler.setFormatter(logging.Formatter("%(message)s"))
     level = _LOG.level
     _LOG.addHandler(handler)
-    _LOG.setLevel(logging.INFO)
+    _LOG.setLevel(logging.INFO if process_rank() == 0 else logging.ERROR)
     lightning = logging.getLogger("lightning.pytorch")
     lightning_level = lightning.level
     lightning.setLevel(logging.WARNING)

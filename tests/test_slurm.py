@@ -1,0 +1,223 @@
+"""Pretraining on a real SLURM of one machine: whatever happens to the job, the model is the same.
+
+A fixture starts the SLURM and ends it. Jobs are those of the folder ``slurm``, with the numbers of
+GPUs, cores and minutes given on the command line of sbatch, as a user would.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ROOT / "slurm"
+TEMPLATES = sorted(SCRIPTS.glob("*.sbatch"))
+PATIENCE = 240
+NEEDED = ("sbatch", "slurmctld", "slurmd", "munged")
+
+needs_slurm = pytest.mark.skipif(
+    os.geteuid() != 0 or any(shutil.which(name) is None for name in NEEDED),
+    reason="no SLURM can be started here: needs root, slurm-wlm and munge",
+)
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+class TestTemplates:
+    def test_is_a_script_that_bash_can_read(self, template):
+        subprocess.run(["bash", "-n", template], check=True)
+
+    def test_sbatch_sees_every_directive(self, template):
+        """A line '# SBATCH', or one after the first command, is passed over without a word."""
+        lines = template.read_text().splitlines()
+        first_command = next(
+            number for number, line in enumerate(lines) if line and not line.startswith("#")
+        )
+        directives = [n for n, line in enumerate(lines) if re.match(r"#\s*SBATCH", line)]
+        assert directives
+        for number in directives:
+            assert lines[number].startswith("#SBATCH --"), lines[number]
+            assert number < first_command, lines[number]
+
+    def test_says_how_it_is_submitted(self, template):
+        assert f"sbatch slurm/{template.name}" in template.read_text().splitlines()[1]
+
+
+@pytest.mark.parametrize("template", [SCRIPTS / "pretrain.sbatch"], ids=lambda path: path.name)
+def test_a_long_job_can_come_back(template):
+    text = template.read_text()
+    for directive in ("--signal=SIGUSR1@180", "--requeue", "--open-mode=append"):
+        assert f"#SBATCH {directive}" in text
+
+
+class Slurm:
+    """A running SLURM, and what tests ask of it."""
+
+    def __init__(self, folder: Path) -> None:
+        settings = (folder / "environment").read_text()
+        configuration = re.search(r"SLURM_CONF=(\S+)", settings)[1]
+        outside = {name: v for name, v in os.environ.items() if not name.startswith("SLURM")}
+        self.environment = {
+            **outside,
+            "SLURM_CONF": configuration,
+            "OMP_NUM_THREADS": "1",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+
+    def call(self, *words: str | Path, folder: Path | None = None) -> str:
+        done = subprocess.run(
+            words, capture_output=True, text=True, check=False, env=self.environment, cwd=folder
+        )
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def submit(self, folder: Path, *options: str, words: tuple[str, ...]) -> str:
+        said = self.call(
+            "sbatch",
+            "--ntasks-per-node=2",
+            "--gpus-per-node=0",
+            "--cpus-per-task=1",
+            *options,
+            SCRIPTS / "pretrain.sbatch",
+            *words,
+            folder=folder,
+        )
+        return said.split()[-1]
+
+    def field(self, job: str, name: str) -> str:
+        said = self.call("scontrol", "show", "job", job)
+        return re.search(rf"\b{name}=(\S+)", said)[1]
+
+    def wait_for(self, what: Callable[[], bool], why: str) -> None:
+        until = time.monotonic() + PATIENCE
+        while not what():
+            assert time.monotonic() < until, f"gave up waiting until {why}"
+            time.sleep(0.2)
+
+    def wait_for_the_end(self, job: str) -> None:
+        """Until the job is done; one that was requeued is let start at once."""
+
+        def ended() -> bool:
+            state = self.field(job, "JobState")
+            assert state not in {"FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL"}, state
+            if state == "PENDING" and self.field(job, "Reason") == "BeginTime":
+                self.call("scontrol", "update", f"jobid={job}", "StartTime=now")
+            return state == "COMPLETED"
+
+        self.wait_for(ended, f"job {job} is done")
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("slurm")
+    subprocess.run([SCRIPTS / "one-machine", "start", folder, "4"], check=True)
+    yield Slurm(folder)
+    subprocess.run([SCRIPTS / "one-machine", "stop", folder], check=True)
+
+
+def words(*options: str) -> tuple[str, ...]:
+    return (
+        "--config=tiny",
+        *NETWORK_OPTIONS,
+        "--data.path=cells.h5ad",
+        "--data.batch_size=4",
+        "--trainer.accelerator=cpu",
+        "--trainer.strategy=ddp",
+        "--trainer.enable_progress_bar=false",
+        "--checkpoints.every_n_steps=20",
+        "--model.feature_redraw_interval=10",
+        *options,
+    )
+
+
+EPOCHS = "--trainer.max_epochs=60"
+
+
+def job_folder(folder: Path) -> Path:
+    write_cells(folder / "cells.h5ad")
+    return folder
+
+
+def model(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "runs/tiny/model").iterdir()}
+
+
+def log(folder: Path, job: str) -> str:
+    return (folder / f"sclong-pretrain-{job}.log").read_text()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(slurm, tmp_path_factory):
+    """The model of a job that nothing happened to."""
+    folder = job_folder(tmp_path_factory.mktemp("undisturbed"))
+    job = slurm.submit(folder, words=words(EPOCHS))
+    slurm.wait_for_the_end(job)
+    assert "srun started 1 x 2 processes" in log(folder, job)
+    assert log(folder, job).count("cells for training") == 1
+    return model(folder)
+
+
+def signal_before_the_time_limit(slurm: Slurm, job: str) -> None:
+    slurm.call("scancel", "--signal=USR1", job)
+
+
+def requeue(slurm: Slurm, job: str) -> None:
+    slurm.call("scontrol", "requeue", job)
+
+
+def steps_of(job: str) -> list[str]:
+    """What the node still runs of a job."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            said = (process / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:  # it has ended meanwhile
+            continue
+        if said.startswith(f"slurmstepd: [{job}."):
+            found.append(said)
+    return found
+
+
+def lose_the_node(slurm: Slurm, job: str) -> None:
+    node = slurm.field(job, "BatchHost")
+    slurm.call("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    slurm.wait_for(lambda: slurm.field(job, "JobState") == "PENDING", "the job waits for a node")
+    slurm.wait_for(lambda: not steps_of(job), "the node has ended what it ran")
+    slurm.call("scontrol", "update", f"nodename={node}", "state=resume")
+
+
+@needs_slurm
+@pytest.mark.slow
+@pytest.mark.fault
+@pytest.mark.parametrize("disturb", [signal_before_the_time_limit, requeue, lose_the_node])
+def test_a_disturbed_job_comes_back_and_ends_the_same(disturb, slurm, undisturbed, tmp_path):
+    folder = job_folder(tmp_path)
+    job = slurm.submit(folder, words=words(EPOCHS))
+    checkpoints = folder / "runs/tiny/checkpoints"
+    slurm.wait_for(lambda: any(checkpoints.glob("*.ckpt.json")), "there is a checkpoint")
+    disturb(slurm, job)
+    slurm.wait_for_the_end(job)
+    assert int(slurm.field(job, "Restarts")) == 1
+    assert "going on from runs/tiny/checkpoints/step=" in log(folder, job)
+    assert model(folder) == undisturbed
+
+
+@needs_slurm
+@pytest.mark.slow
+@pytest.mark.fault
+def test_a_job_that_reaches_its_time_limit_is_told_before_and_comes_back(slurm, tmp_path):
+    folder = job_folder(tmp_path)
+    endless = words("--trainer.max_steps=-1", "--trainer.max_epochs=100000")
+    job = slurm.submit(folder, "--time=1", "--signal=SIGUSR1@55", words=endless)
+    slurm.wait_for(lambda: slurm.field(job, "Restarts") == "1", "the job is queued again")
+    saved = sorted((folder / "runs/tiny/checkpoints").glob("*.ckpt.json"))
+    assert saved
+    assert "Exited with exit code 143" in log(folder, job)
+    slurm.call("scancel", job)
