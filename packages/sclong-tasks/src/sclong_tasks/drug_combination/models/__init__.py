@@ -1,0 +1,1 @@
+"""Models of drug combinations, a file a kind."""
