@@ -9,29 +9,38 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sclong_data.corpus.corpus import CellCorpus as CellCorpus
+    from sclong_data.fetching.fetch import fetch as fetch
     from sclong_data.gene2vec import read_gene2vec as read_gene2vec
     from sclong_data.genes.table import GeneTable as GeneTable
     from sclong_data.genes.vocabulary import build_vocabulary as build_vocabulary
     from sclong_data.graph.building import build_gene_graph as build_gene_graph
     from sclong_data.harmoniser.run import harmonise as harmonise
+    from sclong_data.manifest import DatasetEntry as DatasetEntry
+    from sclong_data.manifest import Manifest as Manifest
 
 __version__ = version("sclong-data")
 
 _MODULES = {
     "CellCorpus": "corpus.corpus",
+    "DatasetEntry": "manifest",
     "GeneTable": "genes.table",
+    "Manifest": "manifest",
     "build_gene_graph": "graph.building",
     "build_vocabulary": "genes.vocabulary",
+    "fetch": "fetching.fetch",
     "harmonise": "harmoniser.run",
     "read_gene2vec": "gene2vec",
 }
 
 __all__ = [
     "CellCorpus",
+    "DatasetEntry",
     "GeneTable",
+    "Manifest",
     "__version__",
     "build_gene_graph",
     "build_vocabulary",
+    "fetch",
     "harmonise",
     "read_gene2vec",
 ]

@@ -52,7 +52,8 @@ class DatasetEntry:
     """Which archive it is from."""
     location: str = ""
     """A path, relative to the manifest's folder or absolute, or an ``https`` address. Behind
-    ``#``, an address of a zip or tar file may name what to take from it."""
+    ``#``, the address of a zip or tar file may name what to take from it; other addresses, the
+    name of the file."""
     sha256: str | None = None
     """SHA-256 of the file at that address, where it is known."""
     bytes: int | None = None
@@ -143,7 +144,19 @@ class DatasetEntry:
     @property
     def member(self) -> str | None:
         """What to take from the archive at the address; None for all, or for other files."""
-        return (unquote(urlsplit(self.location).fragment) or None) if self.archived else None
+        return (unquote(urlsplit(self.location).fragment) or None) if self._packed else None
+
+    def _named(self) -> str:
+        """What names the file: a path, or behind ``#`` where an address does not."""
+        if not self.remote:
+            return self.location
+        parts = urlsplit(self.location)
+        return parts.path if self._packed or not parts.fragment else parts.fragment
+
+    @property
+    def _packed(self) -> bool:
+        """Whether the address itself ends like that of a zip or tar file."""
+        return self.remote and urlsplit(self.location).path.lower().endswith(_ARCHIVES)
 
     @property
     def archived(self) -> bool:
@@ -155,7 +168,7 @@ class DatasetEntry:
         """Name of the file that holds it, which cannot lead out of its folder."""
         if self.scheme == "census":
             return f"{self.dataset}.h5ad"
-        last = unquote(urlsplit(self.location).path if self.remote else self.location)
+        last = unquote(self._named())
         name = re.sub(r"[^A-Za-z0-9._-]", "_", last.rstrip("/").rpartition("/")[2]).lstrip(".")
         return name[-150:] or self.dataset
 

@@ -6,9 +6,11 @@ command = CommandGroup(
     help="build vocabularies, gene graphs and corpora of cells",
     members={
         "check": "sclong_data.cli.check",
+        "fetch": "sclong_data.cli.fetch",
         "gene2vec": "sclong_data.cli.gene2vec",
         "graph": "sclong_data.cli.graph",
         "harmonise": "sclong_data.cli.harmonise",
+        "list": "sclong_data.cli.list_datasets",
         "vocabulary": "sclong_data.cli.vocabulary",
     },
 )

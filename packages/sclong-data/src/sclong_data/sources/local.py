@@ -4,15 +4,78 @@ import hashlib
 import logging
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import h5py
+import numpy as np
+
 from sclong_core.errors import InputError
-from sclong_data.manifest import DatasetEntry, inert_path
-from sclong_data.reading.opening import SUFFIXES, dataset_in, datasets_within
+from sclong_core.expression.anndata_files import is_zarr_store
+from sclong_core.expression.reading import open_hdf5, refuse_unreadable, texts
+from sclong_data.manifest import DatasetEntry, inert_path, inert_text
+from sclong_data.reading.mtx import is_tenx_folder
+from sclong_data.reading.opening import SUFFIXES, datasets_within
 from sclong_data.reading.text import SUFFIXES as TEXT_SUFFIXES
 from sclong_data.reading.text import table_layout
+from sclong_data.sources.filters import Filters, joined
 
 _LOG = logging.getLogger("sclong")
+_SPECIES = {"NCBITaxon:9606": "Homo sapiens", "NCBITaxon:10090": "Mus musculus"}
+
+
+@dataclass(frozen=True)
+class LocalFolder:
+    """The data sets in a folder.
+
+    What they hold is read from ``.h5ad`` files that say it in CELLxGENE's columns.
+    """
+
+    folder: Path
+    """Where to look, at any depth."""
+    name: str = "folder"
+    """What people call it."""
+
+    def list(self, filters: Filters) -> list[DatasetEntry]:
+        """The data sets that fit; see :class:`~sclong_data.sources.source.Source`."""
+        return filters.chosen(map(self._described, find_datasets(self.folder)), self.name)
+
+    def _described(self, entry: DatasetEntry) -> DatasetEntry:
+        path = self.folder / entry.location
+        size = path.stat().st_size if path.is_file() else None
+        facts: dict[str, str | None] = {}
+        cells = None
+        if path.suffix == ".h5ad":
+            try:
+                facts, cells = _said(path)
+            except InputError as error:
+                _LOG.warning("%s", error)
+        return replace(entry, bytes=size, cells=cells, **facts)  # type: ignore[arg-type]  # text only
+
+
+def _said(path: Path) -> tuple[dict[str, str | None], int | None]:
+    """What an ``.h5ad`` file says in CELLxGENE's columns, and its number of cells."""
+    facts: dict[str, str | None] = {}
+    with open_hdf5(path) as file, refuse_unreadable(str(path), "obs"):
+        obs = file["obs"]
+        if not isinstance(obs, h5py.Group):
+            return {}, int(obs.shape[0])
+        for name in ("organism", "assay", "tissue", "disease"):
+            facts[name] = _labels(file, name) or _labels(file, f"{name}_ontology_term_id")
+        index = obs.attrs.get("_index", "_index")
+        return facts, int(obs[index].shape[0]) if index in obs else None
+
+
+def _labels(file: h5py.File, name: str) -> str | None:
+    """The different values of a column of obs, or the one in uns."""
+    column = file["obs"].get(name)
+    if isinstance(column, h5py.Group) and "categories" in column:
+        values = texts(column["categories"])
+    elif isinstance(file.get(f"uns/{name}"), h5py.Dataset):
+        values = np.atleast_1d(file[f"uns/{name}"].asstr()[()]).tolist()
+    else:
+        return None
+    return joined(inert_text(_SPECIES.get(value, value)) for value in values)
 
 
 def find_datasets(folder: Path) -> list[DatasetEntry]:
@@ -26,8 +89,7 @@ def find_datasets(folder: Path) -> list[DatasetEntry]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder: give one that holds data sets")
-    whole = not any(folder.iterdir()) or dataset_in_itself(folder)
-    paths = [folder] if whole and any(folder.iterdir()) else datasets_within(folder)
+    paths = [folder] if is_zarr_store(folder) or is_tenx_folder(folder) else datasets_within(folder)
     paths = list(_expression(paths))
     if not paths:
         raise InputError(f"no data set ({', '.join(SUFFIXES)}, .zarr) in {folder}")
@@ -36,14 +98,6 @@ def find_datasets(folder: Path) -> list[DatasetEntry]:
         DatasetEntry(name, source=_source(path), location=inert_path(str(path)))  # type: ignore[arg-type]  # of two names
         for name, path in zip(_names(relative, folder), relative, strict=True)
     ]
-
-
-def dataset_in_itself(folder: Path) -> bool:
-    """Whether a folder is a data set and not a folder of them."""
-    try:
-        return dataset_in(folder) == folder
-    except InputError:
-        return False
 
 
 def _source(path: Path) -> str:
