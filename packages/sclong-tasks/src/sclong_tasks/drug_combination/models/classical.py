@@ -121,7 +121,7 @@ class Classical(TaskModel[CombinationData]):
 class ForestOptions(ClassicalOptions):
     """Of the random forest."""
 
-    trees: int = 500
+    trees: int = 200
     """Number of trees."""
     leaf: int = 1
     """Least rows of a leaf."""
@@ -133,7 +133,7 @@ class RandomForest(Classical):
     Options: ClassVar[type] = ForestOptions
 
     def make(self, seed: int) -> Any:
-        """500 trees by default."""
+        """200 trees by default."""
         return RandomForestClassifier(
             self.options.trees, min_samples_leaf=self.options.leaf, random_state=seed
         )
@@ -143,7 +143,7 @@ class RandomForest(Classical):
 class BoostingOptions(ClassicalOptions):
     """Of gradient-boosted trees."""
 
-    iterations: int = 200
+    iterations: int = 100
     """Number of trees."""
     learning_rate: float = 0.1
     """Of each tree."""
@@ -155,7 +155,7 @@ class GradientBoosting(Classical):
     Options: ClassVar[type] = BoostingOptions
 
     def make(self, seed: int) -> Any:
-        """200 trees by default, no stopping by a part of the training rows."""
+        """100 trees by default, no stopping by a part of the training rows."""
         return HistGradientBoostingClassifier(
             max_iter=self.options.iterations,
             learning_rate=self.options.learning_rate,
