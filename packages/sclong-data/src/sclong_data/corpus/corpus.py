@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 
@@ -63,15 +64,16 @@ class CellCorpus:
         return int(self._starts[-1])
 
     def __getstate__(self) -> dict[str, object]:
-        """Everything but the tables of open shards."""
-        return {**self.__dict__, "_open": OrderedDict()}
+        """Everything but what is open."""
+        kept = {name: value for name, value in self.__dict__.items() if name != "keys"}
+        return {**kept, "_open": OrderedDict()}
 
     @property
     def digest(self) -> str:
         """Of the whole corpus."""
         return self.index.digest
 
-    @property
+    @cached_property
     def keys(self) -> npt.NDArray[np.uint64]:
         """A number for each cell that depends on its expression alone, ``(cells,)``."""
         keys: npt.NDArray[np.uint64] = np.load(
