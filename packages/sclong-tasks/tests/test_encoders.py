@@ -123,6 +123,15 @@ def test_a_random_sclong_has_the_same_shape_and_its_seed_decides_it():
     assert shapes[0] == shapes[1]
 
 
+def test_the_channel_mean_of_an_untrained_sclong_tells_no_cells_apart(expression):
+    # Its last LayerNorm still has weight 1 and bias 0, so that channels sum to 0 in every gene.
+    model = make_tiny_model()
+    random = random_sclong(model.config, model.vocabulary, seed=1)
+    assert np.abs(ScLongEncoder(random).cells(expression).values).max() < 1e-5
+    other = ScLongEncoder(random, pool="gene_mean").cells(expression).values
+    assert np.ptp(other, axis=0).max() > 1e-3
+
+
 def test_ablations_of_a_checkpoint_change_what_it_gives(expression, checkpoint, tmp_path):
     found = {}
     for name, settings in {

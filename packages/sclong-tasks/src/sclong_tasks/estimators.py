@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import skops.io
 
@@ -43,5 +44,5 @@ def load_estimator(path: Path, trusted: Sequence[str] = TRUSTED) -> Any:
                 f"{path} holds types that are not trusted: {', '.join(sorted(unknown))}"
             )
         return skops.io.load(path, trusted=list(trusted))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise InputError(f"{path} is no estimator: {error}") from error
