@@ -1,7 +1,7 @@
 """The network: a graph network for drugs, the encoder's slot for cell lines, a convolutional head.
 
 Source: DeepCDR (Liu et al. 2020), its expression branch alone, as the scLong paper uses it. Where
-paper and code differ, :class:`~sclong_tasks.drug_response.config.NetworkOptions` says which is which.
+paper and released code differ, :class:`~sclong_tasks.drug_response.config.NetworkOptions` says how.
 The output is linear: ln IC50 goes from -10 to 13, which the sigmoid that the paper names cannot
 reach.
 

@@ -63,12 +63,17 @@ class ClassicalModel(TaskModel[DrugResponseData]):
         self.genes = data.need_expression().genes
         line_lf, drug_df = self._raw(data)
         lines, drugs = (np.unique(codes[split.train]) for codes in (data.line, data.drug))
-        self.parts = {
-            "line": _reducer(line_lf[lines], self.options.expression_components, context.seed),
-            "drug": _reducer(drug_df[drugs], self.options.drug_components, context.seed),
-            "model": self.regressor(context.seed),
+        self.parts = self.reducers(line_lf[lines], drug_df[drugs], context.seed)
+        regressor = self.regressor(context.seed)
+        regressor.fit(self._features(data, split.train), data.target[split.train])
+        self.parts["model"] = regressor
+
+    def reducers(self, line_lf: Floats, drug_df: Floats, seed: int) -> dict[str, Any]:
+        """Fitted to distinct training lines and drugs."""
+        return {
+            "line": _reducer(line_lf, self.options.expression_components, seed),
+            "drug": _reducer(drug_df, self.options.drug_components, seed),
         }
-        self.parts["model"].fit(self._features(data, split.train), data.target[split.train])
 
     def predict(self, data: DrugResponseData, rows: Rows) -> pd.DataFrame:
         """Predict in blocks of rows."""
@@ -83,7 +88,11 @@ class ClassicalModel(TaskModel[DrugResponseData]):
         for name, part in self.parts.items():
             if part is not None:
                 save_estimator(folder / f"{name}.skops", part)
-        facts = {"genes": list(self.genes), "options": as_plain(self.options)}
+        facts = {
+            "genes": list(self.genes),
+            "options": as_plain(self.options),
+            "parts": list(self.parts),
+        }
         write_json(folder / "facts.json", facts)
 
     @classmethod
@@ -91,7 +100,7 @@ class ClassicalModel(TaskModel[DrugResponseData]):
         """Read what :meth:`save` wrote."""
         facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
         model = cls(resolve(cls.Options, context.protocol, facts["options"], "model"))
-        paths = {name: folder / f"{name}.skops" for name in ("line", "drug", "model")}
+        paths = {name: folder / f"{name}.skops" for name in facts["parts"]}
         model.parts = {
             name: load_estimator(path) if path.exists() else None for name, path in paths.items()
         }
@@ -121,8 +130,8 @@ class ClassicalModel(TaskModel[DrugResponseData]):
 class RidgeOptions(FeatureOptions):
     """Of the linear models."""
 
-    alpha: float = 1.0
-    """Ridge penalty."""
+    alpha: float = 100.0
+    """Ridge penalty: that of so many rows of zero for a feature of variance 1."""
 
 
 class Linear(ClassicalModel):
@@ -144,23 +153,33 @@ class RidgePcaOptions(RidgeOptions):
     """Of :class:`RidgePca`."""
 
     expression_components: int = 64
-    drug_components: int = 64
+    interactions: int = 16
+    """Principal components of expression, and twice as many of fingerprints, whose products are
+    features too; 0 leaves them out, and gives every drug the same order of cell lines."""
 
 
 class RidgePca(Linear):
-    """Ridge on principal components of fingerprints and expression, and their products.
-
-    Without products a linear model gives every drug the same order of cell lines.
-    """
+    """Ridge on fingerprints, principal components of expression, and products of the two."""
 
     Options: ClassVar[type] = RidgePcaOptions
 
+    def reducers(self, line_lf: Floats, drug_df: Floats, seed: int) -> dict[str, Any]:
+        """One more, for products."""
+        found = super().reducers(line_lf, drug_df, seed)
+        if self.options.interactions:
+            found["product"] = _reducer(drug_df, 2 * self.options.interactions, seed)
+        return found
+
     def _features(self, data: DrugResponseData, rows: Rows) -> Floats:
         plain = super()._features(data, rows)
-        width = plain.shape[1] if self.parts["line"] is None else self.parts["line"].n_components_
-        line_rf, drug_rf = plain[:, :width], plain[:, width:]
-        few = 16
-        products = line_rf[:, :few, None] * drug_rf[:, None, :few]
+        few = self.options.interactions
+        if not few:
+            return plain
+        _, drug_df = self._raw(data)
+        drug_rf = _reduced(self.parts["product"], drug_df)[data.drug[rows]]
+        components = self.parts["line"].n_components_ if self.parts["line"] is not None else few
+        line_rf = plain[:, : min(few, components)]
+        products = line_rf[:, :, None] * drug_rf[:, None, :]
         return np.concatenate([plain, products.reshape(len(rows), -1)], axis=1)
 
 
@@ -195,7 +214,7 @@ class RandomForest(ClassicalModel):
 class BoostingOptions(TreeOptions):
     """Of gradient boosting."""
 
-    trees: int = 400
+    trees: int = 300
     learning_rate: float = 0.1
     leaves: int = 63
     """Of each tree."""
