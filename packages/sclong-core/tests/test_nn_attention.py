@@ -1,6 +1,7 @@
 """FAVOR+ against performer-pytorch, exact softmax attention, and itself in other blocks."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -70,6 +71,43 @@ def test_blocks_of_positions_and_heads_change_nothing(monkeypatch, block, elemen
     torch.testing.assert_close(attend_all(q, k, v, features, block), whole, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("elements", [1, 2_000, 1 << 20])
+def test_without_gradients_it_is_the_same(monkeypatch, dtype, elements):
+    monkeypatch.setattr(favor, "_CPU_BLOCK_ELEMENTS", elements)
+    inputs = qkv(dtype=dtype)
+    before = [tensor.clone() for tensor in inputs]
+    features = draw_features(44, 16, key=(0,))
+    with_gradients = attend_all(*inputs, features, block=20)
+    with torch.no_grad():
+        without = attend_all(*inputs, features, block=20)
+    with torch.inference_mode():
+        inferred = attend_all(*inputs, features, block=20)
+    assert torch.equal(without, inferred)
+    torch.testing.assert_close(without, with_gradients)
+    assert all(torch.equal(a, b) for a, b in zip(inputs, before, strict=True))
+
+
+@torch.no_grad()
+def test_results_stay_as_they_are_while_others_are_computed():
+    """What is computed in place belongs to one call: not to a later one, nor another thread's."""
+    features = draw_features(44, 16, key=(0,))
+    batches = [qkv(cells=cells, seed=cells) for cells in (1, 3, 2, 1)] * 5
+    results = [attend_all(*batch, features) for batch in batches]
+    copies = [result.clone() for result in results]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda batch: no_grad_attend(batch, features), batches))
+    assert all(torch.equal(a, b) for a, b in zip(results, copies, strict=True))
+    for alone, beside_others in zip(results, together, strict=True):
+        torch.testing.assert_close(alone, beside_others)
+
+
+def no_grad_attend(batch, features):
+    """Whether gradients are kept is each thread's own setting."""
+    with torch.no_grad():
+        return attend_all(*batch, features)
+
+
 def test_error_against_softmax_attention_falls_with_more_features():
     q, k, v = (0.5 * tensor for tensor in qkv(cells=1, heads=4, positions=64))
     exact = torch.nn.functional.scaled_dot_product_attention(q, k, v)
@@ -132,10 +170,19 @@ def test_weights_reproduce_the_attention():
     torch.testing.assert_close(weights @ v[:, 0], mean_over_heads, atol=1e-5, rtol=1e-4)
 
 
-def test_a_layer_gives_the_same_in_blocks(monkeypatch):
+@pytest.mark.parametrize("limit", ["bytes", "positions"])
+@pytest.mark.parametrize(("size", "widths"), [(14, {7, 5}), (1, {1}), (1_000, {33})])
+def test_a_layer_gives_the_same_in_blocks(monkeypatch, limit, size, widths):
+    """``size`` counts the positions of all cells, here two."""
     layer = PerformerLayer(PerformerConfig(dim=24, depth=1, heads=2, dim_head=8), key=(0, 0)).eval()
     layer.attention.redraw(0)
     x = torch.randn(2, 33, 24, generator=torch.Generator().manual_seed(0))
     whole = layer(x)
-    monkeypatch.setattr("sclong_core.nn.performer._CPU_BLOCK_BYTES", 7 * 4 * 96)
+    setting = "sclong_core.nn.performer._CPU_BLOCK_POSITIONS"
+    if limit == "bytes":
+        setting, size = "sclong_core.nn.performer._CPU_BLOCK_BYTES", size * 4 * 96
+    monkeypatch.setattr(setting, size)
+    assert {block.shape[1] for block in layer.blocks(x)} == widths
     torch.testing.assert_close(layer(x), whole, atol=1e-5, rtol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), whole, atol=1e-5, rtol=1e-5)

@@ -1,6 +1,7 @@
 """FAVOR+ attention, written for speed.
 
-Shapes: b cells, n positions, c width, h heads, d width of a head, m random features.
+Shapes: b cells, n positions, c width, h heads, p pairs of cell and head, d width of a head,
+m random features.
 
 With ``P`` the random features, ``s = d^-1/4`` and ``eps = 1e-4``::
 
@@ -19,7 +20,8 @@ What makes it fast is exact: no approximation is added to the formula.
   stay in a CPU's cache. Each block uses its own stabiliser and is rescaled by one number a head.
 - ``exp(-s^2 |u|^2 / 2)`` multiplies the values of a key, or the result of a query, instead of phi,
   and ``eps`` enters through the sums. phi is written once and read by the products alone.
-- The exponent is in powers of two, because ``exp2`` is several times faster than ``exp`` on a CPU.
+- The exponent is in powers of two, because ``exp2`` is several times faster than ``exp`` on a CPU,
+  and becomes phi in place where no gradient needs it.
 """
 
 import math
@@ -34,8 +36,8 @@ from sclong_core.nn.features import draw_features
 from sclong_core.nn.products import Product
 
 EPSILON = 1e-4
-_CPU_BLOCK_ELEMENTS = 1 << 20
-"""Elements of a block of phi on a CPU: 4 MiB of float32."""
+_CPU_BLOCK_ELEMENTS = 1 << 19
+"""Elements of a block of phi on a CPU: 2 MiB of float32."""
 
 
 class KeySummary(NamedTuple):
@@ -114,22 +116,20 @@ class _PartialKeys(NamedTuple):
 def summarise_keys(k_bhnd: Tensor, v_bhnd: Tensor, features_md: Tensor) -> _PartialKeys:
     """Sums of a block of keys and values ``(cells, heads, positions, dim_head)``."""
     with torch.autocast(k_bhnd.device.type, enabled=False):
-        heads = _heads_a_block(k_bhnd, features_md.shape[0])
+        dtype = v_bhnd.dtype
+        projection_dm = _projection(features_md)
         blocks = []
-        for k, v in zip(k_bhnd.split(heads, dim=1), v_bhnd.split(heads, dim=1), strict=True):
-            exponent_bhnm, norm_bhn1 = _exponent(k, features_md)
-            stabiliser_bh11 = exponent_bhnm.amax(dim=(-1, -2), keepdim=True)
-            phi_bhmn = torch.exp2(exponent_bhnm - stabiliser_bh11).transpose(-1, -2)
-            values_bhmd = torch.matmul(phi_bhmn.to(v.dtype), v * norm_bhn1.to(v.dtype)).float()
-            blocks.append((values_bhmd, torch.matmul(phi_bhmn, norm_bhn1), stabiliser_bh11))
-        values, totals, stabilisers = zip(*blocks, strict=True)
-        return _PartialKeys(
-            torch.cat(values, dim=1),
-            torch.cat(totals, dim=1),
-            torch.cat(stabilisers, dim=1),
-            v_bhnd.sum(-2, keepdim=True, dtype=torch.float32),
-            v_bhnd.shape[-2],
-        )
+        for heads in _head_blocks(k_bhnd, features_md.shape[0]):
+            exponent_pnm, norm_pn1 = _exponent(k_bhnd[:, heads], projection_dm)
+            stabiliser_p11 = exponent_pnm.amax(dim=(-1, -2), keepdim=True)
+            phi_pmn = _exp2(exponent_pnm, stabiliser_p11).transpose(-1, -2)
+            v_pnd = _pairs(v_bhnd[:, heads]) * norm_pn1.to(dtype)
+            values_pmd = torch.matmul(phi_pmn.to(dtype), v_pnd).float()
+            block = values_pmd, torch.matmul(phi_pmn, norm_pn1), stabiliser_p11
+            blocks.append([part.unflatten(0, (k_bhnd.shape[0], -1)) for part in block])
+        values, totals, stabilisers = (torch.cat(part, dim=1) for part in zip(*blocks, strict=True))
+        values_sum_bh1d = v_bhnd.sum(-2, keepdim=True, dtype=torch.float32)
+        return _PartialKeys(values, totals, stabilisers, values_sum_bh1d, v_bhnd.shape[-2])
 
 
 def merge_keys(parts: list[_PartialKeys]) -> KeySummary:
@@ -150,22 +150,23 @@ def merge_keys(parts: list[_PartialKeys]) -> KeySummary:
 def attend(q_bhnd: Tensor, keys: KeySummary, features_md: Tensor) -> Tensor:
     """Attention output of queries ``(cells, heads, positions, dim_head)``; same shape and dtype."""
     with torch.autocast(q_bhnd.device.type, enabled=False):
-        values_eps_bh1d = EPSILON * keys.values_bhmd.sum(-2, keepdim=True)
-        total_eps_bh11 = EPSILON * keys.total_bhm1.sum(-2, keepdim=True)
-        values_bhmd = keys.values_bhmd.to(q_bhnd.dtype)
-        heads = _heads_a_block(q_bhnd, features_md.shape[0])
+        dtype = q_bhnd.dtype
+        projection_dm = _projection(features_md)
         blocks = []
-        for start in range(0, q_bhnd.shape[1], heads):
-            block = slice(start, start + heads)
-            exponent_bhnm, norm_bhn1 = _exponent(q_bhnd[:, block], features_md)
-            phi_bhnm = torch.exp2(exponent_bhnm - exponent_bhnm.amax(-1, keepdim=True))
-            numerator_bhnd = torch.matmul(phi_bhnm.to(q_bhnd.dtype), values_bhmd[:, block])
-            denominator_bhn1 = torch.matmul(phi_bhnm, keys.total_bhm1[:, block])
-            attended_bhnd = (numerator_bhnd * norm_bhn1 + values_eps_bh1d[:, block]) / (
-                denominator_bhn1 * norm_bhn1 + total_eps_bh11[:, block]
-            )
-            blocks.append(attended_bhnd.to(q_bhnd.dtype))
-        return torch.cat(blocks, dim=1)
+        for heads in _head_blocks(q_bhnd, features_md.shape[0]):
+            values_pmd = _pairs(keys.values_bhmd[:, heads])
+            total_pm1 = _pairs(keys.total_bhm1[:, heads])
+            exponent_pnm, norm_pn1 = _exponent(q_bhnd[:, heads], projection_dm)
+            phi_pnm = _exp2(exponent_pnm, exponent_pnm.amax(-1, keepdim=True))
+            numerator_pnd = torch.matmul(phi_pnm.to(dtype), values_pmd.to(dtype))
+            denominator_pn1 = torch.matmul(phi_pnm, total_pm1)
+            attended_pnd = (
+                numerator_pnd * norm_pn1 + EPSILON * values_pmd.sum(-2, keepdim=True)
+            ) / (denominator_pn1 * norm_pn1 + EPSILON * total_pm1.sum(-2, keepdim=True))
+            attended_bhnd = attended_pnd.to(dtype).unflatten(0, (q_bhnd.shape[0], -1))
+            blocks.append(attended_bhnd.transpose(1, 2))
+        # Heads side by side, as the output projection reads them.
+        return torch.cat(blocks, dim=2).transpose(1, 2)
 
 
 def attention_weights(
@@ -179,32 +180,53 @@ def attention_weights(
         ``(cells, queries, keys)`` float32.
     """
     heads = q_bhnd.shape[1]
+    projection_dm = _projection(features_md)
     weights_bqk = q_bhnd.new_zeros(
         (q_bhnd.shape[0], q_bhnd.shape[2], k_bhnd.shape[2]), dtype=torch.float32
     )
     for head in range(heads):
-        exponent_bnm, norm_bn1 = _exponent(q_bhnd[:, head], features_md)
-        phi_q_bnm = torch.exp2(exponent_bnm - exponent_bnm.amax(-1, keepdim=True)) * norm_bn1
-        phi_q_bnm = phi_q_bnm + EPSILON
-        exponent_bnm, norm_bn1 = _exponent(k_bhnd[:, head], features_md)
-        phi_k_bnm = torch.exp2(exponent_bnm - keys.stabiliser_b111[:, 0]) * norm_bn1 + EPSILON
+        exponent_bnm, norm_bn1 = _exponent(q_bhnd[:, head : head + 1], projection_dm)
+        phi_q_bnm = _exp2(exponent_bnm, exponent_bnm.amax(-1, keepdim=True)) * norm_bn1 + EPSILON
+        exponent_bnm, norm_bn1 = _exponent(k_bhnd[:, head : head + 1], projection_dm)
+        phi_k_bnm = _exp2(exponent_bnm, keys.stabiliser_b111[:, 0]) * norm_bn1 + EPSILON
         total_bn1 = phi_q_bnm @ keys.total_bhm1[:, head]
         weights_bqk += phi_q_bnm @ phi_k_bnm.transpose(-1, -2) / (total_bn1 * heads)
     return weights_bqk
 
 
-def _exponent(u_bhnd: Tensor, features_md: Tensor) -> tuple[Tensor, Tensor]:
+def _pairs(x_bhnd: Tensor) -> Tensor:
+    """Pairs of cell and head on one axis, each in one piece of memory."""
+    # A product reads its operands several times; in a projection, the positions of a head are
+    # kilobytes apart and share few places of a cache.
+    return x_bhnd.flatten(0, 1).contiguous()
+
+
+def _exponent(u_bhnd: Tensor, projection_dm: Tensor) -> tuple[Tensor, Tensor]:
     """``s P u / ln 2`` and ``exp(-s^2 |u|^2 / 2)``, both float32: bfloat16 would lose them."""
-    scale = u_bhnd.shape[-1] ** -0.5
-    u_bhnd = u_bhnd.float()
-    projection_dm = (features_md.float() * (math.sqrt(scale) / math.log(2))).T
-    norm_bhn1 = torch.exp2(u_bhnd.square().sum(-1, keepdim=True) * (-0.5 * scale / math.log(2)))
-    return torch.matmul(u_bhnd, projection_dm), norm_bhn1
+    u_pnd = _pairs(u_bhnd).float()
+    scale = u_pnd.shape[-1] ** -0.5
+    length_pn1 = torch.linalg.vector_norm(u_pnd, dim=-1, keepdim=True)
+    norm_pn1 = torch.exp2(length_pn1.square() * (-0.5 * scale / math.log(2)))
+    return torch.matmul(u_pnd, projection_dm), norm_pn1
 
 
-def _heads_a_block(u_bhnd: Tensor, features: int) -> int:
+def _projection(features_md: Tensor) -> Tensor:
+    """``s P / ln 2``, transposed and float32."""
+    scale: float = features_md.shape[-1] ** -0.25
+    return (features_md.float() * (scale / math.log(2))).T.contiguous()
+
+
+def _exp2(exponent: Tensor, stabiliser: Tensor) -> Tensor:
+    """``2 ** (exponent - stabiliser)``, in place where no gradient needs the exponent."""
+    if torch.is_grad_enabled():
+        return torch.exp2(exponent - stabiliser)
+    return exponent.sub_(stabiliser).exp2_()
+
+
+def _head_blocks(u_bhnd: Tensor, features: int) -> list[slice]:
     """All heads at once on an accelerator, as many as stay in the cache on a CPU."""
     cells, heads, positions, _ = u_bhnd.shape
-    if u_bhnd.device.type != "cpu":
-        return heads
-    return max(1, min(heads, _CPU_BLOCK_ELEMENTS // (cells * positions * features)))
+    size = heads
+    if u_bhnd.device.type == "cpu":
+        size = max(1, min(heads, _CPU_BLOCK_ELEMENTS // (cells * positions * features)))
+    return [slice(start, start + size) for start in range(0, heads, size)]

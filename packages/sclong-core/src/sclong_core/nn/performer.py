@@ -8,9 +8,12 @@ from sclong_core.config import PerformerConfig
 from sclong_core.nn.attention import FavorAttention, KeySummary
 from sclong_core.nn.products import Product
 
-_CPU_BLOCK_BYTES = 24 << 20
+_CPU_BLOCK_BYTES = 20 << 20
 """Largest intermediate result of a block on a CPU. The C library hands out memory of up to 32 MiB
 again and again; beyond that, every result costs new pages."""
+
+_CPU_BLOCK_POSITIONS = 2_048
+"""Most positions of a block on a CPU, so that phi of one head stays in the cache."""
 
 FEED_FORWARD_MULTIPLE = 4
 
@@ -53,14 +56,14 @@ class PerformerLayer(nn.Module):
 
     def blocks(self, x_bnc: Tensor) -> tuple[Tensor, ...]:
         """The positions in blocks; all at once on an accelerator."""
-        positions = x_bnc.shape[1]
+        cells, positions, _ = x_bnc.shape
         if x_bnc.device.type == "cpu":
             widest = max(
                 self.attention.key_value.out_features, self.feed_forward.hidden.out_features
             )
             bytes_a_position = widest * self.feed_forward.hidden.weight.element_size()
-            positions = max(1, _CPU_BLOCK_BYTES // bytes_a_position)
-        return tuple(x_bnc.split(positions, dim=1))
+            positions = min(_CPU_BLOCK_POSITIONS, _CPU_BLOCK_BYTES // bytes_a_position) // cells
+        return tuple(x_bnc.split(max(1, positions), dim=1))
 
     def _update(self, x_bnc: Tensor, keys: KeySummary) -> Tensor:
         x_bnc = x_bnc + self.attention(self.attention_norm(x_bnc), keys)
