@@ -1,0 +1,109 @@
+"""``sclong bench run``: makes what is missing of a suite."""
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sclong_bench.cli.plan import add_suite
+from sclong_bench.suites.duration import duration
+from sclong_core.cli.terminal import messages, print_facts
+from sclong_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sclong_bench.suites.cells import Outcome
+    from sclong_bench.suites.suite import Cell, Suite
+
+
+class RunCommand:
+    """Makes the runs of a suite; see :mod:`sclong_bench.suites.running`."""
+
+    help = "make the runs of a suite that are missing; resumable, and a failed run stops no other"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the suite and where it runs."""
+        parser.description = (
+            "Make what is missing of a suite, in processes of `sclong task run`. Killed at any "
+            "moment it goes on when started again, and several of it may work on one suite at the "
+            "same time, here or on other machines that see the folder."
+        )
+        add_suite(parser)
+        parser.add_argument(
+            "--on",
+            choices=("local", "slurm", "dask"),
+            default="local",
+            help="processes of this machine (default), an array of SLURM jobs, or Dask workers",
+        )
+        parser.add_argument(
+            "--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1)"
+        )
+        parser.add_argument(
+            "--cluster",
+            metavar="ADDRESS|FILE.yaml",
+            help="with --on dask: a scheduler's address, or settings of SLURM workers",
+        )
+        parser.add_argument(
+            "--sbatch",
+            action="append",
+            default=[],
+            metavar="OPTION",
+            help="with --on slurm, may be repeated: --sbatch=--time=4:00:00",
+        )
+        parser.add_argument(
+            "--keep-failed", action="store_true", help="do not try failed runs once more"
+        )
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Make the runs; status 1 if some failed."""
+        from sclong_bench.suites.running import (  # noqa: PLC0415  # keeps --help fast
+            cells_left,
+            submit_to_slurm,
+        )
+        from sclong_bench.suites.suite import read_suite  # noqa: PLC0415
+
+        if args.jobs < 1:
+            raise ConfigError(f"--jobs must be at least 1, not {args.jobs}")
+        with messages():
+            suite = read_suite(args.suite, output=args.output)
+            if args.on == "slurm":
+                job = submit_to_slurm(suite, jobs=args.jobs, options=args.sbatch)
+                print(f"submitted {args.jobs} jobs, number {job}; sclong bench plan shows the rest")
+                return 0
+            cells = cells_left(suite, retry_failed=not args.keep_failed)
+            failed = _watch(suite, cells, args)
+        for outcome in failed:
+            print(f"failed: {outcome.cell.name}: {outcome.reason}")
+        return 1 if failed else 0
+
+
+def _watch(suite: "Suite", cells: "list[Cell]", args: argparse.Namespace) -> "list[Outcome]":
+    """Make the runs, show how it goes, and return those that failed."""
+    from sclong_bench.suites.running import run_here, run_on_dask  # noqa: PLC0415  # heavy
+    from sclong_bench.suites.watching import Watch  # noqa: PLC0415  # keeps --help fast
+
+    failed: list[Outcome] = []
+    with Watch(suite, cells, jobs=args.jobs) as watch:
+        outcomes: Iterator[Outcome] = (
+            run_on_dask(cells, cluster=args.cluster or f"local:{args.jobs}")
+            if args.on == "dask"
+            else run_here(cells, jobs=args.jobs)
+        )
+        with contextlib.closing(outcomes):  # type: ignore[type-var]  # both are generators
+            for outcome in outcomes:
+                watch.note(outcome)
+                if outcome.state == "failed":
+                    failed.append(outcome)
+    print_facts(
+        [
+            ("made now", str(watch.made)),
+            ("failed", str(len(failed))),
+            ("made by others meanwhile", str(watch.elsewhere)),
+            ("there before", str(len(suite.cells) - len(cells))),
+            ("time", duration(watch.seconds)),
+            ("results", str(suite.output)),
+        ]
+    )
+    return failed
+
+
+command = RunCommand()

@@ -1,0 +1,130 @@
+"""One run of a suite on disk: its folder, its state, and the process that makes it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from sclong_bench.suites.suite import Cell
+from sclong_core.files import atomic_file, write_json
+from sclong_core.lock import LockedError, locked
+from sclong_tasks.run import METRICS_FILE
+
+State = Literal["done", "failed", "missing"]
+FAILED = "failed.json"
+"""In the folder of a run that failed; a run that is made removes it."""
+LOG = "log.txt"
+"""What the run said."""
+_LOCK = ".lock"
+_SETTINGS = "settings.yaml"
+_LAST_LINES = 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run."""
+
+    cell: Cell
+    state: Literal["done", "failed", "elsewhere"]
+    """"elsewhere" is done by another runner at this moment."""
+    seconds: float
+    reason: str = ""
+    """Why it failed."""
+
+
+def state_of(cell: Cell) -> State:
+    """What is there of a run."""
+    if metrics_of(cell) is not None:
+        return "done"
+    return "failed" if (cell.folder / FAILED).is_file() else "missing"
+
+
+def metrics_of(cell: Cell) -> Path | None:
+    """The results of a run that is done: its folder appears whole or not at all."""
+    return next(iter(sorted(cell.folder.glob(f"*/{METRICS_FILE}"))), None)
+
+
+def seconds_of(cell: Cell) -> float | None:
+    """How long a run that is done took."""
+    path = metrics_of(cell)
+    if path is None:
+        return None
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return float(rows[0]["wall_seconds"]) if rows else None
+
+
+def command_of(cell: Cell) -> list[str]:
+    """The command that makes a run."""
+    words = ["task", "run", cell.task, "--model", cell.model, "--seed", str(cell.seed)]
+    words += ["--protocol", cell.protocol, "--scenario", cell.scenario]
+    words += ["--data", str(cell.data), "--output", str(cell.folder)]
+    words += ["--config", str(cell.folder / _SETTINGS)] if cell.settings else []
+    words += ["--checkpoint", str(cell.checkpoint)] if cell.checkpoint is not None else []
+    # Representations are computed once for all runs of the task.
+    return [*words, "--cache", str(cell.folder.parent / "cache")]
+
+
+def make(cell: Cell, *, threads: int | None = None) -> Outcome:
+    """Make a run in a process of its own, unless another runner is at it.
+
+    Args:
+        cell: the run.
+        threads: that the process may use; all cores by default.
+    """
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(cell.folder / _LOCK, cell.name) as lock:
+            if state_of(cell) == "done":
+                return Outcome(cell, "done", seconds_of(cell) or 0.0)
+            return _make(cell, threads, lock)
+    except LockedError:
+        return Outcome(cell, "elsewhere", 0.0)
+
+
+def _make(cell: Cell, threads: int | None, lock: int) -> Outcome:
+    start = time.monotonic()
+    (cell.folder / FAILED).unlink(missing_ok=True)
+    for leftover in cell.folder.glob(".*.tmp-*"):  # of a run that was killed: the lock is ours
+        shutil.rmtree(leftover)
+    if cell.settings:
+        with atomic_file(cell.folder / _SETTINGS) as temporary:
+            temporary.write_text(yaml.safe_dump(dict(cell.settings)), encoding="utf-8")
+    environment = dict(os.environ)
+    if threads is not None:
+        environment["OMP_NUM_THREADS"] = str(threads)
+    with (cell.folder / LOG).open("wb") as log:
+        done = subprocess.run(  # noqa: S603  # our own program, no shell
+            [sys.executable, "-m", "sclong_core", *command_of(cell)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            pass_fds=(lock,),  # what a killed runner was at is not begun a second time
+            check=False,
+        )
+    seconds = time.monotonic() - start
+    if done.returncode == 0 and metrics_of(cell) is not None:
+        return Outcome(cell, "done", seconds)
+    if done.returncode in (-signal.SIGINT, 130):
+        raise KeyboardInterrupt
+    reason = _reason(cell.folder / LOG, done.returncode)
+    run = {name: getattr(cell, name) for name in ("task", "model", "protocol", "scenario", "seed")}
+    write_json(cell.folder / FAILED, {**run, "reason": reason, "status": done.returncode})
+    return Outcome(cell, "failed", seconds, reason)
+
+
+def _reason(log: Path, status: int) -> str:
+    """What the run said last."""
+    if status < 0:
+        return f"ended by {signal.Signals(-status).name}"
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    said = [line for line in lines if line.startswith("error: ")] or lines[-_LAST_LINES:]
+    return " ".join(said).removeprefix("error: ")[:500] or f"ended with status {status}"

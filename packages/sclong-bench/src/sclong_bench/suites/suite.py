@@ -1,0 +1,187 @@
+"""A suite: tasks, models, protocols, scenarios and seeds, from one YAML file."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from sclong_core.errors import ConfigError, ScLongError
+from sclong_core.manifest import read_checkpoint_info
+from sclong_tasks.data_files import RECORD
+from sclong_tasks.registry import get_model, get_task
+from sclong_tasks.results import config_digest
+from sclong_tasks.settings import resolve
+from sclong_tasks.task import PROTOCOLS, ProtocolName, Task
+
+
+@dataclass
+class Entry:
+    """Runs of one task that share their settings."""
+
+    task: str
+    """Name of the task."""
+    models: list[str]
+    """Names of its models."""
+    protocols: list[str] = field(default_factory=lambda: ["honest"])
+    """One or both of "honest" and "published"."""
+    scenarios: list[str] = field(default_factory=list)
+    """Splits by name, where a protocol has them; the first of each protocol by default."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Changes below "task" and "model", as ``--config`` of ``sclong task run``."""
+    data: str | None = None
+    """Folder of prepared data; by default the suite's, with the name of the task."""
+
+
+@dataclass
+class SuiteConfig:
+    """What a suite file may hold."""
+
+    runs: list[Entry]
+    seeds: list[int] = field(default_factory=lambda: [1, 2, 3, 4, 5])
+    """Each model is run with each of them."""
+    data: str = "task-data"
+    """Folder of the tasks' data folders, from where the command is run."""
+    output: str = "bench-runs"
+    """Folder for the runs, from where the command is run."""
+    checkpoint: str | None = None
+    """A scLong checkpoint folder, for the models that use one."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the grid."""
+
+    task: str
+    model: str
+    protocol: ProtocolName
+    scenario: str
+    seed: int
+    settings: Mapping[str, Any]
+    data: Path
+    checkpoint: Path | None
+    folder: Path
+    """Of this run; its name is a digest of everything above, contents of files included."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.task} {self.model} {self.protocol} {self.scenario} seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite that was checked: every task, model, protocol and setting is known."""
+
+    path: Path
+    config: SuiteConfig
+    cells: tuple[Cell, ...]
+    missing_data: tuple[str, ...]
+    """Tasks whose data folder is not there; their runs are not among the cells."""
+
+    @property
+    def output(self) -> Path:
+        """Folder of the runs."""
+        return Path(self.config.output)
+
+
+def read_suite(path: Path, *, output: Path | None = None) -> Suite:
+    """Read and check a suite file.
+
+    Args:
+        path: the YAML file.
+        output: another folder for the runs.
+
+    Raises:
+        ConfigError: the file cannot be read, or names something that is not known.
+        CheckpointError: the checkpoint is none.
+    """
+    config = _read(path)
+    if output is not None:
+        config.output = str(output)
+    if not config.runs or not config.seeds:
+        raise ConfigError(f"{path} asks for no run: give runs and seeds")
+    checkpoint = None if config.checkpoint is None else Path(config.checkpoint)
+    digest = "" if checkpoint is None else read_checkpoint_info(checkpoint).digest
+    cells: dict[Path, Cell] = {}
+    missing: list[str] = []
+    for number, entry in enumerate(config.runs, start=1):
+        try:
+            task = get_task(entry.task)
+            folder = Path(entry.data) if entry.data else Path(config.data) / entry.task
+            chosen = list(_choices(task, entry))
+            if not (folder / RECORD).is_file():
+                missing.append(entry.task)
+                continue
+            for cell in _cells(config, entry, chosen, folder, (checkpoint, digest)):
+                cells.setdefault(cell.folder, cell)
+        except ScLongError as error:
+            raise ConfigError(f"{path}, runs {number}: {error}") from error
+    return Suite(path, config, tuple(cells.values()), tuple(dict.fromkeys(missing)))
+
+
+def _read(path: Path) -> SuiteConfig:
+    try:
+        loaded = OmegaConf.load(path)
+        merged = OmegaConf.merge(OmegaConf.structured(SuiteConfig), loaded)
+        config = OmegaConf.to_object(merged)
+    except (OSError, YAMLError, OmegaConfBaseException, ValueError, TypeError) as error:
+        reason = " ".join(str(error).splitlines()[:1])
+        raise ConfigError(f"{path} is no suite: {reason}") from error
+    assert isinstance(config, SuiteConfig)
+    return config
+
+
+def _choices(task: Task[Any], entry: Entry) -> Iterator[tuple[ProtocolName, str]]:
+    """Protocols with their scenarios; everything about an entry is checked on the way."""
+    known = {name for protocol in task.scenarios.values() for name in protocol}
+    unknown = [name for name in entry.scenarios if name not in known]
+    if unknown:
+        raise ConfigError(f"{task.name} has no scenario {unknown[0]!r}: {', '.join(sorted(known))}")
+    for name in entry.protocols:
+        if name not in PROTOCOLS:
+            raise ConfigError(f"there is no protocol {name!r}: {', '.join(PROTOCOLS)}")
+        protocol: ProtocolName = "honest" if name == "honest" else "published"
+        resolve(task.Settings, protocol, entry.settings.get("task") or {}, "task")
+        for model in entry.models:
+            kind = get_model(task, model).Options
+            resolve(kind, protocol, entry.settings.get("model") or {}, "model")
+        there = task.scenarios[protocol]
+        wanted = [scenario for scenario in entry.scenarios if scenario in there]
+        for scenario in wanted if entry.scenarios else there[:1]:
+            yield protocol, scenario
+
+
+def _cells(
+    config: SuiteConfig,
+    entry: Entry,
+    chosen: list[tuple[ProtocolName, str]],
+    data: Path,
+    checkpoint: tuple[Path | None, str],
+) -> Iterator[Cell]:
+    record = (data / RECORD).read_text(encoding="utf-8")
+    for (protocol, scenario), model, seed in product(chosen, entry.models, config.seeds):
+        run = {
+            "task": entry.task,
+            "model": model,
+            "protocol": protocol,
+            "scenario": scenario,
+            "seed": seed,
+        }
+        key = {**run, "settings": entry.settings, "data": record, "checkpoint": checkpoint[1]}
+        folder = Path(config.output) / entry.task / config_digest(key)[:16]
+        yield Cell(
+            task=entry.task,
+            model=model,
+            protocol=protocol,
+            scenario=scenario,
+            seed=seed,
+            settings=entry.settings,
+            data=data,
+            checkpoint=checkpoint[0],
+            folder=folder,
+        )
