@@ -5,12 +5,13 @@ import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("torch", "torch-geometric", "performer-pytorch", "numpy", "safetensors")
+PACKAGES = ("torch", "torch-geometric", "performer-pytorch", "numpy", "scipy", "safetensors")
 
 
 def describe_machine() -> dict[str, Any]:
@@ -30,6 +31,18 @@ def describe_machine() -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
     }
+
+
+def machine_in_words(machine: dict[str, Any], packages: Iterable[str]) -> str:
+    """A line of what :func:`describe_machine` found, with the versions that matter."""
+    instructions = ", ".join([machine["instruction_set"], *machine["bfloat16_instructions"]])
+    parts = [f"{machine['cores']} cores ({machine['architecture']}, {instructions})"]
+    if machine["memory_bytes"]:
+        parts.append(f"{machine['memory_bytes'] / 1e9:.0f} GB of memory")
+    if machine["accelerator"]:
+        parts.append(machine["accelerator"])
+    parts.append(", ".join(f"{name} {machine[name]}" for name in packages))
+    return "; ".join(parts) + "."
 
 
 def available_cores() -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.flops import TRAINING_MULTIPLE, forward_flops, peak_bfloat16
+from benchmarks.machine import machine_in_words
 from benchmarks.plot import plot_results
 from sclong_core.config import ScLongConfig
 from sclong_core.files import atomic_file, write_json
@@ -64,17 +65,9 @@ def _lines(results: dict[str, Any]) -> Iterable[str]:
 
 
 def _machine(results: dict[str, Any]) -> str:
-    machine = results["machine"]
-    instructions = ", ".join([machine["instruction_set"], *machine["bfloat16_instructions"]])
-    memory = machine["memory_bytes"]
-    parts = [f"{machine['cores']} cores ({machine['architecture']}, {instructions})"]
-    if memory:
-        parts.append(f"{memory / 1e9:.0f} GB of memory")
-    if machine["accelerator"]:
-        parts.append(machine["accelerator"])
-    names = ("torch", "performer-pytorch", "torch-geometric", "python")
-    parts.append(", ".join(f"{name} {machine[name]}" for name in names))
-    return "; ".join(parts) + "."
+    return machine_in_words(
+        results["machine"], ("torch", "performer-pytorch", "torch-geometric", "python")
+    )
 
 
 def _comparison_table(found: Sequence[dict[str, Any]]) -> Iterable[str]:

@@ -10,6 +10,8 @@ from scipy import sparse
 from sclong_core.cli.main import main
 from sclong_core.graph import GeneGraph
 from sclong_core.vocabulary import GeneVocabulary
+from sclong_data.cli import gene_files, graph, graph_build, vocabulary_build, vocabulary_import
+from sclong_data.cli import vocabulary as vocabulary_group
 
 
 def ensembl(number):
@@ -243,3 +245,31 @@ def test_what_cannot_be_done_is_one_line(folder, words, message, capsys):
     assert message in " ".join(error.split())
     assert "Traceback" not in error
     assert not list(folder.glob(".*tmp*"))
+
+
+def test_groups_name_their_commands():
+    assert vocabulary_group.command.members == {
+        "build": vocabulary_build.__name__,
+        "import": vocabulary_import.__name__,
+    }
+    assert graph.command.members == {"build": graph_build.__name__}
+
+
+def test_a_report_lies_beside_its_output_and_names_the_files_used(tmp_path):
+    (tmp_path / "used").write_text("text")
+    place = gene_files.write_report(tmp_path / "graph.npz", {"a": tmp_path / "used"}, {"genes": 3})
+    assert place == tmp_path / "graph.report.json"
+    report = json.loads(place.read_text())
+    assert report["genes"] == 3
+    assert report["files"]["a"]["name"] == "used"
+    assert len(report["files"]["a"]["sha256"]) == 64
+
+
+@pytest.mark.parametrize(
+    "words", [["vocabulary"], ["vocabulary", "build"], ["graph", "build"], ["gene2vec"]]
+)
+def test_commands_explain_themselves(words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        sclong(*words, "--help")
+    assert stopped.value.code == 0
+    assert "sclong data" in capsys.readouterr().out

@@ -47,6 +47,7 @@ LIST = [
     f"{ensembl(9)},TWIN,1,1000,lncRNA",
     f"{ensembl(10)},Y_RNA,1,1000,misc_RNA",
     f"{ensembl(11)},Y_RNA,1,1000,misc_RNA",
+    f"{ensembl(12)},C9orf7,1,1000,protein_coding",
 ]
 OLDER = [
     f"{ensembl(1)},EINS",
@@ -113,6 +114,9 @@ def table(files):
         ("ONLYOLD", 82, "symbol"),
         # HGNC names one of the two genes to which GENCODE gives the symbol.
         ("TWIN", 8, "symbol"),
+        ("C9ORF7", 12, "symbol"),
+        ("C9orf7", 12, "symbol"),
+        ("C9ORF8", None, "unknown"),
         ("SHARED", None, "ambiguous"),
         ("BOTH", None, "ambiguous"),
         ("SWAPPED", None, "ambiguous"),

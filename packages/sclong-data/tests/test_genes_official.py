@@ -95,7 +95,7 @@ def test_a_file_that_the_publisher_s_checksum_denies_is_not_kept(
 def test_the_official_files_are_named_by_secure_addresses_and_their_versions():
     files = [value for value in vars(official).values() if isinstance(value, OfficialFile)]
     assert (
-        len({file.url for file in files}) == len({file.file for file in files}) == len(files) == 8
+        len({file.url for file in files}) == len({file.file for file in files}) == len(files) == 10
     )
     assert all(file.url.startswith("https://") for file in files)
     assert official.GENCODE.md5_list is not None

@@ -31,8 +31,8 @@ def add_table_arguments(parser: argparse.ArgumentParser, *, optional: bool = Fal
         nargs="+",
         type=Path,
         metavar="FILE",
-        help="HGNC's complete set, GENCODE's GTF (the current one first) or lists id,symbol; by "
-        "default HGNC's and GENCODE's official files",
+        help="HGNC's complete set, GENCODE's GTF or lists id,symbol (the current one first, then "
+        "older ones); by default the official files of HGNC and of GENCODE 48, 32 and 19",
     )
     if optional:
         choice.add_argument(
@@ -87,9 +87,7 @@ def read_table(args: argparse.Namespace, used: dict[str, Path]) -> "GeneTable":
     from sclong_data.genes import official  # noqa: PLC0415  # keeps sclong --help fast
     from sclong_data.genes.table import GeneTable  # noqa: PLC0415
 
-    paths = args.gene_table or [
-        obtained(None, file, args) for file in (official.GENCODE, official.HGNC)
-    ]
+    paths = args.gene_table or [obtained(None, file, args) for file in official.GENE_TABLE]
     used.update({f"gene table {number}": path for number, path in enumerate(paths, 1)})
     table = GeneTable.read(*paths)
     _LOG.info("gene table: %s genes", f"{len(table):,}")

@@ -14,7 +14,8 @@ from sclong_data.text_files import read_lines
 _LOG = logging.getLogger("sclong")
 LOCK_FILE = "sources.lock.json"
 """In the folder of fetched files: the SHA-256 of each, from its first fetch on."""
-_GENCODE = "https://ftp.ebi.ac.uk/pub/databases/gencode/Gencode_human/release_48"
+_GENCODE_FTP = "https://ftp.ebi.ac.uk/pub/databases/gencode/Gencode_human"
+_GENCODE = f"{_GENCODE_FTP}/release_48"
 _GO = "https://release.geneontology.org/2025-06-01"
 _STRING = "https://stringdb-downloads.org/download"
 
@@ -44,6 +45,20 @@ GENCODE = OfficialFile(
     "gencode.v48.annotation.gtf.gz",
     f"{_GENCODE}/MD5SUMS",
 )
+GENCODE_32 = OfficialFile(
+    "GENCODE 32",
+    f"{_GENCODE_FTP}/release_32/gencode.v32.annotation.gtf.gz",
+    "gencode.v32.annotation.gtf.gz",
+)
+"""Its names are those of 10x Genomics' reference 2020-A."""
+GENCODE_19 = OfficialFile(
+    "GENCODE 19",
+    f"{_GENCODE_FTP}/release_19/gencode.v19.annotation.gtf.gz",
+    "gencode.v19.annotation.gtf.gz",
+)
+"""The last on GRCh37: names of the first years of single-cell data."""
+GENE_TABLE = (GENCODE, HGNC, GENCODE_32, GENCODE_19)
+"""What names of genes are looked up in by default."""
 GO_TERMS = OfficialFile(
     "Gene Ontology, 2025-06-01", f"{_GO}/ontology/go-basic.obo", "go-basic-2025-06-01.obo"
 )

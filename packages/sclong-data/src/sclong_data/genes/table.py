@@ -27,6 +27,9 @@ HOWS: tuple[How, ...] = (
     "unknown",
 )
 _NCBI = re.compile(r"(?:LOC)?(\d+)")
+_FRAME = re.compile(r"(C(?:\d+|X|Y))ORF(\d+)")
+"""Open reading frames are ``C1orf43``: the only approved symbols with small letters. Whoever writes
+all symbols in capitals means these, and no symbol of another gene has this form."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class GeneTable:
     the symbol in HGNC or GENCODE; a symbol of earlier days or another name; an NCBI id, plain or as
     ``LOC`` and the number. A name that stands for several genes at the first of these that knows
     it is ambiguous, and never guessed; so is one gene's earlier symbol that is another's alias.
-    Upper and lower case differ, because they tell human symbols from those of the mouse.
+    Upper and lower case differ, because they tell human symbols from those of the mouse; only
+    ``C1ORF43`` is taken for ``C1orf43``.
 
     Args:
         names: the merged tables; :meth:`read` makes them of files.
@@ -149,6 +153,8 @@ class GeneTable:
         earlier, other = names.previous.get(name, set()), names.aliases.get(name, set())
         if earlier or other:
             return _decide(earlier | other, "previous" if earlier else "alias")
+        if frame := _FRAME.fullmatch(name):
+            return self._resolve(f"{frame.group(1)}orf{frame.group(2)}")
         number = _NCBI.fullmatch(name)
         return _decide(names.ncbi.get(number.group(1), set()) if number else set(), "ncbi")
 

@@ -1,5 +1,6 @@
 """Sets of genes: pathways as GMT, and plain tables of gene and term."""
 
+import csv
 import json
 from collections.abc import Iterator
 from os import PathLike
@@ -60,7 +61,7 @@ def read_gene_term_table(path: str | PathLike[str]) -> Iterator[Annotation]:
             f"({', '.join(GENE_COLUMNS)})"
         )
     for number, line in lines:
-        row = line.split(separator)
+        row = next(csv.reader([line], delimiter=separator), [])
         if len(row) != len(columns):
             raise InputError(
                 f"{path}, line {number}: {len(row)} columns where the header has {len(columns)}"
