@@ -132,6 +132,14 @@ def test_other_data_or_settings_are_other_runs(write_suite, data, tmp_path):
     assert not folders[0] & folders[2]
 
 
+def test_a_run_that_is_half_written_is_not_there(suite):
+    cell = suite.cells[0]
+    half = cell.folder / ".pair_prior-seed1.tmp-1"
+    half.mkdir(parents=True)
+    (half / "metrics.json").write_text("{}")
+    assert state_of(cell) == "missing"
+
+
 class TestRunning:
     def test_runs_are_made_once_and_planned(self, suite):
         assert all(line.seconds is None and line.missing == 2 for line in plan(suite))

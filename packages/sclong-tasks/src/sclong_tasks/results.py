@@ -87,13 +87,25 @@ def read_metrics(path: Path) -> pd.DataFrame:
         raise InputError(f"{path} is no metrics file of a run: {error}") from error
 
 
+def finished_runs(folder: Path) -> list[Path]:
+    """The ``metrics.json`` of every run below a folder.
+
+    Hidden folders are passed over: a run that was killed may have left one, half-written.
+    """
+    return sorted(
+        path
+        for path in folder.rglob("metrics.json")
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
 def read_runs(folder: Path) -> pd.DataFrame:
     """The rows of every run below a folder.
 
     Raises:
         InputError: there is none, or two runs give the same row.
     """
-    paths = sorted(folder.rglob("metrics.json"))
+    paths = finished_runs(folder)
     if not paths:
         raise InputError(f"no metrics.json below {folder}: run sclong task run first")
     rows = pd.concat([read_metrics(path) for path in paths], ignore_index=True)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from sclong_bench.results.schema import Place, tidy
 from sclong_core.errors import InputError
+from sclong_tasks.results import finished_runs
 
 METRICS = "metrics.json"
 """File of a run's folder that holds its rows."""
@@ -64,7 +65,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
 
 
 def _runs(folder: Path) -> Results:
-    paths = sorted(folder.rglob(METRICS))
+    paths = finished_runs(folder)
     if not paths:
         raise InputError(
             f"there is no {METRICS} below {folder}: give the folder that sclong task run wrote to"

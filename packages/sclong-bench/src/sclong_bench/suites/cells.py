@@ -49,7 +49,8 @@ def state_of(cell: Cell) -> State:
 
 def metrics_of(cell: Cell) -> Path | None:
     """The results of a run that is done: its folder appears whole or not at all."""
-    return next(iter(sorted(cell.folder.glob(f"*/{METRICS_FILE}"))), None)
+    whole = (path for path in cell.folder.glob("*") if not path.name.startswith("."))
+    return next((path / METRICS_FILE for path in whole if (path / METRICS_FILE).is_file()), None)
 
 
 def seconds_of(cell: Cell) -> float | None:
