@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sclong_data.genes.vocabulary import build_vocabulary as build_vocabulary
     from sclong_data.graph.building import build_gene_graph as build_gene_graph
     from sclong_data.harmoniser.run import harmonise as harmonise
+    from sclong_data.loading.module import CorpusDataModule as CorpusDataModule
     from sclong_data.manifest import DatasetEntry as DatasetEntry
     from sclong_data.manifest import Manifest as Manifest
 
@@ -22,6 +23,7 @@ __version__ = version("sclong-data")
 
 _MODULES = {
     "CellCorpus": "corpus.corpus",
+    "CorpusDataModule": "loading.module",
     "DatasetEntry": "manifest",
     "GeneTable": "genes.table",
     "Manifest": "manifest",
@@ -34,6 +36,7 @@ _MODULES = {
 
 __all__ = [
     "CellCorpus",
+    "CorpusDataModule",
     "DatasetEntry",
     "GeneTable",
     "Manifest",

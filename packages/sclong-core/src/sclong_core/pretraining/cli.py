@@ -27,7 +27,7 @@ from sclong_core.pretraining.checkpoints import (
     verify,
 )
 from sclong_core.pretraining.configs import with_config_paths
-from sclong_core.pretraining.data import AnnDataModule
+from sclong_core.pretraining.data_choice import choose_data, data_path
 from sclong_core.pretraining.dry_run import print_plan
 from sclong_core.pretraining.export import ExportModel
 from sclong_core.pretraining.launch import apply_launch
@@ -221,11 +221,13 @@ def run_cli(words: list[str]) -> int:
     """
     quiet = {"exit_on_error": False, "parser_mode": "omegaconf"}
     with _quiet_logs():
+        words = with_config_paths(words)
+        data = choose_data(data_path(words))
         try:
             PretrainCLI(
                 ScLongPretraining,
-                AnnDataModule,
-                args=with_config_paths(words),
+                data.load(),
+                args=words,
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
                 trainer_defaults={"default_root_dir": _FOLDER, "enable_model_summary": False},

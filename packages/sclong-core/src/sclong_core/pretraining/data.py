@@ -7,12 +7,17 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from lightning.pytorch import LightningDataModule
 
 from sclong_core.config import InputConfig
-from sclong_core.errors import CheckpointError, ConfigError
+from sclong_core.errors import ConfigError
 from sclong_core.expression import PreparedCells, open_cells, prepare_cells
 from sclong_core.pretraining.cells import CellDataset, cells_digest, split_cells
+from sclong_core.pretraining.datamodule import (
+    PretrainingData,
+    check_numbers,
+    mean_of_genes,
+    spread,
+)
 from sclong_core.pretraining.loaders import (
     EpochBatches,
     TrainingLoader,
@@ -27,7 +32,7 @@ _IDS = 0.9
 """Share of names that look like Ensembl ids in a column of ids."""
 
 
-class AnnDataModule(LightningDataModule):
+class AnnDataModule(PretrainingData):
     """Cells of one ``.h5ad``, ``.zarr``, 10x ``.h5`` or ``.loom`` file.
 
     Args:
@@ -51,11 +56,6 @@ class AnnDataModule(LightningDataModule):
         InputError: the file cannot be used.
     """
 
-    vocabulary: GeneVocabulary
-    """Genes of the model, known as soon as the module is made."""
-    gene_means: npt.NDArray[np.float32] | None
-    """``(genes,)`` mean non-zero value of each gene over training cells, after ``setup``."""
-
     def __init__(  # noqa: PLR0913  # settings of a user, each by its name
         self,
         path: str | Path | None = None,
@@ -74,7 +74,7 @@ class AnnDataModule(LightningDataModule):
         baseline_cells: int = 10_000,
     ) -> None:
         super().__init__()
-        _check(
+        check_numbers(
             validation_fraction=validation_fraction,
             batch_size=batch_size,
             num_workers=num_workers,
@@ -123,7 +123,7 @@ class AnnDataModule(LightningDataModule):
 
     def train_dataloader(self) -> TrainingLoader:
         """This rank's batches; the tail of an epoch that fills no batch is left out."""
-        rank, ranks = self._ranks()
+        rank, ranks = self.ranks()
         batches = EpochBatches(
             self.training_cells,
             batch_size=self.batch_size,
@@ -147,7 +147,7 @@ class AnnDataModule(LightningDataModule):
         """Each held-out cell once, with masks that never change; empty where none is held out."""
         if not self.validation_cells.size:
             return []
-        rank, ranks = self._ranks()
+        rank, ranks = self.ranks()
         return validation_loader(
             self._dataset(validation=True),
             self.validation_cells,
@@ -165,19 +165,6 @@ class AnnDataModule(LightningDataModule):
             "validation_fraction": self.validation_fraction,
             "normalisation": self.prepared.survey.normalisation,
         }
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuse to go on with other data: held-out cells would be trained on.
-
-        Raises:
-            CheckpointError: the checkpoint was trained on other cells or another split.
-        """
-        for name, value in self.state_dict().items():
-            if state_dict.get(name) != value:
-                raise CheckpointError(
-                    f"the checkpoint was trained on data with {name} {state_dict.get(name)}, this "
-                    f"run has {value}: go on with the same data, or start in another folder"
-                )
 
     def describe(self) -> dict[str, Any]:
         """What was read and how it was split, for the record: plain JSON values."""
@@ -206,11 +193,6 @@ class AnnDataModule(LightningDataModule):
             self.path, self.prepared, self.matrix, self.masking, validation=validation
         )
 
-    def _ranks(self) -> tuple[int, int]:
-        if self.trainer is None:
-            return 0, 1
-        return self.trainer.global_rank, self.trainer.world_size
-
     def _own_genes(self) -> GeneVocabulary:
         with open_cells(self.path, matrix=self.matrix) as source:
             vocabulary = genes_of(source.var, self.gene_column)
@@ -224,19 +206,14 @@ class AnnDataModule(LightningDataModule):
     def _mean_of_genes(self) -> npt.NDArray[np.float32]:
         """Mean non-zero value of each gene; of all genes for one that is never expressed."""
         dataset = self._dataset()
-        count = min(self.baseline_cells, self.training_cells.size)
-        chosen = self.training_cells[
-            np.linspace(0, self.training_cells.size - 1, count).round().astype(np.int64)
-        ]
+        chosen = spread(self.training_cells, self.baseline_cells)
         sums = np.zeros(len(self.vocabulary))
         counts = np.zeros(len(self.vocabulary))
         for start in range(0, chosen.size, 256):
             rows = dataset.expression(chosen[start : start + 256].tolist())
             sums += rows.sum(axis=0, dtype=np.float64)
             counts += (rows > 0).sum(axis=0)
-        overall = sums.sum() / max(counts.sum(), 1)
-        means = np.divide(sums, counts, out=np.full_like(sums, overall), where=counts > 0)
-        return means.astype(np.float32)
+        return mean_of_genes(sums, counts)
 
 
 def genes_of(var: pd.DataFrame, gene_column: str | None) -> GeneVocabulary:
@@ -272,15 +249,3 @@ def _read(path: str | Path) -> GeneVocabulary:
     if not Path(path).is_file():
         raise ConfigError(f"{path} does not exist: set data.vocabulary to a list of genes")
     return GeneVocabulary.read(path)
-
-
-def _check(*, validation_fraction: float, batch_size: int, num_workers: int, seed: int) -> None:
-    if not 0 <= validation_fraction < 1:
-        raise ConfigError(
-            f"data.validation_fraction must be at least 0 and below 1, not {validation_fraction}"
-        )
-    if batch_size < 1:
-        raise ConfigError(f"data.batch_size must be at least 1, not {batch_size}")
-    for name, value in (("num_workers", num_workers), ("seed", seed)):
-        if value < 0:
-            raise ConfigError(f"data.{name} must not be negative, not {value}")

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from sclong_core.config import ScLongConfig
 from sclong_core.errors import ConfigError
-from sclong_core.expression import open_cells
+from sclong_core.pretraining.data_choice import choose_data
 from sclong_core.pretraining.network import NetworkConfig
 from sclong_core.pretraining.plan import Layout, PlanConfig, plan_rows
 from sclong_core.vocabulary import GeneVocabulary
@@ -25,8 +25,8 @@ def print_plan(settings: Any) -> None:
     plan = PlanConfig(**vars(settings.plan))
     cells = plan.cells
     if cells is None and settings.data.path and Path(settings.data.path).exists():
-        with open_cells(settings.data.path, matrix=settings.data.matrix) as source:
-            cells = round(source.n_cells * (1 - settings.data.validation_fraction))
+        found, _ = choose_data(settings.data.path).size(settings.data)
+        cells = round(found * (1 - settings.data.validation_fraction))
     table = Table("what", "how much", title="dry run: nothing was trained")
     epochs = settings.trainer.max_epochs or 0
     for name, figure in plan_rows(config, layout, plan, cells=cells, epochs=epochs):
@@ -41,8 +41,7 @@ def planned_network(settings: Any) -> ScLongConfig:
     if settings.data.vocabulary and Path(settings.data.vocabulary).is_file():
         genes = len(GeneVocabulary.read(settings.data.vocabulary))
     elif genes is None and settings.data.path and Path(settings.data.path).exists():
-        with open_cells(settings.data.path, matrix=settings.data.matrix) as source:
-            genes = source.n_genes
+        _, genes = choose_data(settings.data.path).size(settings.data)
     if genes is None:
         raise ConfigError(
             "the number of genes is unknown: give model.network.genes, data.vocabulary or data.path"

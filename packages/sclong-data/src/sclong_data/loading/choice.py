@@ -1,0 +1,40 @@
+"""What makes ``sclong pretrain`` take a corpus as its data. Nothing heavy is imported here."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sclong_data.corpus.layout import INDEX
+
+if TYPE_CHECKING:
+    from sclong_data.loading.module import CorpusDataModule
+
+
+class CorpusChoice:
+    """A corpus; see :class:`sclong_core.pretraining.data_choice.DataChoice`."""
+
+    def accepts(self, path: Path) -> bool:
+        """Whether the folder holds a corpus, or the path is of its index."""
+        return (path / INDEX).is_file() or (path.name == INDEX and path.is_file())
+
+    def load(self) -> "type[CorpusDataModule]":
+        """The module."""
+        from sclong_data.loading.module import CorpusDataModule  # noqa: PLC0415  # loads Lightning
+
+        return CorpusDataModule
+
+    def size(self, data: Any) -> tuple[int, int]:
+        """Cells and genes of the corpus."""
+        from sclong_core.vocabulary import GeneVocabulary  # noqa: PLC0415  # only for plans
+        from sclong_data.corpus.index import read_index  # noqa: PLC0415
+        from sclong_data.corpus.layout import VOCABULARY  # noqa: PLC0415
+
+        folder = corpus_folder(data.path)
+        return read_index(folder).cells, len(GeneVocabulary.read(folder / VOCABULARY))
+
+
+def corpus_folder(path: str | Path) -> Path:
+    """The folder of a corpus that is named by itself or by its index."""
+    return Path(path).parent if Path(path).name == INDEX else Path(path)
+
+
+choice = CorpusChoice()
