@@ -118,7 +118,7 @@ def _features(path: Path) -> pd.DataFrame:
 def _convert(files: TenxFolder, writer: CsrWriter, cells: int, genes: int) -> None:
     name = str(files.matrix)
     with refuse_unreadable(name, "the matrix"), _open(files.matrix) as handle:
-        rows, columns, expected = _size(handle, name)
+        rows, columns, expected, whole = _size(handle, name)
         if (rows, columns) not in ((genes, cells), (cells, genes)):
             raise InputError(
                 f"{name} is {rows:,} x {columns:,}, but {files.features.name} names {genes:,} "
@@ -126,7 +126,7 @@ def _convert(files: TenxFolder, writer: CsrWriter, cells: int, genes: int) -> No
             )
         by_genes = (rows, columns) == (genes, cells)
         found = 0
-        for block in _entries(handle, files.matrix):
+        for block in _entries(handle, files.matrix, whole=whole):
             row, column, values = block[0] - 1, block[1] - 1, block[2]
             inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
             if not (inside & np.isfinite(values)).all():
@@ -147,8 +147,8 @@ def _open(path: Path) -> TextIO:
     return gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8")
 
 
-def _size(handle: TextIO, name: str) -> tuple[int, int, int]:
-    """Rows, columns and values, from the head of the file."""
+def _size(handle: TextIO, name: str) -> tuple[int, int, int, bool]:
+    """Rows, columns, values, and whether those are integers, from the head of the file."""
     head = handle.readline().lower().split()
     if head[:3] != ["%%matrixmarket", "matrix", "coordinate"]:
         raise InputError(f"{name} is no sparse Matrix Market file: it does not begin like one")
@@ -161,10 +161,10 @@ def _size(handle: TextIO, name: str) -> tuple[int, int, int]:
         rows, columns, values = map(int, line.split())
     except ValueError as error:
         raise InputError(f"{name}: {line.strip()[:50]!r} is not the size of a matrix") from error
-    return rows, columns, values
+    return rows, columns, values, head[3] == "integer"
 
 
-def _entries(handle: TextIO, path: Path) -> Iterator[list[npt.NDArray[Any]]]:
+def _entries(handle: TextIO, path: Path, *, whole: bool) -> Iterator[list[npt.NDArray[Any]]]:
     """Rows, columns and values, some at a time."""
     try:
         with pd.read_csv(
@@ -176,7 +176,8 @@ def _entries(handle: TextIO, path: Path) -> Iterator[list[npt.NDArray[Any]]]:
             dtype={"row": np.int64, "column": np.int64, "value": np.float64},
             chunksize=_ENTRIES_AT_ONCE,
             comment="%",
-            float_precision="round_trip",
+            # The fast parser is exact for integers, and not quite for other numbers.
+            float_precision=None if whole else "round_trip",
             on_bad_lines="error",
         ) as blocks:
             for block in blocks:

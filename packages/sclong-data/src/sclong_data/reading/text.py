@@ -1,6 +1,7 @@
 """Tables of text: ``.csv``, ``.tsv`` and ``.txt``, plain or gzip, either way round."""
 
 import csv
+import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -20,6 +21,7 @@ from sclong_data.text_files import read_lines
 SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 _DELIMITERS = ",\t; "
 _NAMES_TRIED = 3_000
+_REMEMBERED = 100_000
 
 
 @dataclass(frozen=True)
@@ -144,48 +146,58 @@ def _blocks(
 ) -> Iterator[tuple[list[str], npt.NDArray[np.float64]]]:
     """Names and values of some rows at a time."""
     lines = ((number, line) for number, line in read_lines(path) if number > 1 and line.strip())
+    numbers = _Numbers()
     while block := list(islice(lines, rows)):
-        yield _parsed(path, header, block)
+        yield _parsed(path, header, block, numbers)
+
+
+class _Numbers(dict[str, float]):
+    """Numbers by their text: most values of a table are the same few."""
+
+    def __missing__(self, text: str) -> float:
+        value = float(text)
+        if "_" in text or not math.isfinite(value):
+            raise ValueError(text)
+        if len(self) < _REMEMBERED:
+            self[text] = value
+        return value
 
 
 def _parsed(
-    path: Path, header: _Header, block: Sequence[tuple[int, str]]
+    path: Path, header: _Header, block: Sequence[tuple[int, str]], numbers: _Numbers
 ) -> tuple[list[str], npt.NDArray[np.float64]]:
-    names, rest = [], []
-    for _, line in block:
-        name, _, values = line.partition(header.delimiter)
-        if name.startswith('"'):  # the name itself may hold the delimiter
-            row = _split(line, header.delimiter)
-            name, values = row[0], header.delimiter.join(row[1:])
+    names = []
+    found = np.empty((len(block), len(header.names)))
+    for place, (number, line) in enumerate(block):
+        quoted = '"' in line
+        name, *values = _split(line, header.delimiter) if quoted else line.split(header.delimiter)
         names.append(name.strip())
-        rest.append(values)
-    try:
-        found = np.loadtxt(rest, delimiter=header.delimiter, comments=None, quotechar='"', ndmin=2)
-        if found.shape == (len(block), len(header.names)) and np.isfinite(found).all():
-            return names, found
-    except ValueError:
-        pass
-    raise _mistake(path, header, block)
+        try:
+            if len(values) != len(header.names):
+                raise _mistake(path, header, number, line)
+            found[place] = np.fromiter(map(numbers.__getitem__, values), np.float64)
+        except ValueError as error:
+            raise _mistake(path, header, number, line) from error
+    return names, found
 
 
-def _mistake(path: Path, header: _Header, block: Sequence[tuple[int, str]]) -> InputError:
-    """What is wrong with the first bad value among some lines."""
-    for number, line in block:
-        row = _split(line, header.delimiter)
-        if len(row) != len(header.names) + 1:
+def _mistake(path: Path, header: _Header, number: int, line: str) -> InputError:
+    """What is wrong with a line."""
+    row = _split(line, header.delimiter)
+    where = f"{path}, line {number} (row {row[0][:50]!r})"
+    if len(row) != len(header.names) + 1:
+        return InputError(
+            f"{where}: {len(row) - 1} values for {len(header.names)} columns: the file is cut "
+            "short or damaged"
+        )
+    for column, value in zip(header.names, row[1:], strict=True):
+        if not _number(value) or not math.isfinite(float(value)):
+            shown = repr(value[:50]) if value.strip() else "empty"
             return InputError(
-                f"{path}, line {number} (row {row[0][:50]!r}): {len(row) - 1} values for "
-                f"{len(header.names)} columns: the file is cut short or damaged"
+                f"{where}, column {column[:50]!r}: {shown} is no finite number: expression must be "
+                "numbers, 0 where none was measured"
             )
-        for column, value in zip(header.names, row[1:], strict=True):
-            if not _number(value) or not np.isfinite(float(value)):
-                shown = repr(value[:50]) if value.strip() else "empty"
-                return InputError(
-                    f"{path}, line {number} (row {row[0][:50]!r}), column {column[:50]!r}: "
-                    f"{shown} is no finite number: expression must be numbers, 0 where none was "
-                    "measured"
-                )
-    return InputError(f"{path}, lines {block[0][0]} to {block[-1][0]} are no table of numbers")
+    return InputError(f"{where}: it is no row of numbers")
 
 
 def _split(line: str, delimiter: str) -> list[str]:
