@@ -170,18 +170,15 @@ def test_weights_reproduce_the_attention():
     torch.testing.assert_close(weights @ v[:, 0], mean_over_heads, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("limit", ["bytes", "positions"])
+@pytest.mark.parametrize(("limit", "a_position"), [("BYTES", 4 * 96), ("PHI", 16)])
 @pytest.mark.parametrize(("size", "widths"), [(14, {7, 5}), (1, {1}), (1_000, {33})])
-def test_a_layer_gives_the_same_in_blocks(monkeypatch, limit, size, widths):
+def test_a_layer_gives_the_same_in_blocks(monkeypatch, limit, a_position, size, widths):
     """``size`` counts the positions of all cells, here two."""
     layer = PerformerLayer(PerformerConfig(dim=24, depth=1, heads=2, dim_head=8), key=(0, 0)).eval()
     layer.attention.redraw(0)
     x = torch.randn(2, 33, 24, generator=torch.Generator().manual_seed(0))
     whole = layer(x)
-    setting = "sclong_core.nn.performer._CPU_BLOCK_POSITIONS"
-    if limit == "bytes":
-        setting, size = "sclong_core.nn.performer._CPU_BLOCK_BYTES", size * 4 * 96
-    monkeypatch.setattr(setting, size)
+    monkeypatch.setattr(f"sclong_core.nn.performer._CPU_BLOCK_{limit}", size * a_position)
     assert {block.shape[1] for block in layer.blocks(x)} == widths
     torch.testing.assert_close(layer(x), whole, atol=1e-5, rtol=1e-5)
     with torch.no_grad():

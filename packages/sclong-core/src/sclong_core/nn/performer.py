@@ -12,8 +12,9 @@ _CPU_BLOCK_BYTES = 20 << 20
 """Largest intermediate result of a block on a CPU. The C library hands out memory of up to 32 MiB
 again and again; beyond that, every result costs new pages."""
 
-_CPU_BLOCK_POSITIONS = 2_048
-"""Most positions of a block on a CPU, so that phi of one head stays in the cache."""
+_CPU_BLOCK_PHI = 2_048 * 266
+"""Elements of phi of one head in a block on a CPU, which should stay in the cache: 2,048 positions
+of the paper's model."""
 
 FEED_FORWARD_MULTIPLE = 4
 
@@ -62,7 +63,9 @@ class PerformerLayer(nn.Module):
                 self.attention.key_value.out_features, self.feed_forward.hidden.out_features
             )
             bytes_a_position = widest * self.feed_forward.hidden.weight.element_size()
-            positions = min(_CPU_BLOCK_POSITIONS, _CPU_BLOCK_BYTES // bytes_a_position) // cells
+            features = self.attention.features.shape[0]
+            positions = min(_CPU_BLOCK_PHI // features, _CPU_BLOCK_BYTES // bytes_a_position)
+            positions //= cells
         return tuple(x_bnc.split(max(1, positions), dim=1))
 
     def _update(self, x_bnc: Tensor, keys: KeySummary) -> Tensor:
