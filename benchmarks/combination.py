@@ -210,12 +210,13 @@ def lines(results: dict[str, Any]) -> Iterable[str]:
         yield ""
         yield f"Load at the start: {results['load_at_start']:.1f}."
     yield ""
+    difference = results["largest_difference_of_losses"]
     yield (
         f"{slow['rows']:,} rows of {DRUGS} drugs and {LINES} cell lines with {GENES} genes, "
         f"batches of {BATCH}, one thread, training without dropout. The ways ran in turn, each "
-        f"epoch in a process of its own; times are medians of {results['turns']}. Memory is the peak of the "
-        "process beyond what it had after imports. The first two compute the same: their losses "
-        f"differ by at most {results['largest_difference_of_losses']:.1e} over the epoch."
+        f"epoch in a process of its own; times are medians of {results['turns']}. Memory is the "
+        "peak of the process beyond what it had after imports. The first two compute the same: "
+        f"their losses differ by at most {difference:.1e} over the epoch."
     )
     yield ""
     yield "| way | s an epoch | times as fast | s to prepare | MB |"

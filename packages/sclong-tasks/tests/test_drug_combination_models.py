@@ -21,8 +21,10 @@ from sclong_tasks.drug_combination.synthetic import write_synthetic_files
 from sclong_tasks.metrics.delong import auroc
 from sclong_tasks.predict import PredictRequest, predict
 from sclong_tasks.registry import get_model
+from sclong_tasks.results import read_runs
 from sclong_tasks.run import RunRequest, run_task
 from sclong_tasks.settings import resolve
+from sclong_tasks.tables import markdown_tables
 from sclong_tasks.task import RunContext
 
 SETTINGS = CombinationSettings(bootstrap_draws=0)
@@ -207,6 +209,18 @@ def test_a_run_leaves_labels_and_never_sees_test_targets(prepared, tmp_path):
     column = f"predicted_{TARGET}"
     np.testing.assert_allclose(table[column], other[column])
     assert (table[TARGET] != other[TARGET]).all()
+
+
+def test_tables_show_the_columns_that_were_asked_for(prepared, tmp_path):
+    request = RunRequest(
+        "drug_combination", "drug_prior", 1, prepared / "data", tmp_path / "runs", device="cpu"
+    )
+    run_task(request)
+    rows = read_runs(tmp_path / "runs")
+    text = markdown_tables(rows, [1, 2], ["auroc", "auprc"])
+    assert "| model | seeds | auroc | auprc | 95 % interval | paper | s |" in text
+    assert "| drug_prior | 1 (missing: 2) |" in text
+    assert "| sclong |  |  |  |  | 0.652 |" in text
 
 
 def test_new_drugs_and_new_cell_lines_are_predicted(prepared, data, tmp_path):

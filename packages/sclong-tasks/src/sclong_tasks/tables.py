@@ -1,6 +1,6 @@
 """Tables of many runs, in Markdown, with the paper's numbers in a column of their own."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -31,12 +31,18 @@ def read_rows(path: Path) -> pd.DataFrame:
     return table.assign(**dict.fromkeys(_WITHOUT, ""))
 
 
-def markdown_tables(rows: pd.DataFrame, seeds: Iterable[int] | None = None) -> str:
+def markdown_tables(
+    rows: pd.DataFrame,
+    seeds: Iterable[int] | None = None,
+    metrics: Sequence[str] | None = None,
+) -> str:
     """A table for each task, protocol and scenario: models as lines, metrics as columns.
 
     Args:
         rows: of :func:`~sclong_tasks.results.read_runs`.
         seeds: those that each model should have; models that lack some are marked.
+        metrics: columns to show, as tables name them ("auroc", "auroc, new compounds"); all of
+            them by default.
     """
     summary = summarise(rows, seeds=None if seeds is None else list(seeds))
     parts = []
@@ -44,13 +50,14 @@ def markdown_tables(rows: pd.DataFrame, seeds: Iterable[int] | None = None) -> s
         ["task", "protocol", "scenario"], sort=False
     ):
         parts.append(f"### {task}, {protocol} protocol, split {scenario!r}\n")
-        parts.append(_table(group, str(task), str(scenario)))
+        parts.append(_table(group, str(task), str(scenario), metrics))
     return "\n".join(parts)
 
 
-def _table(group: pd.DataFrame, task: str, scenario: str) -> str:
+def _table(group: pd.DataFrame, task: str, scenario: str, wanted: Sequence[str] | None) -> str:
     metrics = list(dict.fromkeys(zip(group["metric"], group["stratum"], strict=True)))
-    names = [metric if stratum == "all" else f"{metric}, {stratum}" for metric, stratum in metrics]
+    metrics = [one for one in metrics if wanted is None or _column(one) in wanted] or metrics
+    names = [_column(metric) for metric in metrics]
     paper = _published(task, scenario, metrics[0][0])
     lines = [
         "| " + " | ".join(["model", "seeds", *names, "95 % interval", "paper", "s"]) + " |",
@@ -71,6 +78,11 @@ def _table(group: pd.DataFrame, task: str, scenario: str) -> str:
     for model, value in paper.items():
         lines.append("| " + " | ".join([model, "", *[""] * len(names), "", value, ""]) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _column(metric: tuple[str, str]) -> str:
+    name, stratum = metric
+    return name if stratum == "all" else f"{name}, {stratum}"
 
 
 def _of(found: pd.DataFrame, metric: tuple[str, str]) -> pd.DataFrame:

@@ -15,6 +15,12 @@ class ResultsCommand:
         parser.add_argument(
             "--seeds", type=int, nargs="+", metavar="SEED", help="that each model should have"
         )
+        parser.add_argument(
+            "--metrics",
+            nargs="+",
+            metavar="NAME",
+            help='columns of the tables, as "auroc" or "auroc, new compounds"; all by default',
+        )
         parser.add_argument("--csv", type=Path, metavar="FILE", help="write all rows there")
         parser.add_argument(
             "--markdown", type=Path, metavar="FILE", help="write tables there; default: print them"
@@ -27,7 +33,7 @@ class ResultsCommand:
         from sclong_tasks.tables import markdown_tables, write_rows  # noqa: PLC0415
 
         rows = read_runs(args.runs)
-        text = markdown_tables(rows, args.seeds)
+        text = markdown_tables(rows, args.seeds, args.metrics)
         if args.csv is not None:
             write_rows(rows, args.csv)
         if args.markdown is None:
