@@ -266,6 +266,7 @@ def test_options_choose_the_slot(expression, tmp_path, checkpoint):
         slot, facts = make_slot(EncoderOptions(tuning=tuning), place, expression)
         assert isinstance(slot, kind)
         assert "20 of 21 genes are known" in facts["coverage"]
+        assert facts["model"] == model_digest(ScLong.from_pretrained(checkpoint, device="cpu"))
     slot, _ = make_slot(EncoderOptions("random"), context(tmp_path), expression)
     assert slot.dim == len(GENES)
 

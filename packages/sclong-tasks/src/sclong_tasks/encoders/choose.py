@@ -1,6 +1,6 @@
 """An encoder by name, from the settings of a model."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sclong_core.config import ScLongConfig
@@ -14,7 +14,7 @@ from sclong_tasks.encoders.genes import gene_table
 from sclong_tasks.encoders.precomputed import Precomputed
 from sclong_tasks.encoders.protocol import Encoder, ExpressionTable
 from sclong_tasks.encoders.raw import RawExpression
-from sclong_tasks.encoders.sclong import ScLongEncoder, random_sclong
+from sclong_tasks.encoders.sclong import ScLongEncoder, model_digest, random_sclong
 from sclong_tasks.encoders.slots import CellSlot, ScLongSlot, TableSlot, add_lora
 from sclong_tasks.encoders.tables import vectors_of_model
 from sclong_tasks.task import RunContext
@@ -122,7 +122,9 @@ def make_slot(
         found = make_encoder(options, context, expression.genes).cells(expression)
         facts = {**found.provenance, "coverage": found.coverage.describe()}
         return TableSlot(found.values), facts
-    model = make_model(options, context, expression.genes).train()
+    # On the CPU, where the rest of the network is until it is trained.
+    model = make_model(options, replace(context, device="cpu"), expression.genes).train()
+    digest = model_digest(model)
     if options.tuning == "lora":
         add_lora(model, rank=options.lora_rank, alpha=2 * options.lora_rank)
     slot = ScLongSlot(
@@ -131,7 +133,7 @@ def make_slot(
         pool=options.pool,  # type: ignore[arg-type]  # checked there
         table=_table(options),
     )
-    facts = {"encoder": options.name, "tuning": options.tuning}
+    facts = {"encoder": options.name, "model": digest, "tuning": options.tuning}
     return slot, {**facts, "pool": options.pool, "coverage": slot.coverage.describe()}
 
 
