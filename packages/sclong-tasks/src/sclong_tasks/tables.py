@@ -5,30 +5,55 @@ from pathlib import Path
 
 import pandas as pd
 
+from sclong_core.errors import InputError
 from sclong_core.files import atomic_file
 from sclong_tasks.registry import TASKS, get_task
 from sclong_tasks.results import summarise
 
+_TEXT = ("variant", "checkpoint_digest", "split_digest", "data_digest", "config_digest")
 _WITHOUT = ("packages", "code_version", "date")
 """Columns that say the same in all rows of a table of one day, and make it large."""
 
 
 def write_rows(rows: pd.DataFrame, path: Path) -> None:
-    """Write tidy rows as CSV, sorted, digests shortened to eight characters."""
+    """Write tidy rows as ``.csv`` or ``.csv.gz``, sorted, digests shortened to eight characters."""
     table = rows.drop(columns=list(_WITHOUT)).copy()
     for name in [name for name in table if str(name).endswith("_digest")]:
         table[name] = table[name].str[:8]
     keys = ["task", "protocol", "scenario", "model", "variant", "seed", "metric", "stratum"]
     with atomic_file(path) as temporary:
-        table.sort_values(keys).to_csv(temporary, index=False, float_format="%.6g")
+        packing = {"method": "gzip", "mtime": 0} if path.suffix == ".gz" else None
+        table.sort_values(keys).to_csv(
+            temporary, index=False, float_format="%.6g", compression=packing
+        )
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """Rows that :func:`write_rows` wrote."""
-    table = pd.read_csv(
-        path, keep_default_na=False, na_values={"value": [""], "low": [""], "high": [""]}
-    )
-    return table.assign(**dict.fromkeys(_WITHOUT, ""))
+    """Rows that :func:`write_rows` wrote.
+
+    Raises:
+        InputError: it is no such file.
+    """
+    numbers = {name: [""] for name in ("value", "low", "high")}
+    try:
+        table = pd.read_csv(path, keep_default_na=False, na_values=numbers)
+        return table.assign(**dict.fromkeys(_WITHOUT, "")).astype(dict.fromkeys(_TEXT, str))
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} has no rows of results: {error}") from error
+
+
+def fill_page(page: str, name: str, tables: str) -> str:
+    """A page with its block ``<!-- results NAME -->`` ... ``<!-- end -->`` filled anew.
+
+    Raises:
+        InputError: there is no such block.
+    """
+    begin, end = f"<!-- results {name} -->", "<!-- end -->"
+    start = page.find(begin)
+    stop = page.find(end, start)
+    if start < 0 or stop < 0:
+        raise InputError(f"the page has no block {begin} ... {end}: add one")
+    return f"{page[: start + len(begin)]}\n\n{tables}\n{page[stop:]}"
 
 
 def markdown_tables(
@@ -46,12 +71,19 @@ def markdown_tables(
     """
     summary = summarise(rows, seeds=None if seeds is None else list(seeds))
     parts = []
-    for (task, protocol, scenario), group in summary.groupby(
-        ["task", "protocol", "scenario"], sort=False
-    ):
+    groups = summary.groupby(["task", "protocol", "scenario"], sort=False)
+    for (task, protocol, scenario), group in sorted(groups, key=lambda item: _place(*item[0])):
         parts.append(f"### {task}, {protocol} protocol, split {scenario!r}\n")
         parts.append(_table(group, str(task), str(scenario), metrics))
     return "\n".join(parts)
+
+
+def _place(task: str, protocol: str, scenario: str) -> tuple[str, int, int, str]:
+    """Published first, then splits in the order of the task."""
+    known = get_task(task).scenarios if task in TASKS else {}
+    names = [str(name) for name in known.get(protocol, ())]  # type: ignore[call-overload]  # any text
+    place = names.index(scenario) if scenario in names else len(names)
+    return task, 0 if protocol == "published" else 1, place, scenario
 
 
 def _table(group: pd.DataFrame, task: str, scenario: str, wanted: Sequence[str] | None) -> str:
@@ -60,8 +92,8 @@ def _table(group: pd.DataFrame, task: str, scenario: str, wanted: Sequence[str] 
     names = [_column(metric) for metric in metrics]
     paper = _published(task, scenario, metrics[0][0])
     lines = [
-        "| " + " | ".join(["model", "seeds", *names, "95 % interval", "paper", "s"]) + " |",
-        "|" + "---|" * (len(names) + 5),
+        "| " + " | ".join(["model", "seeds", "n", *names, "95 % interval", "paper", "s"]) + " |",
+        "|" + "---|" * (len(names) + 6),
     ]
     models = group.groupby(["model", "variant"], sort=False)
     first = metrics[0]
@@ -70,13 +102,14 @@ def _table(group: pd.DataFrame, task: str, scenario: str, wanted: Sequence[str] 
         line = found.iloc[0]
         missing = f" (missing: {line['missing']})" if line["missing"] else ""
         cells.append(f"{line['seeds']}{missing}")
+        cells.append(f"{line['n']:,}")
         cells += [_cell(found, metric) for metric in metrics]
         cells.append(_interval(found, first))
         cells.append(paper.pop(model, ""))
         cells.append(f"{line['wall_seconds']:.0f}")
         lines.append("| " + " | ".join(cells) + " |")
     for model, value in paper.items():
-        lines.append("| " + " | ".join([model, "", *[""] * len(names), "", value, ""]) + " |")
+        lines.append("| " + " | ".join([model, "", "", *[""] * len(names), "", value, ""]) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -91,7 +124,7 @@ def _of(found: pd.DataFrame, metric: tuple[str, str]) -> pd.DataFrame:
 
 def _value(found: pd.DataFrame, metric: tuple[str, str]) -> float:
     here = _of(found, metric)
-    if here.empty:
+    if here.empty or here["mean"].isna().iloc[0]:
         return float("-inf")
     value = float(here["mean"].iloc[0])
     return value if here["higher_is_better"].iloc[0] else -value

@@ -11,7 +11,12 @@ class ResultsCommand:
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare what to collect and where to write it."""
-        parser.add_argument("runs", type=Path, metavar="FOLDER", help="holds folders of runs")
+        parser.add_argument(
+            "runs",
+            type=Path,
+            metavar="FOLDER|FILE",
+            help="holds folders of runs; or a .csv or .csv.gz that --csv wrote",
+        )
         parser.add_argument(
             "--seeds", type=int, nargs="+", metavar="SEED", help="that each model should have"
         )
@@ -25,23 +30,43 @@ class ResultsCommand:
         parser.add_argument(
             "--markdown", type=Path, metavar="FILE", help="write tables there; default: print them"
         )
+        parser.add_argument(
+            "--page",
+            type=Path,
+            metavar="FILE",
+            help="put tables into its block <!-- results NAME --> ... <!-- end -->",
+        )
+        parser.add_argument("--block", metavar="NAME", help="of the page")
 
     def run(self, args: argparse.Namespace) -> int:
         """Read, check that runs belong together, and write."""
-        from sclong_core.files import atomic_file  # noqa: PLC0415  # keeps --help fast
-        from sclong_tasks.results import read_runs  # noqa: PLC0415
-        from sclong_tasks.tables import markdown_tables, write_rows  # noqa: PLC0415
+        from sclong_tasks.results import read_runs  # noqa: PLC0415  # keeps --help fast
+        from sclong_tasks.tables import (  # noqa: PLC0415
+            fill_page,
+            markdown_tables,
+            read_rows,
+            write_rows,
+        )
 
-        rows = read_runs(args.runs)
+        rows = read_rows(args.runs) if args.runs.is_file() else read_runs(args.runs)
         text = markdown_tables(rows, args.seeds, args.metrics)
         if args.csv is not None:
             write_rows(rows, args.csv)
-        if args.markdown is None:
+        if args.page is not None:
+            page = args.page.read_text(encoding="utf-8")
+            _write(args.page, fill_page(page, args.block or str(rows["task"].iloc[0]), text))
+        if args.markdown is not None:
+            _write(args.markdown, text)
+        if args.page is None and args.markdown is None:
             print(text)
-            return 0
-        with atomic_file(args.markdown) as temporary:
-            temporary.write_text(text, encoding="utf-8")
         return 0
+
+
+def _write(path: Path, text: str) -> None:
+    from sclong_core.files import atomic_file  # noqa: PLC0415  # keeps --help fast
+
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 command = ResultsCommand()
