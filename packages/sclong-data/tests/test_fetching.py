@@ -14,6 +14,7 @@ from sclong_core.errors import InputError
 from sclong_data.fetching import Lock, Patience, download, fetch
 from sclong_data.fetching.http import get_json, get_text, shown, waiting_time
 from sclong_data.manifest import DatasetEntry, Manifest
+from sclong_data.reading import open_dataset
 from sclong_data.testing import Answer, LoopbackServer
 
 CONTENT = bytes(range(256)) * 400
@@ -408,3 +409,40 @@ def test_a_killed_fetch_goes_on_where_it_was(server, tmp_path):
     starts = [headers.get("Range", "bytes=0-") for headers in server.asked_for("/x.h5ad")]
     assert len(starts) == 4
     assert all(start != "bytes=0-" for start in starts[1:])
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no small disk can be mounted here")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.fault
+def test_a_full_disk_leaves_nothing_under_the_name_of_a_file(server, small_disk):
+    server.files["/x.h5ad"] = CONTENT * 5
+    manifest = Manifest((entry(server, "x", "/x.h5ad"),), small_disk)
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(800_000))
+    (found,) = fetch(manifest, patience=HASTY)
+    assert "No space left" in found.error
+    assert not manifest.expected_path(manifest["x"]).exists()
+    filler.unlink()
+    assert fetch(manifest, patience=HASTY)[0].status == "fetched"
+    assert manifest.local_path(manifest["x"]).read_bytes() == CONTENT * 5
+
+
+@pytest.mark.fault
+def test_a_full_disk_leaves_no_half_turned_matrix(small_disk, tmp_path):
+    cells = "".join(f"c{number}{',5' * 300}\n" for number in range(900))
+    (tmp_path / "x.csv").write_text(f"{''.join(f',G{gene}' for gene in range(300))}\n{cells}")
+    wanted = DatasetEntry("x", location="x.csv", matrix="cells-by-genes")
+    with pytest.raises(InputError, match=r"cannot be written there .No space left"):
+        open_dataset(wanted, tmp_path / "x.csv", small_disk)
+    assert not [path for path in small_disk.rglob("*") if path.is_file() and path.stat().st_size]
+    assert open_dataset(wanted, tmp_path / "x.csv", tmp_path / "scratch").n_cells == 900

@@ -6,12 +6,15 @@ matrix.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from sclong_core.errors import InputError
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -87,15 +90,16 @@ class CsrWriter:
         self._write_run()
         self._counts = _longer(self._counts, self.cells)
         indptr = np.concatenate([[0], np.cumsum(self._counts)]).astype("<i8")
-        indptr.tofile(self._folder / "indptr.bin")
         dtype = "<f4" if self._exact else "<f8"
         with (
+            self._writing(),
             (self._folder / "data.bin").open("wb") as data,
             (self._folder / "indices.bin").open("wb") as indices,
         ):
+            (self._folder / "indptr.bin").write_bytes(indptr.tobytes())
             for merged in self._merged(indptr):
-                merged.values.astype(dtype).tofile(data)
-                merged.genes.astype("<i4").tofile(indices)
+                data.write(merged.values.astype(dtype).tobytes())
+                indices.write(merged.genes.astype("<i4").tobytes())
         for path in self._run_files():
             path.unlink(missing_ok=True)
         return {
@@ -126,9 +130,20 @@ class CsrWriter:
         self._counts += np.bincount(run.cells, minlength=self.cells)
         arrays: tuple[npt.NDArray[Any], ...] = (run.cells, run.genes, run.values)
         for path, array in zip(self._run_files(), arrays, strict=True):
-            with path.open("ab") as handle:
-                array.tofile(handle)
+            with self._writing(), path.open("ab") as handle:
+                handle.write(array.tobytes())
         self._runs.append(run.values.size)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Say that it is this folder, and not what is read, where something went wrong."""
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"{self._folder.parent}: the matrix cannot be written there "
+                f"({error.strerror or error}): make room, or choose another folder"
+            ) from error
 
     def _run_files(self) -> tuple[Path, Path, Path]:
         names = ("cells", "genes", "values")
