@@ -11,6 +11,7 @@ from sclong_tasks.data_files import prepare_data
 from sclong_tasks.drug_combination import task
 from sclong_tasks.drug_combination.config import CombinationSettings
 from sclong_tasks.drug_combination.data import TARGET
+from sclong_tasks.drug_combination.metrics import units_of_test_rows
 from sclong_tasks.drug_combination.synthetic import write_synthetic_files
 from sclong_tasks.metrics.classification import average_precision, balanced_accuracy, within_groups
 from sclong_tasks.metrics.delong import auroc
@@ -86,6 +87,16 @@ def test_within_groups_leaves_out_what_the_group_tells():
     truth = np.tile([0, 1], 100)
     assert within_groups(truth, groups, groups) == (0.5, 20)
     assert within_groups(truth, groups + truth, groups) == (1.0, 20)
+
+
+def test_rows_of_a_new_drug_are_resampled_together(tmp_path):
+    write_synthetic_files(tmp_path / "files")
+    prepare_data(task, tmp_path / "data", str(tmp_path / "files"))
+    settings = CombinationSettings()
+    data = task.load(tmp_path / "data", settings)
+    split = task.split(data, scenario="drug", seed=1, settings=settings)
+    seen = set(data.compounds[np.concatenate([split.train, split.validation])].ravel())
+    assert not set(units_of_test_rows(data, split)) & seen
 
 
 def test_the_task_gives_intervals_by_rows_and_by_units(tmp_path):

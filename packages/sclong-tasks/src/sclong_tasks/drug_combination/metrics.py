@@ -1,6 +1,7 @@
 """Metrics of predicted synergy."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -30,58 +31,74 @@ def evaluate_synergy(
     by resampling the split's units, and the others' intervals are by units too. The stratum
     ``new compounds`` leaves out rows with a compound of the training rows.
     """
-    metrics = _of(data, predictions, split.test, split.unit, settings, "all")
+    units = units_of_test_rows(data, split)
+    every = np.ones(len(split.test), dtype=bool)
     new = new_compounds(data, split)
+    strata = {"all": every}
     if 0 < new.sum() < len(new):
-        metrics += _of(data, predictions, split.test[new], split.unit, settings, "new compounds")
-    return metrics
-
-
-def _of(
-    data: CombinationData,
-    predictions: pd.DataFrame,
-    rows: Rows,
-    unit: str,
-    settings: CombinationSettings,
-    stratum: str,
-) -> list[Metric]:
-    truth = data.synergy[rows]
-    score = predictions[TARGET].loc[rows].to_numpy()
-    units = _units(data, rows, unit)
-    area = auroc(truth, score)
-
-    def measured(name: str, function: _Function) -> Metric:
-        def statistic(drawn: Rows) -> float:
-            return function(truth[drawn], score[drawn])
-
-        low, high = bootstrap_interval(statistic, units, draws=settings.bootstrap_draws)
-        value = function(truth, score)
-        return Metric(name, value, len(rows), True, unit, low, high, stratum)
-
-    within, pairs = within_groups(truth, score, data.pairs[rows])
+        strata["new compounds"] = new
     return [
-        Metric(
-            "auroc", area.value, len(rows), True, "row", _end(area.low), _end(area.high), stratum
-        ),
-        measured("auprc", average_precision),
-        measured("balanced_accuracy", lambda t, s: balanced_accuracy(t, s >= THRESHOLD)),
-        measured("auroc_units", lambda t, s: auroc(t, s).value),
-        Metric("auroc_within_pair", within, pairs, True, "drug pair", None, None, stratum),
-        Metric("prevalence", float(truth.mean()), len(rows), True, "row", None, None, stratum),
+        metric
+        for stratum, chosen in strata.items()
+        for metric in _Rows(data, split.test[chosen], units[chosen], split.unit, stratum).measure(
+            predictions, settings
+        )
     ]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows that are measured together."""
+
+    data: CombinationData
+    rows: Rows
+    units: npt.NDArray[np.str_]
+    unit: str
+    stratum: str
+
+    def measure(self, predictions: pd.DataFrame, settings: CombinationSettings) -> list[Metric]:
+        rows, unit, stratum = self.rows, self.unit, self.stratum
+        truth = self.data.synergy[rows]
+        score = predictions[TARGET].loc[rows].to_numpy()
+        area = auroc(truth, score)
+
+        def measured(name: str, function: _Function) -> Metric:
+            def statistic(drawn: Rows) -> float:
+                return function(truth[drawn], score[drawn])
+
+            low, high = bootstrap_interval(statistic, self.units, draws=settings.bootstrap_draws)
+            value = function(truth, score)
+            return Metric(name, value, len(rows), True, unit, low, high, stratum)
+
+        within, pairs = within_groups(truth, score, self.data.pairs[rows])
+        ends = (_end(area.low), _end(area.high))
+        return [
+            Metric("auroc", area.value, len(rows), True, "row", *ends, stratum),
+            measured("auprc", average_precision),
+            measured("balanced_accuracy", lambda t, s: balanced_accuracy(t, s >= THRESHOLD)),
+            measured("auroc_units", lambda t, s: auroc(t, s).value),
+            Metric("auroc_within_pair", within, pairs, True, "drug pair", None, None, stratum),
+            Metric("prevalence", float(truth.mean()), len(rows), True, "row", None, None, stratum),
+        ]
 
 
 def _end(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def _units(data: CombinationData, rows: Rows, unit: str) -> npt.NDArray[np.generic]:
-    if unit == "drug pair":
+def units_of_test_rows(data: CombinationData, split: Split) -> npt.NDArray[np.str_]:
+    """What each test row is resampled with: its pair, its cell line, its new drug, or itself."""
+    rows = split.test
+    if split.unit == "drug pair":
         return data.pairs[rows]
-    if unit == "cell line":
+    if split.unit == "cell line":
         return data.cell_lines[rows]
-    if unit == "drug":
-        # Rows of a new drug stand or fall together; the first of two in the alphabet names them.
-        first: npt.NDArray[np.str_] = data.compounds[rows, 0]
-        return first
-    return np.arange(len(rows))
+    if split.unit == "drug":
+        seen = np.unique(data.compounds[np.concatenate([split.train, split.validation])])
+        new = ~np.isin(data.compounds[rows], seen)
+        # Where both drugs are new, the first in the alphabet stands for the row.
+        chosen: npt.NDArray[np.str_] = data.compounds[rows][
+            np.arange(len(rows)), new.argmax(axis=1)
+        ]
+        return chosen
+    return np.arange(len(rows)).astype(str)
