@@ -11,6 +11,7 @@ command = CommandGroup(
         "graph": "sclong_data.cli.graph",
         "harmonise": "sclong_data.cli.harmonise",
         "list": "sclong_data.cli.list_datasets",
+        "stats": "sclong_data.cli.stats",
         "vocabulary": "sclong_data.cli.vocabulary",
     },
 )

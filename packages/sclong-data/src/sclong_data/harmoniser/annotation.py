@@ -66,16 +66,6 @@ def describe_cells(
     return pd.DataFrame(columns, index=index)
 
 
-def only_used(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with the categories that occur in it and no others."""
-    used = {
-        name: column.cat.remove_unused_categories()
-        for name, column in table.items()
-        if isinstance(column.dtype, pd.CategoricalDtype)
-    }
-    return table.assign(**used)
-
-
 def count_values(table: pd.DataFrame) -> Iterator[tuple[str, dict[str, int]]]:
     """How many cells have each value of each schema column."""
     for name in SCHEMA_COLUMNS:

@@ -64,7 +64,8 @@ class DaskExecutor:
         distributed = _optional("distributed")
         if not tasks:
             return
-        shared = self._client.scatter(work, broadcast=True, hash=False)
+        # Sent once, and sent again by the scheduler if the workers that hold it end.
+        shared = self._client.submit(_held, work, pure=False, retries=_RETRIES)
         futures = {
             self._client.submit(_listed, shared, task, pure=False, retries=_RETRIES): task
             for task in tasks
@@ -79,6 +80,11 @@ class DaskExecutor:
                 ) from error
             future.release()
             yield from results
+
+
+def _held(work: Callable[[Task], Iterable[Result]]) -> Callable[[Task], Iterable[Result]]:
+    """What a worker keeps for the tasks that it will be given."""
+    return work
 
 
 def _listed(work: Callable[[Task], Iterable[Result]], task: Task) -> list[Result]:

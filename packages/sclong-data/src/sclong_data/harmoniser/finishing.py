@@ -69,6 +69,7 @@ def finish(shared: Shared, collected: Collected, datasets: Sequence[str]) -> tup
     found = find_duplicates(runs)
     kept = dict(zip(records, found.kept, strict=True))
     rows = _rows(collected.rows, found)
+    _remove_rows(corpus, set(datasets))
     write_rows(corpus, rows, found.pairs)
     write_corpus(
         corpus,
@@ -115,6 +116,13 @@ def _rows(rows: Sequence[Row], found: Duplicates) -> tuple[Row, ...]:
     )
 
 
+def _remove_rows(corpus: Path, datasets: set[str]) -> None:
+    for path in sorted((corpus / FOLDER).glob("*.json")):
+        if path.stem not in datasets:
+            _LOG.info("%s is not in the manifest any more: its cells are taken out", path.stem)
+            path.unlink()
+
+
 def _remove_others(shared: Shared, collected: Collected, datasets: set[str]) -> None:
     """Remove what belongs to data sets of former manifests, and shards that are no more made.
 
@@ -126,10 +134,6 @@ def _remove_others(shared: Shared, collected: Collected, datasets: set[str]) -> 
     for path in sorted((corpus / "shards").glob("*")):
         match = _SHARD.fullmatch(path.name)
         if match and match[1] not in unread and f"{match[1]}.{match[2]}" not in wanted:
-            path.unlink()
-    for path in sorted((corpus / FOLDER).glob("*.json")):
-        if path.stem not in datasets:
-            _LOG.info("%s is not in the manifest any more: its cells are taken out", path.stem)
             path.unlink()
     for path in sorted((place.folder / "surveys").glob("*")):
         if path.stem not in datasets:

@@ -74,7 +74,7 @@ def _note(store: Any) -> str | None:
         if f"uns/{column}" in store:
             element = store[f"uns/{column}"]
             if isinstance(element, h5py.Dataset | zarr.Array) and element.shape == ():
-                value = element[()]
+                value = np.asarray(element[()]).item()
                 return value.decode() if isinstance(value, bytes) else str(value)
     return None
 

@@ -12,7 +12,14 @@ from sclong_data.corpus.layout import FORMAT_VERSION
 from sclong_data.harmoniser.identity import SourceDigests
 from sclong_data.harmoniser.rules import HarmoniseRules
 from sclong_data.harmoniser.survey import Survey
-from sclong_data.harmoniser.units import Failed, ShardTask, Shared, UnitDone, finished_unit
+from sclong_data.harmoniser.units import (
+    Failed,
+    ShardTask,
+    Shared,
+    UnitDone,
+    finished_unit,
+    without_folder,
+)
 from sclong_data.harmoniser.workplace import Workplace, digest_of, read_note
 from sclong_data.manifest import DatasetEntry, Manifest
 
@@ -49,7 +56,8 @@ def identify(manifest: Manifest, shared: Shared) -> Iterator[Source | Failed]:
             path = manifest.expected_path(entry)
             sha256 = _sha256(manifest, entry, digests, shared)
         except InputError as error:
-            yield Failed(entry.dataset, str(error))
+            said = without_folder(str(error), manifest.expected_path(entry))
+            yield Failed(entry.dataset, said)
             continue
         described = dataclasses.asdict(entry)
         survey_key = digest_of(

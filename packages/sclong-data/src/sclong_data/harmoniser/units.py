@@ -112,6 +112,11 @@ class UnitDone:
         return shard_name(self.dataset, self.number)
 
 
+def without_folder(text: str, path: Path) -> str:
+    """What was said about a file, by its name alone: the folder is no matter of the corpus."""
+    return text.replace(str(path), path.name)
+
+
 def shard_name(dataset: str, number: int) -> str:
     """The name of a data set's shard."""
     return f"{dataset}.{number:05d}"
@@ -136,13 +141,14 @@ def do_survey(shared: Shared, task: SurveyTask) -> Iterator[SurveyDone | Failed]
                 reopen=reopen,
             )
     except InputError as error:
-        yield Failed(dataset, str(error))
+        yield Failed(dataset, without_folder(str(error), task.path))
         return
+    survey = replace(found.survey, detail=without_folder(found.survey.detail, task.path))
     if found.match is not None:
         write_genes(place.genes(dataset), found.match)
-    noted = {"survey": found.survey.to_dict(), "source": task.sha256}
+    noted = {"survey": survey.to_dict(), "source": task.sha256}
     write_note(place.survey(dataset), task.key, noted)
-    yield SurveyDone(dataset, found.survey)
+    yield SurveyDone(dataset, survey)
 
 
 def do_shards(shared: Shared, task: ShardTask) -> Iterator[UnitDone | Failed]:
@@ -155,7 +161,7 @@ def do_shards(shared: Shared, task: ShardTask) -> Iterator[UnitDone | Failed]:
             for number in task.numbers:
                 yield maker.make(number)
     except InputError as error:
-        yield Failed(task.entry.dataset, str(error))
+        yield Failed(task.entry.dataset, without_folder(str(error), task.path))
 
 
 def finished_unit(corpus: Path, dataset: str, number: int, key: str) -> UnitDone | None:

@@ -1,0 +1,1 @@
+"""What is in a corpus, as a page for people to look at."""
