@@ -1,10 +1,12 @@
-"""A whole demonstration on few made-up cells, made once: what several tests look at."""
+"""What several tests look at, made once: a demonstration on few cells, and runs of two tasks."""
 
 import io
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
 from rich.console import Console
@@ -15,6 +17,7 @@ from sclong_bench.demo.outcome import Outcome
 from sclong_bench.demo.run import run_demo
 from sclong_bench.demo.settings import DemoSettings
 from sclong_bench.demo.stages import Stages
+from sclong_bench.testing import Browser, find_browser
 
 HOSTILE = '<b>T</b> & "B" </script><img src=x onerror=alert(1)>'
 """A cell type that would be markup where it is not escaped."""
@@ -64,3 +67,102 @@ def small_demo(tmp_path_factory, small_settings) -> SmallDemo:
             stages=Stages(Console(file=said, width=100)),
         )
     return SmallDemo(folder, outcome, said.getvalue())
+
+
+MEANS = {
+    "drug_response": {
+        "sclong": 0.86,
+        "random_sclong": 0.855,
+        "deepcdr": 0.84,
+        "linear": 0.76,
+        "drug_mean": 0.843,
+        HOSTILE: 0.5,
+    },
+    "drug_combination": {"sclong": 0.62, "deepdds": 0.6, "random_forest": 0.63, "ceiling": 0.9},
+}
+"""Of the headline metric, by task and model."""
+_METRICS = {"drug_response": "pearson", "drug_combination": "auroc"}
+_SCENARIOS = {"drug_response": "random", "drug_combination": "independent"}
+_SEEDS = (0, 1, 2, 3, 4)
+
+
+def write_runs(folder: Path, *, shift: float = 0.0, predictions: bool = True) -> Path:
+    """Made-up runs as ``sclong task run`` writes them; one failed, one is missing.
+
+    Args:
+        folder: to write to.
+        shift: added to the values of sclong.
+        predictions: whether runs leave theirs.
+    """
+    generator = np.random.default_rng(0)
+    for task, models in MEANS.items():
+        truth = generator.normal(size=200)
+        if task == "drug_combination":
+            truth = (truth > 0).astype(float)
+        for number, (model, mean) in enumerate(models.items()):
+            for seed in _SEEDS:
+                value = mean + 0.004 * generator.normal() + shift * (model == "sclong")
+                if model == "deepcdr" and seed == 4:
+                    continue
+                run = folder / task / f"model{number}-seed{seed}"
+                run.mkdir(parents=True)
+                broken = model == "deepdds" and seed == 3
+                rows = _run_rows(task, model, seed, None if broken else value)
+                facts = {"epochs": 3}
+                content = {"format": "sclong task metrics 1", "rows": rows, "facts": facts}
+                (run / "metrics.json").write_text(json.dumps(content))
+                (run / "split.json").write_text(json.dumps({"unit": "cell line", "seed": seed}))
+                if predictions and not broken:
+                    noise = generator.normal(0, 1.5 - mean, size=200)
+                    table = pd.DataFrame({"line": [f"L{row % 20}" for row in range(200)]})
+                    table["y"], table["predicted_y"] = truth, truth + noise
+                    table.to_parquet(run / "predictions.parquet")
+    return folder
+
+
+def _run_rows(task: str, model: str, seed: int, value: float | None) -> list[dict[str, object]]:
+    common = {
+        "task": task,
+        "protocol": "honest",
+        "scenario": _SCENARIOS[task],
+        "higher_is_better": True,
+        "unit": "cell line",
+        "model": model,
+        "variant": "",
+        "seed": seed,
+        "n": 200,
+        "split_digest": f"{seed:064x}",
+        "data_digest": "d" * 64,
+        "config_digest": "c" * 64,
+        "checkpoint_digest": "a" * 64 if "sclong" in model else "",
+        "code_version": "0.1.0",
+        "packages": "numpy=2.0 torch=2.4",
+        "wall_seconds": 12.5,
+        "peak_memory_bytes": 2**30,
+        "date": "2026-01-01T00:00:00+00:00",
+        "reason": "" if value is not None else "out of memory",
+    }
+    low, high = (None, None) if value is None else (value - 0.03, value + 0.03)
+    first = {**common, "metric": _METRICS[task], "stratum": "all", "value": value}
+    first |= {"low": low, "high": high}
+    part = {**first, "stratum": "rare lines", "value": None if value is None else value - 0.1}
+    error = {**common, "metric": "rmse", "stratum": "all", "higher_is_better": False}
+    error |= {"value": None if value is None else 2 - value, "low": None, "high": None}
+    return [first, part, error]
+
+
+@pytest.fixture(scope="session")
+def made_up_runs(tmp_path_factory) -> Path:
+    return write_runs(tmp_path_factory.mktemp("runs") / "results")
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    if find_browser() is None:
+        pytest.skip("no Chromium here: install it (on Debian: apt-get install chromium)")
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    try:
+        browser.open_tab()
+        yield browser
+    finally:
+        browser.close()

@@ -1,145 +1,10 @@
-"""The page in a real browser: silent, complete without a network, and fit for phones and paper.
-
-Chromium is driven through its DevTools protocol over a pipe: a message is JSON and a zero byte.
-"""
+"""The page in a real browser: silent, complete without a network, and fit for phones and paper."""
 
 import base64
-import json
-import os
-import select
-import shutil
-import signal
-import subprocess
-import time
 
 import pytest
 
-_FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--remote-debugging-pipe",
-)
-_PATIENCE = 60.0
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
-_BROWSER = next(filter(None, map(shutil.which, _NAMES)), None)
-
-pytestmark = pytest.mark.skipif(
-    _BROWSER is None, reason="no Chromium here: install it (on Debian: apt-get install chromium)"
-)
-
-
-class Browser:
-    """One tab of a headless Chromium, and everything it reported."""
-
-    def __init__(self, profile):
-        child_in, self._out = os.pipe()
-        self._in, child_out = os.pipe()
-
-        def place_pipes():
-            first, second = os.dup(child_in), os.dup(child_out)
-            os.dup2(first, 3)
-            os.dup2(second, 4)
-
-        self._process = subprocess.Popen(
-            [_BROWSER, *_FLAGS, f"--user-data-dir={profile}"],
-            preexec_fn=place_pipes,  # noqa: PLW1509  # the protocol is spoken on 3 and 4
-            close_fds=False,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        os.close(child_in)
-        os.close(child_out)
-        self._buffer, self._number, self._session = b"", 0, None
-        self.events = []
-
-    def open_tab(self):
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
-
-    def call(self, method, **params):
-        self._number += 1
-        message = {"id": self._number, "method": method, "params": params}
-        if self._session is not None:
-            message["sessionId"] = self._session
-        os.write(self._out, json.dumps(message).encode() + b"\0")
-        answer = self._wait(lambda found: found.get("id") == self._number)
-        assert "error" not in answer, (method, answer)
-        return answer["result"]
-
-    def go(self, path, *, width, height=800, mobile=False, dark=False):
-        """Load a file at a size of the window; returns what was reported meanwhile."""
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=mobile,
-        )
-        self.events.clear()
-        self.call("Page.navigate", url=path.as_uri())
-        self._wait(lambda found: found.get("method") == "Page.loadEventFired")
-        self.evaluate("new Promise(done => setTimeout(done, 200))")
-        return list(self.events)
-
-    def evaluate(self, expression):
-        answer = self.call(
-            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
-        )
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    def close(self):
-        for end in (self._out, self._in):
-            os.close(end)
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-
-    def _wait(self, wanted):
-        """The first message that is wanted; all events are kept."""
-        for message in self._messages():
-            if "method" in message:
-                self.events.append(message)
-            if wanted(message):
-                return message
-        raise AssertionError("unreachable")
-
-    def _messages(self):
-        end = time.monotonic() + _PATIENCE
-        while True:
-            while b"\0" in self._buffer:
-                message, self._buffer = self._buffer.split(b"\0", 1)
-                yield json.loads(message)
-            ready, _, _ = select.select([self._in], [], [], max(0.0, end - time.monotonic()))
-            assert ready, "Chromium does not answer"
-            read = os.read(self._in, 1 << 20)
-            assert read, "Chromium has ended"
-            self._buffer += read
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    browser = Browser(tmp_path_factory.mktemp("profile"))
-    try:
-        browser.open_tab()
-        yield browser
-    finally:
-        browser.close()
+from sclong_bench.testing import complaints, requests
 
 
 @pytest.fixture(scope="module")
@@ -147,21 +12,12 @@ def page(small_demo):
     return small_demo.folder / "report.html"
 
 
-def complaints(events):
-    methods = ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
-    return [event for event in events if event["method"] in methods]
-
-
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize(("width", "mobile"), [(1280, False), (390, True), (320, True)])
 def test_the_page_is_silent_and_loads_only_itself(browser, page, width, mobile, dark):
     events = browser.go(page, width=width, mobile=mobile, dark=dark)
     assert complaints(events) == []
-    asked = {
-        event["params"]["request"]["url"]
-        for event in events
-        if event["method"] == "Network.requestWillBeSent"
-    }
+    asked = requests(events)
     assert page.as_uri() in asked
     assert {url for url in asked if not url.startswith("data:")} == {page.as_uri()}
 
@@ -175,12 +31,7 @@ def test_the_browser_would_report_what_it_is_asked_to_report(browser, tmp_path):
     )
     events = browser.go(bad, width=800)
     assert complaints(events)
-    urls = [
-        event["params"]["request"]["url"]
-        for event in events
-        if event["method"] == "Network.requestWillBeSent"
-    ]
-    assert "https://example.invalid/x.png" in urls
+    assert "https://example.invalid/x.png" in requests(events)
 
 
 @pytest.mark.parametrize("opened", [False, True])

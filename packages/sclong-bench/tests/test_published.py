@@ -63,7 +63,7 @@ def test_means_that_the_paper_prints_otherwise_are_pointed_out():
 
 def test_numbers_are_found_whatever_the_spelling():
     assert key("Random Forest") == key("random_forest")
-    assert key("w/o LEG") == key("without_leg")
+    assert key("w/o LEG") == key("sclong_no_low_expression")
     found = published_results("drug_response", "Pearson").set_index("key")
     assert found.loc["sclong", "value"] == 0.878
     seen = published_results("genetic_perturbation", "mse", "Seen 0/2").set_index("key")
@@ -72,6 +72,15 @@ def test_numbers_are_found_whatever_the_spelling():
     assert between.loc["gears", ["value", "origin"]].tolist() == [0.2211, "history"]
     assert published_results("genetic_perturbation", "mse", "another").empty
     assert published_results("another", "mse").empty
+
+
+def test_tasks_and_this_table_say_the_same():
+    from sclong_tasks.registry import TASKS, get_task  # noqa: PLC0415  # loads the tasks
+
+    for name in TASKS:
+        for number in get_task(name).published:
+            found = published_results(name, number.metric, number.scenario).set_index("key")
+            assert found.loc[key(number.model), "value"] == number.value, (name, number)
 
 
 def test_a_source_with_faults_names_the_line(tmp_path):

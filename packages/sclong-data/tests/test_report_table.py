@@ -37,7 +37,7 @@ def test_the_first_column_names_its_row_and_one_row_may_stand_out():
     html = render(table(Table([Column("x")], [["a"], ["b"]], caption="c", best=1)))
     assert html.count('scope="row"') == 2
     assert html.count('<tr class="best">') == 1
-    assert "<caption>c</caption>" in html
+    assert '<p class="caption" aria-hidden="true">c</p><table aria-label="c">' in html
 
 
 @pytest.mark.parametrize(

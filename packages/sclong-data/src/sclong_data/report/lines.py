@@ -29,6 +29,7 @@ def line_chart(
     x_label: str,
     y_label: str,
     logarithmic: bool = False,
+    names: bool = True,
 ) -> Element:
     """A figure of one or more curves.
 
@@ -38,6 +39,7 @@ def line_chart(
         x_label: of the horizontal axis, which starts at zero.
         y_label: of the vertical one, which starts at zero where values allow it.
         logarithmic: draw the logarithm of ``y``; all values must be positive then.
+        names: write the names of the curves above them; long ones need :func:`line_legend`.
     """
     xs = [x for curve in series for x, _ in curve.points]
     ys = [y for curve in series for _, y in curve.points]
@@ -54,9 +56,27 @@ def line_chart(
         vertical_axis(_BOX, y_scale, y_ticks, y_label),
         horizontal_axis(_BOX, x_scale, x_ticks, x_label),
         *(_curve(curve, number, x_scale, y_scale) for number, curve in enumerate(series, 1)),
-        *_legend(series),
+        *(_legend(series) if names else ()),
     ]
     return picture(text, _HEIGHT, content)
+
+
+def line_legend(names: Sequence[str]) -> Element:
+    """The names of curves with their strokes, to stand below a figure."""
+    items = (
+        tag(
+            "li",
+            tag(
+                "svg",
+                tag("line", x1=-10, x2=10, y1=0, y2=0, class_=f"curve l{number}"),
+                viewBox="-10 -7 20 14",
+                aria_hidden="true",
+            ),
+            tag("span", name),
+        )
+        for number, name in enumerate(names, 1)
+    )
+    return tag("ul", *items, class_="legend")
 
 
 def _curve(curve: Series, number: int, x_scale: Scale, y_scale: Scale) -> Element:

@@ -12,7 +12,7 @@ from sclong_data.report.table import number
 
 _ROW = 34.0
 _TOP, _BELOW = 10.0, 44.0
-_LETTER = 6.7
+_LETTER = 7.4
 _MOST_FOR_NAMES = 150.0
 _VALUES = 54.0
 _ZOOM_MARGIN = 0.06
@@ -51,8 +51,8 @@ def run_chart(
     left = min(_MOST_FOR_NAMES, max(60.0, _LETTER * max(map(len, names)) + 14))
     height = _TOP + _ROW * len(lines) + _BELOW
     box = Box(left=left, top=_TOP, right=WIDTH - _VALUES, bottom=height - _BELOW)
-    values = _ticks(lines, enlarged=enlarged)
-    scale = Scale(values[0], values[-1], box.left, box.right)
+    values, low, high = _range(lines, enlarged=enlarged)
+    scale = Scale(low, high, box.left, box.right)
     content = [horizontal_axis(box, scale, values, label, grid=True)]
     for place, (line, name) in enumerate(zip(lines, names, strict=True)):
         middle = _TOP + _ROW * (place + 0.5)
@@ -80,7 +80,8 @@ def run_legend(*, published: bool) -> Element:
     return tag("ul", *items, class_="legend")
 
 
-def _ticks(lines: Sequence[Runs], *, enlarged: bool) -> tuple[float, ...]:
+def _range(lines: Sequence[Runs], *, enlarged: bool) -> tuple[tuple[float, ...], float, float]:
+    """Ticks and ends of the axis; an enlarged one ends where values do."""
     shown: list[float] = [] if enlarged else [0.0]
     for line in lines:
         finite = _finite(line)
@@ -89,10 +90,14 @@ def _ticks(lines: Sequence[Runs], *, enlarged: bool) -> tuple[float, ...]:
             shown += [*finite, mean - line.spread, mean + line.spread]
         if line.published is not None:
             shown.append(line.published)
-    if not shown:
-        return ticks(0.0, 1.0)
-    margin = _ZOOM_MARGIN * (max(shown) - min(shown)) if enlarged else 0.0
-    return ticks(min(shown) - margin, max(shown) + margin, most=5)
+    low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
+    if not enlarged or not high > low:
+        values = ticks(low, high, most=5)
+        return values, values[0], values[-1]
+    margin = _ZOOM_MARGIN * (high - low)
+    low, high = low - margin, high + margin
+    inside = tuple(value for value in ticks(low, high, most=6) if low <= value <= high)
+    return inside, low, high
 
 
 def _finite(line: Runs) -> list[float]:

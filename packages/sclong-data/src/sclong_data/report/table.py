@@ -1,7 +1,7 @@
 """Tables whose numbers stand under each other."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
@@ -31,6 +31,8 @@ class Column:
     """Digits behind the point of its numbers; None for a column of text."""
     right: bool = False
     """Align a column of text as numbers are."""
+    words: bool = False
+    """Keep a column of sentences from becoming narrow."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +55,13 @@ def table(content: Table) -> Element:
     """The element of a table, which scrolls sideways where the screen is narrow."""
     head = tag("tr", *(_heading(column) for column in content.columns))
     body = tag("tbody", *(_row(content, number) for number in range(len(content.rows))))
-    parts: Iterable[Content] = (tag("thead", head), body)
-    if content.caption:
-        parts = (tag("caption", content.caption), *parts)
-    inner = tag("table", *parts, **({"class_": "sortable"} if content.sortable else {}))
-    return tag(
-        "div",
-        inner,
-        class_="scroll",
-        tabindex="0",
-        role="region",
-        **{"aria-label": content.caption},
-    )
+    attributes = {"class_": "sortable"} if content.sortable else {}
+    label = {"aria-label": content.caption} if content.caption else {}
+    inner = tag("table", tag("thead", head), body, **attributes, **label)
+    parts: list[Content] = [inner]
+    if content.caption:  # outside the table, so that it is never wider than the screen
+        parts.insert(0, tag("p", content.caption, class_="caption", aria_hidden="true"))
+    return tag("div", *parts, class_="scroll", tabindex="0", role="region", **label)
 
 
 def number(value: float, decimals: int) -> str:
@@ -109,4 +106,6 @@ def _content(column: Column, value: str | float | Element | None) -> Content:
 
 
 def _alignment(column: Column) -> dict[str, str]:
-    return {"class_": "number"} if column.right or column.decimals is not None else {}
+    if column.right or column.decimals is not None:
+        return {"class_": "number"}
+    return {"class_": "words"} if column.words else {}

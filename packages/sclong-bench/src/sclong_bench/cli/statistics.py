@@ -1,0 +1,52 @@
+"""Arguments that say how results are compared."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sclong_bench.statistics.comparison import Plan
+
+TESTS = ("student", "welch", "paired", "wilcoxon", "permutation")
+"""As in :mod:`sclong_bench.statistics.tests`, which is slow to import."""
+
+
+def add_statistics(parser: argparse.ArgumentParser) -> None:
+    """Declare the test, the family, the correction and the seeds."""
+    group = parser.add_argument_group("statistics")
+    group.add_argument(
+        "--test", choices=TESTS, default="welch", help="two-sided (default: %(default)s)"
+    )
+    group.add_argument(
+        "--family",
+        default="task",
+        metavar="COLUMNS",
+        help="what is corrected together: results that agree in these columns, separated by "
+        'commas, or "paper", or "" for all (default: %(default)s)',
+    )
+    group.add_argument(
+        "--correction",
+        choices=("bh", "by"),
+        default="bh",
+        help="Benjamini-Hochberg or Benjamini-Yekutieli (default: %(default)s)",
+    )
+    group.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        metavar="SEED",
+        help="that every model should have (default: those that any has)",
+    )
+
+
+def plan_of(args: argparse.Namespace) -> "Plan":
+    """The plan that the arguments make."""
+    from sclong_bench.statistics.comparison import Plan  # noqa: PLC0415  # keeps --help fast
+
+    columns = tuple(name.strip() for name in args.family.split(",") if name.strip())
+    return Plan(
+        test=args.test,
+        family="paper" if columns == ("paper",) else columns,
+        correction=args.correction,
+        seeds=None if args.seeds is None else tuple(args.seeds),
+        incomplete="mark",
+    )

@@ -1,0 +1,106 @@
+"""All that a report rests on, gathered once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from sclong_bench.published.recomputed import recomputed_tests
+from sclong_bench.report.summaries import Setting, settings
+from sclong_bench.report.units import Beyond, beyond_seeds
+from sclong_bench.results.integrity import expected_seeds
+from sclong_bench.results.reading import Results
+from sclong_bench.results.roles import roles
+from sclong_bench.results.schema import SETTING
+from sclong_bench.statistics.comparison import Plan, compare_rows, find_reference
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Results, what was compared with what, and what came of it."""
+
+    results: Results
+    reference: str
+    """Label of the model that others are compared with."""
+    plan: Plan
+    roles: Mapping[str, str]
+    settings: tuple[Setting, ...]
+    comparisons: pd.DataFrame
+    lacking: pd.DataFrame
+    """Models that lack seeds."""
+    beyond: tuple[Beyond, ...]
+    recomputed: pd.DataFrame
+    """The paper's tests for these tasks, made again."""
+    command: str = ""
+    """That the report was made with."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """In order."""
+        return tuple(dict.fromkeys(setting.task for setting in self.settings))
+
+    def of_task(self, task: str) -> tuple[Setting, ...]:
+        """The settings of a task."""
+        return tuple(setting for setting in self.settings if setting.task == task)
+
+    def main_settings(self, task: str) -> tuple[Setting, ...]:
+        """Those that a reader sees first: metrics that the paper has numbers for, else the first.
+
+        Strata are parts of them, and never among them.
+        """
+        whole = [setting for setting in self.of_task(task) if not setting.stratum]
+        published = {setting.metric for setting in whole if setting.has_published}
+        chosen = published or {setting.metric for setting in whole[:1]}
+        return tuple(setting for setting in whole if setting.metric in chosen)
+
+    def comparisons_of(self, setting: Setting) -> pd.DataFrame:
+        """The comparisons of a setting."""
+        table = self.comparisons
+        mine = pd.Series(True, index=table.index)
+        for name, value in zip(SETTING, setting.keys, strict=True):
+            mine &= table[name].eq(value)
+        return table[mine]
+
+
+def gather(
+    results: Results,
+    reference: str = "sclong",
+    plan: Plan | None = None,
+    *,
+    declared: Mapping[str, str] | None = None,
+    command: str = "",
+) -> Evidence:
+    """Compare, summarise, and look up what was published.
+
+    A model that lacks seeds is marked, and left out of the tests.
+
+    Args:
+        results: what was read.
+        reference: the model that others are compared with.
+        plan: how.
+        declared: roles of models that their names do not tell.
+        command: that the report is made with.
+
+    Raises:
+        InputError: results that make no one table, or no reference among them.
+    """
+    plan = replace(plan or Plan(), incomplete="mark")
+    rows = results.rows
+    name = find_reference(rows, reference)
+    comparisons = compare_rows(rows, name, plan)
+    lacking = expected_seeds(rows, plan.seeds)
+    found_roles = roles(rows, name, declared)
+    found = settings(rows, found_roles, lacking, confidence=plan.confidence)
+    recomputed = recomputed_tests()
+    return Evidence(
+        results=results,
+        reference=name,
+        plan=plan,
+        roles=found_roles,
+        settings=found,
+        comparisons=comparisons,
+        lacking=lacking,
+        beyond=beyond_seeds(results, name),
+        recomputed=recomputed[recomputed["task"].isin({setting.task for setting in found})],
+        command=command,
+    )

@@ -1,0 +1,145 @@
+"""Figures of a setting: bars with every seed as a dot, and ROC curves from predictions."""
+
+import math
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sclong_bench.published.numbers import key
+from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.summaries import Setting
+from sclong_bench.report.tables import decimals_of, models_table
+from sclong_bench.report.units import PREDICTIONS, truth_column
+from sclong_bench.report.verdicts import metric_of, place_of
+from sclong_bench.report.words import name_of
+from sclong_bench.results.schema import LABEL, SOURCE
+from sclong_data.report.figure import Figure
+from sclong_data.report.lines import Series, line_chart, line_legend
+from sclong_data.report.runs import Runs, run_chart, run_legend
+from sclong_data.report.svg import Text
+from sclong_data.report.table import Column, Table
+
+_CURVES = 4
+"""As many as the style sheet tells apart."""
+_POINTS = 120
+
+
+def slug(*parts: str) -> str:
+    """A name for files and for ids of elements."""
+    return "-".join(filter(None, (key(part) for part in parts)))
+
+
+def bar_figure(evidence: Evidence, setting: Setting) -> Figure:
+    """Means from zero, and the same range enlarged without bars."""
+    table = models_table(evidence, setting)
+    published = any(line.published is not None for line in setting.lines)
+    place = place_of(setting)
+    caption = (
+        f"{metric_of(setting)}{', ' if place else ''}{place}. Left from zero, right the range of "
+        "the values alone, without ceilings. Dots are runs, whiskers ± one standard deviation"
+    )
+    caption += "; upright marks are the paper's numbers." if published else "."
+    return Figure(bar_panels(evidence, setting), caption, [table], run_legend(published=published))
+
+
+def bar_panels(evidence: Evidence, setting: Setting) -> list[Element]:
+    """The two drawings."""
+    decimals = decimals_of(setting)
+    lines = [
+        Runs(
+            line.label,
+            line.values,
+            spread=line.sd if math.isfinite(line.sd) else 0.0,
+            published=None if line.published is None else line.published.value,
+            emphasis=line.label == evidence.reference,
+            note="" if line.values else ("not run" if line.reason == "not run" else "failed"),
+        )
+        for line in setting.lines
+    ]
+    label = metric_of(setting)
+    capped = [line for line, of in zip(lines, setting.lines, strict=True) if of.role != "ceiling"]
+    best = setting.best("reference", "model", "ablation", "simple", "floor")
+    says = f"Highest of {len(lines)}" if setting.higher_is_better else f"Lowest of {len(lines)}"
+    words = f"{says}: {best.label}." if best is not None else "No model has a value."
+    return [
+        run_chart(
+            Text(f"{slug(*setting.keys)}-{kind}", f"{label}, {kind}", words),
+            shown,
+            label=label,
+            decimals=decimals,
+            enlarged=kind == "enlarged",
+        )
+        for kind, shown in (("bars", lines), ("enlarged", capped or lines))
+    ]
+
+
+def roc_figure(evidence: Evidence, setting: Setting) -> Figure | None:
+    """Curves of the best models of a setting whose metric is the area under them."""
+    if key(setting.metric) != "auroc":
+        return None
+    rows = evidence.results.rows
+    mine = rows[rows["task"].eq(setting.task) & rows["protocol"].eq(setting.protocol)]
+    mine = mine[mine["scenario"].eq(setting.scenario) & mine["metric"].eq(setting.metric)]
+    curves: list[Series] = []
+    order = sorted(setting.lines, key=lambda line: (line.role != "reference", -line.mean))
+    for line in order:
+        sources = mine[mine[LABEL].eq(line.label)].sort_values("seed")[SOURCE]
+        folders = [evidence.results.folders.get(source) for source in sources]
+        points = _curve(folders[0]) if folders and folders[0] is not None else None
+        if points is not None and len(curves) < _CURVES:
+            curves.append(Series(line.label, points))
+    if not curves:
+        return None
+    curves[:2] = curves[1::-1] if len(curves) > 1 else curves  # the second stroke is the accent
+    chart = line_chart(
+        Text(f"{slug(*setting.keys)}-roc", "ROC curves", f"One curve for each of {len(curves)}."),
+        curves,
+        x_label="false positive rate",
+        y_label="true positive rate",
+        names=False,
+    )
+    rates = [place / 10 for place in range(11)]
+    numbers = Table(
+        [Column("false positive rate", 1), *(Column(curve.name, 3) for curve in curves)],
+        [[rate, *(_at(rate, curve) for curve in curves)] for rate in rates],
+        caption="True positive rates",
+    )
+    caption = (
+        f"ROC curves of {name_of(evidence.reference)} and the best others, {place_of(setting)}, "
+        "one seed each: the first."
+    )
+    return Figure([chart], caption, [numbers], line_legend([curve.name for curve in curves]))
+
+
+def _at(rate: float, curve: Series) -> float:
+    xs, ys = zip(*curve.points, strict=True)
+    return float(np.interp(rate, np.asarray(xs), np.asarray(ys)))
+
+
+def _curve(folder: Path | None) -> list[tuple[float, float]] | None:
+    """Points of the ROC curve of a run, thinned."""
+    if folder is None or not (folder / PREDICTIONS).is_file():
+        return None
+    table = pd.read_parquet(folder / PREDICTIONS)
+    target = truth_column(table)
+    if target is None or not table[target].isin((0, 1)).all():
+        return None
+    x, y = _rates(
+        table[target].to_numpy(dtype=np.int64),
+        table[f"predicted_{target}"].to_numpy(dtype=np.float64),
+    )
+    step = max(1, len(x) // _POINTS)
+    kept = [*range(0, len(x) - 1, step), len(x) - 1]
+    return [(float(x[place]), float(y[place])) for place in kept]
+
+
+def _rates(
+    truth: npt.NDArray[np.int64], score: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    from sklearn.metrics import roc_curve  # noqa: PLC0415  # slow to import, and rarely needed
+
+    x, y, _ = roc_curve(truth, score)
+    return x, y

@@ -1,0 +1,224 @@
+"""Tables as CSV, Markdown and LaTeX, and figures as SVG files, beside the page."""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.figures import bar_panels, slug
+from sclong_bench.report.page import write_report
+from sclong_bench.report.summaries import Line, Setting
+from sclong_bench.report.tables import ROLE_WORDS, decimals_of, family_caption
+from sclong_bench.report.verdicts import metric_of, place_of
+from sclong_bench.report.words import interval, name_of, p_text, plain
+from sclong_core.errors import ConfigError
+from sclong_core.files import atomic_file, atomic_folder
+from sclong_data.report.standalone import write_svg
+
+FORMATS = ("html", "csv", "markdown", "latex", "svg")
+_HEADINGS = ("model", "kind", "published", "ours", "s.d.", "seeds", "p", "q", "Hedges g")
+_LATEX = {
+    **{char: f"\\{char}" for char in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\\": r"\textbackslash{}",
+    "<": "$<$",
+    ">": "$>$",
+    "±": r"$\pm$",
+    "\N{MINUS SIGN}": "$-$",
+    "\N{EN DASH}": "--",
+    "∞": r"$\infty$",
+    "δ": r"$\delta$",
+    "“": "``",
+    "”": "''",
+}
+
+
+def write_formats(path: Path, evidence: Evidence, formats: Sequence[str]) -> list[Path]:
+    """Write what is asked for; returns what was written.
+
+    Args:
+        path: of the page; other files have its name with other endings.
+        evidence: what is reported.
+        formats: some of :data:`FORMATS`.
+
+    Raises:
+        ConfigError: an unknown format.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise ConfigError(f"there is no format {unknown[0]!r}: choose among {', '.join(FORMATS)}")
+    writers: dict[str, Callable[[Path, Evidence], list[Path]]] = {
+        "html": _html,
+        "csv": _csv,
+        "markdown": _markdown,
+        "latex": _latex,
+        "svg": _svg,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return [written for name in dict.fromkeys(formats) for written in writers[name](path, evidence)]
+
+
+def models_frame(evidence: Evidence) -> pd.DataFrame:
+    """One row a model and setting, unrounded."""
+    rows = [
+        {
+            "task": setting.task,
+            "protocol": setting.protocol,
+            "scenario": setting.scenario,
+            "stratum": setting.stratum,
+            "metric": setting.metric,
+            "higher_is_better": setting.higher_is_better,
+            "model": line.label,
+            "role": line.role,
+            "published": None if line.published is None else line.published.value,
+            "published_origin": "" if line.published is None else line.published.origin,
+            "published_scenario": "" if line.published is None else line.published.scenario,
+            "n_seeds": len(line.seeds),
+            "missing_seeds": line.missing,
+            "mean": line.mean,
+            "sd": line.sd,
+            "mean_low": line.low,
+            "mean_high": line.high,
+            "unit": line.unit,
+            "unit_low": line.unit_low,
+            "unit_high": line.unit_high,
+            "n": line.n,
+            "reason": line.reason,
+        }
+        for setting in evidence.settings
+        for line in setting.lines
+    ]
+    return pd.DataFrame(rows)
+
+
+def _html(path: Path, evidence: Evidence) -> list[Path]:
+    write_report(path, evidence)
+    return [path]
+
+
+def _csv(path: Path, evidence: Evidence) -> list[Path]:
+    tables = {
+        "models": models_frame(evidence),
+        "comparisons": evidence.comparisons,
+        "beyond_seeds": pd.DataFrame([vars(one) for one in evidence.beyond]),
+    }
+    written = []
+    for name, table in tables.items():
+        if len(table):
+            target = path.with_suffix(f".{name}.csv")
+            with atomic_file(target) as temporary:
+                table.to_csv(temporary, index=False)
+            written.append(target)
+    return written
+
+
+def _markdown(path: Path, evidence: Evidence) -> list[Path]:
+    parts = [f"# {evidence.reference} and others"]
+    for setting in evidence.settings:
+        parts.append(f"## {_title(setting)}")
+        rows = [_HEADINGS, ["---"] * len(_HEADINGS), *_rows(evidence, setting)]
+        parts.append("\n".join(f"| {' | '.join(map(_md, row))} |" for row in rows))
+        if len(evidence.comparisons_of(setting)):
+            parts.append(_md(family_caption(evidence, setting)))
+    target = path.with_suffix(".md")
+    with atomic_file(target) as temporary:
+        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return [target]
+
+
+def _latex(path: Path, evidence: Evidence) -> list[Path]:
+    """Tables for the package booktabs, each a float of its own."""
+    parts = [
+        f"% {evidence.reference} and others; needs \\usepackage{{booktabs}}",
+        *(_latex_table(evidence, setting) for setting in evidence.settings),
+    ]
+    target = path.with_suffix(".tex")
+    with atomic_file(target) as temporary:
+        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return [target]
+
+
+def _latex_table(evidence: Evidence, setting: Setting) -> str:
+    caption = _title(setting) + "."
+    if len(evidence.comparisons_of(setting)):
+        caption += f" {family_caption(evidence, setting)}"
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        r"\begin{tabular}{ll" + "r" * (len(_HEADINGS) - 2) + "}",
+        r"\toprule",
+        " & ".join(map(tex, _HEADINGS)) + r" \\",
+        r"\midrule",
+        *(" & ".join(map(tex, row)) + r" \\" for row in _rows(evidence, setting)),
+        r"\bottomrule",
+        r"\end{tabular}",
+        rf"\caption{{{tex(caption)}}}",
+        rf"\label{{tab:{slug(*setting.keys)}}}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines)
+
+
+def _svg(path: Path, evidence: Evidence) -> list[Path]:
+    target = path.with_suffix(".figures")
+    written = []
+    with atomic_folder(target, overwrite=True) as temporary:
+        for setting in evidence.settings:
+            bars, enlarged = bar_panels(evidence, setting)
+            for kind, drawing in (("bars", bars), ("enlarged", enlarged)):
+                name = f"{slug(*setting.keys)}-{kind}.svg"
+                write_svg(temporary / name, drawing)
+                written.append(target / name)
+    return written
+
+
+def _title(setting: Setting) -> str:
+    place = place_of(setting)
+    return (
+        f"{name_of(setting.task).capitalize()}: {metric_of(setting)}{', ' if place else ''}{place}"
+    )
+
+
+def _rows(evidence: Evidence, setting: Setting) -> list[list[str]]:
+    table = evidence.comparisons_of(setting).set_index("model")
+    decimals = decimals_of(setting)
+    found = []
+    for line in setting.lines:
+        tested = ["", "", ""]
+        if line.label in table.index:
+            row = table.loc[line.label]
+            tested = [p_text(row["p_value"]), p_text(row["q_value"]), plain(row["hedges_g"], 1)]
+        published = "" if line.published is None else line.published.printed
+        if line.published is not None and line.published.scenario:
+            published += f" ({name_of(line.published.scenario)} split)"
+        ours = _ours(line, decimals)
+        sd = plain(line.sd, decimals + 1)
+        found.append(
+            [line.label, ROLE_WORDS[line.role], published, ours, sd, _seeds(line), *tested]
+        )
+    return found
+
+
+def _ours(line: Line, decimals: int) -> str:
+    if not line.values:
+        reason = line.reason or "no runs"
+        return reason if reason == "not run" else f"could not be run: {reason}"
+    return f"{plain(line.mean, decimals)} {interval(line.low, line.high, decimals)}".strip()
+
+
+def _seeds(line: Line) -> str:
+    lacking = len(line.missing.split())
+    return f"{len(line.seeds)} of {len(line.seeds) + lacking}" if lacking else str(len(line.seeds))
+
+
+def _md(text: str) -> str:
+    """Text that stays text in a Markdown table."""
+    return re.sub(r"([\\|*_`<\[\]])", r"\\\1", " ".join(text.split()))
+
+
+def tex(text: str) -> str:
+    """Text that stays text in LaTeX."""
+    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))

@@ -1,0 +1,192 @@
+"""The page of a benchmark."""
+
+import math
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+from sclong_bench.report.checklist import checklist
+from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.figures import bar_figure, roc_figure
+from sclong_bench.report.others import beyond_table, other_settings, recomputed_table
+from sclong_bench.report.provenance import (
+    commands,
+    data_table,
+    missing_table,
+    runs_table,
+    versions_blocks,
+)
+from sclong_bench.report.run_figures import run_figures
+from sclong_bench.report.summaries import Setting
+from sclong_bench.report.tables import comparison_table, decimals_of, models_table
+from sclong_bench.report.verdicts import metric_of, place_of, sentence, verdict
+from sclong_bench.report.words import NOTHING, counted, name_of, plain
+from sclong_bench.results.schema import RUN, measured
+from sclong_data.report.markup import tag
+from sclong_data.report.page import Block, Page, Section, write_page
+from sclong_data.report.table import Cell, Column, Ranked, Table
+
+_STATES = {"yes": "✓ yes", "partly": "◐ partly", "no": "✗ no"}
+
+
+def write_report(path: Path, evidence: Evidence) -> None:
+    """Write the page, whole or not at all."""
+    write_page(path, report_page(evidence))
+
+
+def report_page(evidence: Evidence) -> Page:
+    """The page of these results."""
+    sections = [Section("Summary", _summary(evidence))]
+    sections += [
+        Section(name_of(task).capitalize(), _task(evidence, task)) for task in evidence.tasks
+    ]
+    sections.append(Section("Failed and missing runs", _missing(evidence)))
+    recomputed = recomputed_table(evidence)
+    if recomputed is not None:
+        sections.append(Section("The paper's tests, made again", recomputed))
+    sections.append(Section("What a credible report has", [_checks(evidence)]))
+    sections.append(Section("Where this comes from", _origin(evidence)))
+    return Page(
+        title=f"{evidence.reference} and others on {counted(len(evidence.tasks), 'task')}",
+        lede=_lede(evidence),
+        summary=_facts(evidence),
+        sections=sections,
+        contents=True,
+    )
+
+
+def _lede(evidence: Evidence) -> str:
+    runs = len(measured(evidence.results.rows).drop_duplicates(RUN))
+    models = len(evidence.roles)
+    return (
+        f"{counted(runs, 'run')} of {counted(models, 'model')}, each compared with "
+        f"{evidence.reference} over its seeds. The paper's numbers stand beside ours and are never "
+        "mixed with them. Tests over seeds speak of the noise of training alone; "
+        "intervals over units say how far a result holds for other drugs, cell lines or genes."
+    )
+
+
+def _facts(evidence: Evidence) -> Element:
+    main = [setting for task in evidence.tasks for setting in evidence.main_settings(task)]
+    found = [verdict(evidence, setting) for setting in main]
+    good = sum(one.good for one in found)
+    behind = sum(bool(one.behind) for one in found)
+    checks = checklist(evidence)
+    ticked = sum(check.state == "yes" for check in checks)
+    failing = len(evidence.lacking.drop_duplicates(["task", "protocol", "scenario", "label"]))
+    facts = (
+        ("clearly ahead of every other model", f"{good} of {len(main)}", "main tables, q < 0.05"),
+        ("not ahead of some model", f"{behind} of {len(main)}", "main tables; named below"),
+        ("models that lack runs", str(failing), "left out of tests, and listed"),
+        ("checks of a credible report", f"{ticked} of {len(checks)}", "from the data alone"),
+    )
+    entries = (
+        tag(
+            "div",
+            tag("dt", label),
+            tag("dd", value, class_="figure"),
+            tag("dd", beside, class_="beside"),
+        )
+        for label, value, beside in facts
+    )
+    return tag("dl", *entries, class_="facts")
+
+
+def _summary(evidence: Evidence) -> list[Block]:
+    """One line a main setting: ours, the best other, the best trivial baseline, the verdict."""
+    columns = (
+        Column("task"),
+        Column("metric, split"),
+        Column(evidence.reference, right=True),
+        Column("published", right=True),
+        Column("best other", right=True),
+        Column("best trivial", right=True),
+        Column("verdict", words=True),
+    )
+    rows: list[list[Cell]] = []
+    for task in evidence.tasks:
+        for setting in evidence.main_settings(task):
+            place = place_of(setting)
+            where = f"{name_of(setting.metric)}{', ' if place else ''}{place}"
+            ours = setting.of(evidence.reference)
+            published = ours.published if ours is not None else None
+            shown = published is not None and not published.scenario
+            rows.append(
+                [
+                    name_of(task),
+                    where,
+                    _best(setting, "reference", named=False),
+                    Ranked(published.printed, published.value)
+                    if published is not None and shown
+                    else Ranked(NOTHING, math.nan),
+                    _best(setting, "model", "ablation"),
+                    _best(setting, "simple", "floor"),
+                    verdict(evidence, setting).words,
+                ]
+            )
+    caption = (
+        "Means over seeds. “Ahead” is a better mean; “clearly” a q-value below 0.05. Trivial: "
+        "baselines that know little or nothing of expression"
+    )
+    return [Table(columns, rows, caption=caption, sortable=True)]
+
+
+def _best(setting: Setting, *roles: str, named: bool = True) -> Cell:
+    line = setting.best(*roles)
+    if line is None:
+        return Ranked(NOTHING, math.nan)
+    text = plain(line.mean, decimals_of(setting))
+    return Ranked(f"{text} {line.label}" if named else text, line.mean)
+
+
+def _task(evidence: Evidence, task: str) -> list[Block]:
+    blocks: list[Block] = []
+    for setting in evidence.main_settings(task):
+        place = place_of(setting)
+        heading = f"{metric_of(setting)}{', ' if place else ''}{place}"
+        blocks += [tag("h3", heading), sentence(evidence, setting), models_table(evidence, setting)]
+        blocks.append(bar_figure(evidence, setting))
+        table = comparison_table(evidence, setting)
+        blocks += [table] if table is not None else []
+        roc = roc_figure(evidence, setting)
+        blocks += [roc] if roc is not None else []
+    beyond = beyond_table(evidence, task)
+    if beyond is not None:
+        blocks += [tag("h3", "Beyond seeds: the same test rows"), beyond]
+    blocks += other_settings(evidence, task)
+    drawn = run_figures(evidence, task)
+    if drawn is not None:
+        blocks += [tag("h3", f"Figures of runs of {evidence.reference}"), drawn]
+    return blocks
+
+
+def _missing(evidence: Evidence) -> list[Block]:
+    table = missing_table(evidence)
+    if table is None:
+        return ["None: every model has every seed that another one of its split has."]
+    words = "A model that lacks a run is shown with the seeds that it has, and is not tested."
+    return [words, table]
+
+
+def _checks(evidence: Evidence) -> Element:
+    items = (
+        tag(
+            "li",
+            tag("span", _STATES[check.state], class_=f"state {check.state}"),
+            tag("span", f"({check.letter}) {check.question}", tag("small", check.because)),
+        )
+        for check in checklist(evidence)
+    )
+    return tag("ul", *items, class_="checks")
+
+
+def _origin(evidence: Evidence) -> list[Block]:
+    blocks: list[Block] = [runs_table(evidence)]
+    data = data_table(evidence)
+    blocks += [data] if data is not None else []
+    blocks += versions_blocks(evidence)
+    typed = commands(evidence)
+    if typed:
+        blocks.append("Commands, to type again:")
+        blocks.append(tag("ul", *(tag("li", tag("code", line)) for line in typed), class_="notes"))
+    blocks.append(f"Read from {evidence.results.name}.")
+    return blocks

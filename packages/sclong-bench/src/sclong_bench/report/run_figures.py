@@ -1,0 +1,33 @@
+"""Figures that runs drew of themselves, put into the page as pictures that cannot do anything."""
+
+import base64
+from xml.etree.ElementTree import Element
+
+from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.words import name_of
+from sclong_bench.results.schema import LABEL, SOURCE
+from sclong_data.report.markup import tag
+
+_MOST, _LARGEST = 6, 400_000
+
+
+def run_figures(evidence: Evidence, task: str) -> Element | None:
+    """Those of the reference's first run of each scenario; None where there are none."""
+    rows = evidence.results.rows
+    rows = rows[rows["task"].eq(task) & rows[LABEL].eq(evidence.reference)]
+    first = rows.sort_values("seed").drop_duplicates(["protocol", "scenario"])
+    pictures: list[Element] = []
+    for _, row in first.iterrows():
+        folder = evidence.results.folders.get(row[SOURCE])
+        if folder is None:
+            continue
+        for path in sorted((folder / "figures").glob("*.svg")):
+            if path.stat().st_size <= _LARGEST and len(pictures) < _MOST:
+                where = " ".join(filter(None, [row["protocol"], row["scenario"]]))
+                words = f"{name_of(path.stem)} of the run with seed {row['seed']}, {where}"
+                content = base64.b64encode(path.read_bytes()).decode()
+                source = f"data:image/svg+xml;base64,{content}"
+                pictures.append(
+                    tag("img", src=source, alt=f"{name_of(task)}: {words}", title=words)
+                )
+    return tag("div", *pictures, class_="embedded") if pictures else None

@@ -1,0 +1,203 @@
+"""One line a model and setting: ours, what was published, and how far between floor and ceiling."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from sclong_bench.published.numbers import key, published_results
+from sclong_bench.results.roles import ROLES
+from sclong_bench.results.schema import LABEL, SETTING, measured
+from sclong_bench.statistics.comparison import sample_of
+
+
+@dataclass(frozen=True)
+class Published:
+    """A number of the paper beside ours."""
+
+    value: float
+    printed: str
+    sd: float
+    p_text: str
+    origin: str
+    scenario: str
+    """That the number is about, where it is not the one that it stands beside."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A model in one setting."""
+
+    label: str
+    role: str
+    values: tuple[float, ...] = ()
+    seeds: tuple[int, ...] = ()
+    """Empty for a deterministic model."""
+    mean: float = math.nan
+    sd: float = math.nan
+    low: float = math.nan
+    """Lower end of the t interval of the mean over seeds."""
+    high: float = math.nan
+    unit: str = ""
+    """What the runs resampled for intervals of their own."""
+    unit_low: float = math.nan
+    """Mean over seeds of the lower ends of these."""
+    unit_high: float = math.nan
+    n: float = math.nan
+    """Rows or groups that the metric rests on."""
+    missing: str = ""
+    """Seeds that lack."""
+    reason: str = ""
+    """Why there is no value."""
+    published: Published | None = None
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether it has a value and no seed."""
+        return bool(self.values) and not self.seeds
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All models in one task, protocol, scenario, stratum and metric."""
+
+    task: str
+    protocol: str
+    scenario: str
+    stratum: str
+    metric: str
+    higher_is_better: bool
+    lines: tuple[Line, ...] = field(repr=False)
+
+    @property
+    def keys(self) -> tuple[str, str, str, str, str]:
+        """Its values of the columns of a setting."""
+        return (self.task, self.protocol, self.scenario, self.stratum, self.metric)
+
+    @property
+    def has_published(self) -> bool:
+        """Whether the paper has a number for it, of the same scenario."""
+        return any(
+            line.published is not None and not line.published.scenario for line in self.lines
+        )
+
+    def better(self, one: float, other: float) -> bool:
+        """Whether ``one`` is better than ``other``."""
+        return one > other if self.higher_is_better else one < other
+
+    def best(self, *roles: str) -> Line | None:
+        """The best line of these roles that has a mean."""
+        found = [line for line in self.lines if line.role in roles and math.isfinite(line.mean)]
+        sign = 1 if self.higher_is_better else -1
+        return max(found, key=lambda line: sign * line.mean, default=None)
+
+    def of(self, label: str) -> Line | None:
+        """The line of a model."""
+        return next((line for line in self.lines if line.label == label), None)
+
+
+def settings(
+    rows: pd.DataFrame, roles: dict[str, str], lacking: pd.DataFrame, *, confidence: float = 0.95
+) -> tuple[Setting, ...]:
+    """Every setting of a table, in its order.
+
+    Args:
+        rows: a checked table.
+        roles: of each label.
+        lacking: what :func:`sclong_bench.results.integrity.expected_seeds` found.
+        confidence: of the intervals of means.
+    """
+    missing = {
+        tuple(row[name] for name in (*SETTING, LABEL)): str(row["missing"])
+        for _, row in lacking.iterrows()
+    }
+    found = []
+    for keys, group in rows.groupby(SETTING, sort=False):
+        task, protocol, scenario, stratum, metric = keys
+        numbers = {} if stratum else _published(task, metric, scenario)
+        lines = [
+            _line(label, roles[label], runs, missing.get((*keys, label), ""), confidence)
+            for label, runs in group.groupby(LABEL, sort=False)
+        ]
+        lines = [_with(line, numbers.pop(key(line.label), None)) for line in lines]
+        lines += [
+            Line(name, "model", reason="not run", published=number)
+            for name, number in numbers.values()
+        ]
+        higher = bool(group["higher_is_better"].iloc[0])
+        sign = -1 if higher else 1
+        lines.sort(key=lambda line: (ROLES.index(line.role), _order(line, sign)))
+        found.append(Setting(task, protocol, scenario, stratum, metric, higher, tuple(lines)))
+    return tuple(found)
+
+
+def _order(line: Line, sign: int) -> float:
+    return sign * line.mean if math.isfinite(line.mean) else math.inf
+
+
+def _with(line: Line, number: tuple[str, Published] | None) -> Line:
+    if number is None:
+        return line
+    return Line(**{**vars(line), "published": number[1]})
+
+
+def _published(task: str, metric: str, scenario: str) -> dict[str, tuple[str, Published]]:
+    found: dict[str, tuple[str, Published]] = {}
+    for _, row in published_results(task, metric, scenario).iterrows():
+        other = row["scenario"] if row["scenario"] and key(row["scenario"]) != key(scenario) else ""
+        relation = "P" if row["p_relation"] else ""
+        p_text = f"{relation} {row['p_relation']} {row['p_value']:g}" if relation else ""
+        found[row["key"]] = (
+            str(row["model"]),
+            Published(row["value"], row["printed"], row["sd"], p_text, row["origin"], other),
+        )
+    return found
+
+
+def _line(label: str, role: str, runs: pd.DataFrame, missing: str, confidence: float) -> Line:
+    sample = sample_of(runs)
+    done = measured(runs)
+    reasons = [reason for reason in runs["reason"] if reason]
+    low, high = mean_interval(sample.values, confidence)
+    columns: dict[str, Any] = {}
+    if len(done):
+        units = [unit for unit in done["unit"] if unit]
+        columns = {
+            "unit": units[0] if units else "",
+            "unit_low": float(done["low"].mean()),
+            "unit_high": float(done["high"].mean()),
+            "n": float(done["n"].median()) if done["n"].notna().any() else math.nan,
+        }
+    return Line(
+        label,
+        role,
+        values=tuple(float(value) for value in sample.values),
+        seeds=sample.seeds,
+        mean=sample.mean if sample.finite else math.nan,
+        sd=sample.sd,
+        low=low,
+        high=high,
+        missing=missing,
+        reason=reasons[0] if reasons else "",
+        **columns,
+    )
+
+
+def mean_interval(values: Any, confidence: float) -> tuple[float, float]:
+    """The t interval of a mean; NaN below two values, or where one is no number."""
+    found = np.asarray(values, dtype=np.float64)
+    if len(found) < 2 or not np.isfinite(found).all():
+        return math.nan, math.nan
+    half = stats.t.ppf((1 + confidence) / 2, len(found) - 1) * found.std(ddof=1) / len(found) ** 0.5
+    return float(found.mean() - half), float(found.mean() + half)
+
+
+def share_of_the_way(setting: Setting, line: Line) -> float:
+    """Where a mean stands between the best floor (0) and the ceiling (1); NaN without both."""
+    floor, ceiling = setting.best("floor"), setting.best("ceiling")
+    if floor is None or ceiling is None or ceiling.mean == floor.mean:
+        return math.nan
+    return (line.mean - floor.mean) / (ceiling.mean - floor.mean)

@@ -1,0 +1,177 @@
+"""The tables of a setting."""
+
+import math
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.summaries import Line, Published, Setting, share_of_the_way
+from sclong_bench.report.verdicts import metric_of, place_of
+from sclong_bench.report.words import (
+    NOTHING,
+    decimals_for,
+    interval,
+    name_of,
+    p_cell,
+    plain,
+)
+from sclong_data.report.markup import Content, tag
+from sclong_data.report.table import Cell, Column, Ranked, Table
+
+ROLE_WORDS = {
+    "reference": "reference",
+    "model": "model",
+    "ablation": "ablation",
+    "simple": "simple baseline",
+    "floor": "trivial baseline",
+    "ceiling": "ceiling",
+}
+
+
+def decimals_of(setting: Setting) -> int:
+    """Digits that show this metric."""
+    return max(3, decimals_for(*(line.mean for line in setting.lines)))
+
+
+def models_table(evidence: Evidence, setting: Setting) -> Table:
+    """Published, ours, trivial baselines, with intervals: the first table of a task."""
+    decimals = decimals_of(setting)
+    confidence = f"{evidence.plan.confidence:.0%}"
+    scaled = any(math.isfinite(share_of_the_way(setting, line)) for line in setting.lines)
+    published = any(line.published is not None for line in setting.lines)
+    unit = next((name_of(line.unit) for line in setting.lines if line.unit), "")
+    columns = [Column("model"), Column("kind")]
+    columns += [Column("published", right=True)] if published else []
+    columns += [Column(f"ours: mean [{confidence} over seeds]", right=True)]
+    columns += [Column("s.d.", right=True), Column("seeds", right=True)]
+    columns += [Column(f"{confidence} over {unit}s", right=True)] if unit else []
+    columns += [Column("floor to ceiling", right=True)] if scaled else []
+    rows: list[list[Cell]] = []
+    for line in setting.lines:
+        row: list[Cell] = [line.label, ROLE_WORDS[line.role]]
+        row += [published_cell(line.published)] if published else []
+        row += [ours_cell(line, decimals), _sd(line, decimals), _seeds(line)]
+        if unit:
+            row.append(interval(line.unit_low, line.unit_high, decimals) or NOTHING)
+        if scaled:
+            share = share_of_the_way(setting, line)
+            row.append(Ranked(NOTHING if math.isnan(share) else f"{share:.0%}", share))
+        rows.append(row)
+    place = place_of(setting)
+    best = next(
+        (number for number, line in enumerate(setting.lines) if line.label == evidence.reference),
+        None,
+    )
+    caption = f"{metric_of(setting)}{': ' if place else ''}{place}."
+    if any(_other_scenario(line) for line in setting.lines):
+        caption += " Published numbers with a note are about another split."
+    return Table(columns, rows, caption=caption, best=best, sortable=True)
+
+
+def _other_scenario(line: Line) -> bool:
+    return line.published is not None and bool(line.published.scenario)
+
+
+def published_cell(number: Published | None) -> Cell:
+    """The paper's number as it prints it, with its p-value and where it comes from."""
+    if number is None:
+        return Ranked(NOTHING, math.nan)
+    sd = "" if math.isnan(number.sd) else f" ± {number.sd:g}"
+    notes = [number.p_text]
+    notes += [f"{name_of(number.scenario)} split"] if number.scenario else []
+    notes += ["plotting history"] if number.origin == "history" else []
+    printed = number.printed.replace("-", "\N{MINUS SIGN}")
+    return Ranked(_noted(f"{printed}{sd}", [note for note in notes if note]), number.value)
+
+
+def ours_cell(line: Line, decimals: int) -> Cell:
+    """Mean and interval; where there is no value, why."""
+    if not line.values:
+        reason = line.reason or "no runs"
+        words = reason if reason == "not run" else f"could not be run: {reason}"
+        return Ranked(tag("span", tag("small", words)), math.nan)
+    if not math.isfinite(line.mean):
+        return Ranked(_noted("not defined", ["a value is no finite number"]), math.nan)
+    notes = [interval(line.low, line.high, decimals)]
+    if line.missing:
+        notes.append(f"lacks seed {line.missing}" + (f": {line.reason}" if line.reason else ""))
+    return Ranked(_noted(plain(line.mean, decimals), [note for note in notes if note]), line.mean)
+
+
+def _noted(text: str, notes: list[str]) -> Element:
+    content: list[Content] = [text]
+    for note in notes:
+        content += [" ", tag("small", note)]
+    return tag("span", *content)
+
+
+def _sd(line: Line, decimals: int) -> Cell:
+    return Ranked(plain(line.sd, decimals + 1), line.sd)
+
+
+def _seeds(line: Line) -> Cell:
+    if line.deterministic:
+        return Ranked("none needed", math.nan)
+    lacking = len(line.missing.split())
+    text = f"{len(line.seeds)} of {len(line.seeds) + lacking}" if lacking else str(len(line.seeds))
+    return Ranked(text, float(len(line.seeds)))
+
+
+def comparison_table(evidence: Evidence, setting: Setting) -> Table | None:
+    """Differences from the reference with p, q and effect sizes; None without another model."""
+    table = evidence.comparisons_of(setting)
+    if table.empty:
+        return None
+    decimals = decimals_of(setting)
+    columns = (
+        Column("model"),
+        Column(f"minus {evidence.reference} [{evidence.plan.confidence:.0%}]", right=True),
+        Column("p", right=True),
+        Column("q", right=True),
+        Column("Hedges g", right=True),
+        Column("Cohen d", right=True),
+        Column("Cliff δ", right=True),
+        Column("could be shown", right=True),
+        Column("test", words=True),
+    )
+    rows: list[list[Cell]] = []
+    order = {line.label: place for place, line in enumerate(setting.lines)}
+    for _, row in table.sort_values("model", key=lambda names: names.map(order)).iterrows():
+        span = interval(row["ci_low"], row["ci_high"], decimals)
+        test = tag("span", row["test"], *([tag("small", row["note"])] if row["note"] else []))
+        rows.append(
+            [
+                row["model"],
+                Ranked(_noted(plain(row["difference"], decimals), [span]), row["difference"]),
+                p_cell(row["p_value"]),
+                p_cell(row["q_value"]),
+                _effect(row, "hedges_g", 1),
+                _effect(row, "cohens_d", 1),
+                _effect(row, "cliffs_delta", 2),
+                Ranked(plain(row["smallest_detectable"], decimals), row["smallest_detectable"]),
+                test,
+            ]
+        )
+    return Table(columns, rows, caption=family_caption(evidence, setting), sortable=True)
+
+
+def _effect(row: "object", name: str, decimals: int) -> Cell:
+    value, low, high = (float(row[f"{name}{end}"]) for end in ("", "_low", "_high"))  # type: ignore[index]
+    if np.isnan(value):
+        return Ranked(NOTHING, math.nan)
+    span = interval(low, high, decimals)
+    return Ranked(_noted(plain(value, decimals), [span] if span else []), value)
+
+
+def family_caption(evidence: Evidence, setting: Setting) -> str:
+    """The declared family, as it is written under the table."""
+    first = evidence.comparisons_of(setting).iloc[0]
+    names = {"bh": "Benjamini-Hochberg", "by": "Benjamini-Yekutieli"}
+    family = f"“{name_of(first['family'])}” of {first['family_size']} comparisons"
+    return (
+        f"Two-sided tests against {evidence.reference} ({evidence.plan.test}, unless said "
+        f"otherwise); q is {names[first['correction']]} over the family {family}. Effect sizes "
+        "with bootstrap intervals over seeds. “Could be shown” is the difference that this number "
+        "of seeds finds with 80 % power."
+    )

@@ -1,0 +1,131 @@
+"""What the numbers say, in words, made of the numbers alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.summaries import Setting
+from sclong_bench.report.words import counted, listed, name_of
+
+LEVEL = 0.05
+"""Of the false discovery rate at which a difference is called clear."""
+_OTHERS = ("model", "ablation", "simple", "floor")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How the reference stands in one setting."""
+
+    setting: Setting
+    compared: int
+    """Models with a value beside the reference, without ceilings."""
+    ahead: tuple[str, ...]
+    """Models whose mean is worse."""
+    clearly_ahead: tuple[str, ...]
+    """Those of them with a q-value below the level."""
+    behind: tuple[str, ...]
+    """Models whose mean is as good or better."""
+    clearly_behind: tuple[str, ...]
+    untested: tuple[str, ...]
+    """Models without a p-value."""
+
+    @property
+    def good(self) -> bool:
+        """Whether it is ahead of all, and clearly so."""
+        return bool(self.compared) and len(self.clearly_ahead) == self.compared
+
+    @property
+    def words(self) -> str:
+        """A few words for a table."""
+        if not self.compared:
+            return "nothing to compare with"
+        if self.good:
+            return f"ahead of all {self.compared}" if self.compared > 1 else "ahead"
+        if not self.behind:
+            return f"ahead of all {self.compared}, {len(self.clearly_ahead)} clearly"
+        if self.clearly_behind:
+            return (
+                f"behind {len(self.behind)} of {self.compared}, {len(self.clearly_behind)} clearly"
+            )
+        return f"not ahead of {len(self.behind)} of {self.compared}"
+
+
+def verdict(evidence: Evidence, setting: Setting) -> Verdict:
+    """How the reference stands beside all others but ceilings."""
+    ours = setting.of(evidence.reference)
+    table = evidence.comparisons_of(setting).set_index("model")
+    ahead: list[str] = []
+    clearly_ahead: list[str] = []
+    behind: list[str] = []
+    clearly_behind: list[str] = []
+    untested: list[str] = []
+    if ours is not None and np.isfinite(ours.mean):
+        for line in setting.lines:
+            if line.role not in _OTHERS or not np.isfinite(line.mean):
+                continue
+            q_value = float(table.loc[line.label, "q_value"])
+            better = setting.better(ours.mean, line.mean)
+            (ahead if better else behind).append(line.label)
+            if np.isnan(q_value):
+                untested.append(line.label)
+            elif q_value < LEVEL:
+                (clearly_ahead if better else clearly_behind).append(line.label)
+    return Verdict(
+        setting,
+        len(ahead) + len(behind),
+        tuple(ahead),
+        tuple(clearly_ahead),
+        tuple(behind),
+        tuple(clearly_behind),
+        tuple(untested),
+    )
+
+
+def sentence(evidence: Evidence, setting: Setting) -> str:
+    """The verdict as sentences for the head of a setting."""
+    found = verdict(evidence, setting)
+    name = evidence.reference
+    ours = setting.of(name)
+    if ours is None or not np.isfinite(ours.mean):
+        why = f": {ours.reason}" if ours is not None and ours.reason else ""
+        return f"{name} has no value here{why}."
+    if not found.compared:
+        return f"There is no other model to compare {name} with."
+    parts = [_ahead(name, found)]
+    if found.behind:
+        clearly = f" ({listed(list(found.clearly_behind))} with q < {LEVEL:g})"
+        parts.append(
+            f"It is not ahead of {listed(list(found.behind))}"
+            f"{clearly if found.clearly_behind else ''}."
+        )
+    trivial = setting.best("floor", "simple")
+    if trivial is None:
+        parts.append("No trivial baseline was run, so that the numbers have no floor.")
+    elif not setting.better(ours.mean, trivial.mean):
+        parts.append(f"The trivial baseline {trivial.label} does as well or better.")
+    if found.untested:
+        parts.append(f"Not tested: {listed(list(found.untested))}.")
+    return " ".join(parts)
+
+
+def _ahead(name: str, found: Verdict) -> str:
+    others = counted(found.compared, "other model")
+    clearly = f"{len(found.clearly_ahead)} with q < {LEVEL:g}"
+    return f"{name} is ahead of {len(found.ahead)} of {others}, of {clearly}."
+
+
+def place_of(setting: Setting) -> str:
+    """A setting in words, without its task."""
+    parts = [
+        f"{name_of(setting.scenario)} split" if setting.scenario else "",
+        f"{setting.protocol} protocol" if setting.protocol else "",
+        f"stratum {setting.stratum}" if setting.stratum else "",
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def metric_of(setting: Setting) -> str:
+    """The metric with its direction."""
+    direction = "higher" if setting.higher_is_better else "lower"
+    return f"{name_of(setting.metric)} ({direction} is better)"

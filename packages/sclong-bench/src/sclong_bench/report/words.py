@@ -1,0 +1,81 @@
+"""Numbers and names as a reader sees them."""
+
+import math
+
+from sclong_data.report.table import Ranked, number
+
+_UNITS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"))
+_BYTES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+NOTHING = "\N{EN DASH}"
+"""Stands where there is no number."""
+
+
+def decimals_for(*values: float) -> int:
+    """Digits behind the point that show values of this size in three digits, at most 6."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=1.0)
+    if largest == 0:
+        return 3
+    return min(6, max(0, 2 - math.floor(math.log10(largest)))) if largest < 100 else 1
+
+
+def plain(value: float, decimals: int) -> str:
+    """A number, or a dash; infinite ones as a sign."""
+    if math.isnan(value):
+        return NOTHING
+    if math.isinf(value):
+        return "∞" if value > 0 else "\N{MINUS SIGN}∞"
+    return number(value, decimals)
+
+
+def interval(low: float, high: float, decimals: int) -> str:
+    """Both ends in brackets; empty where there is none."""
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    return f"[{plain(low, decimals)}, {plain(high, decimals)}]"
+
+
+def p_text(value: float) -> str:
+    """A p-value as journals print it: two digits, never "0"."""
+    if math.isnan(value):
+        return NOTHING
+    if value < 1e-4:
+        return "< .0001"
+    return f"{value:.2g}".removeprefix("0") if value < 0.9995 else "1"
+
+
+def p_cell(value: float) -> Ranked:
+    """A p-value that a table is sorted by."""
+    return Ranked(p_text(value), value)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in a unit that fits."""
+    if math.isnan(seconds):
+        return NOTHING
+    size, unit = next((entry for entry in _UNITS if seconds >= 2 * entry[0]), _UNITS[-1])
+    return f"{seconds / size:.3g} {unit}"
+
+
+def memory(count: float) -> str:
+    """Bytes in a unit that fits."""
+    if math.isnan(count) or count <= 0:
+        return NOTHING
+    size, unit = next((entry for entry in _BYTES if count >= entry[0]), _BYTES[-1])
+    return f"{count / size:.3g} {unit}"
+
+
+def counted(count: int, word: str) -> str:
+    """A number with its word: "1 run", "2 runs"."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def listed(words: list[str], *, most: int = 6) -> str:
+    """Words with commas; the rest of a long list as a number."""
+    shown = words[:most]
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return ", ".join(shown) + more
+
+
+def name_of(text: str) -> str:
+    """A name of a column as words: "drug_response" is "drug response"."""
+    return text.replace("_", " ")

@@ -1,0 +1,73 @@
+"""What each model is in a comparison: the reference, a floor, a ceiling, ...
+
+A number can only be read beside what is reached without any model, and beside what can be reached
+at most. The role stands in the column "role" of the results, or follows from the model's name.
+"""
+
+import re
+from collections.abc import Mapping
+
+import pandas as pd
+
+from sclong_bench.published.numbers import key
+from sclong_bench.results.schema import LABEL
+from sclong_core.errors import InputError
+
+ROLES = ("reference", "model", "ablation", "simple", "floor", "ceiling")
+"""In the order of tables. "floor" has seen nothing of what the metric is about, or has no learnt
+representation; "simple" learns, but little; "ceiling" is as good as the data allow."""
+
+_CEILINGS = re.compile(r"ceiling|oracle|duplicate|labelembedding|truth")
+_FLOORS = re.compile(
+    r"(?:global|training|perturbed|matching|drug|line|cellline|gene|cell|type|pair)?mean|"
+    r"nochange|zero|constant|majority|chance|random|identity|noise|"
+    r"(?:shuffled|permuted|untrained|random)(?:sclong|embedding|representation|labels|cells)?|"
+    r"druglineoffsets|lowrank|(?:drug|pair|cell|line)prior"
+)
+_SIMPLE = re.compile(
+    r"alm|additive|linear\w*|ridge\w*|lasso|elasticnet|logistic\w*|pca\d*|hvg|raw|scvi|harmony|knn|"
+    r"randomforest|gradientboosting|boosting|correlation|partialcorrelation|genie3|grnboost2|"
+    r"gograph|graph|gene2vec"
+)
+_ABLATIONS = re.compile(
+    r"wo(?:leg|go)|random(?:leg|go)|sclong(?:no|without|random)(?!init)\w+|sclongtop\d+"
+)
+
+
+def role_of(model: str) -> str:
+    """The role that a name suggests."""
+    name = key(model)
+    if _CEILINGS.search(name):
+        return "ceiling"
+    for role, pattern in (("floor", _FLOORS), ("simple", _SIMPLE), ("ablation", _ABLATIONS)):
+        if pattern.fullmatch(name):
+            return role
+    return "model"
+
+
+def roles(
+    rows: pd.DataFrame, reference: str, declared: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The role of each label in a table of results.
+
+    Args:
+        rows: the table.
+        reference: label of the model that all others are compared with.
+        declared: roles by model, which come first; then those of the table, then names.
+
+    Raises:
+        InputError: a role that there is not.
+    """
+    found: dict[str, str] = {}
+    for _, row in rows.drop_duplicates([LABEL, "role"]).iterrows():
+        name = row[LABEL]
+        role = (declared or {}).get(row["model"]) or (declared or {}).get(name) or row["role"]
+        if role and role not in ROLES:
+            raise InputError(
+                f"the role {role!r} of {name} is unknown: choose one of {', '.join(ROLES)}"
+            )
+        found[name] = found.get(name) or role
+    return {
+        name: "reference" if name == reference else role or role_of(name.partition(" (")[0])
+        for name, role in found.items()
+    }

@@ -1,0 +1,110 @@
+import json
+
+import pandas as pd
+import pytest
+
+from sclong_bench.cli import report, statistics
+from sclong_bench.report.formats import FORMATS
+from sclong_bench.statistics.tests import TESTS
+from sclong_core.cli.main import main
+
+TABLE = """task,metric,model,seed,value
+knn,accuracy,scLong,1,0.91
+knn,accuracy,scLong,2,0.92
+knn,accuracy,scLong,3,0.90
+knn,accuracy,PCA,1,0.85
+knn,accuracy,PCA,2,0.84
+knn,accuracy,PCA,3,0.86
+knn,accuracy,majority,,0.40
+"""
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "my_results.csv"
+    path.write_text(TABLE)
+    return path
+
+
+@pytest.mark.parametrize("words", [[], ["report"], ["compare"]])
+def test_every_command_explains_itself(capsys, words):
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench", *words, "--help"])
+    assert stopped.value.code == 0
+    assert " ".join(["sclong bench", *words]) in capsys.readouterr().out
+
+
+def test_choices_are_those_of_the_modules_that_are_slow_to_import():
+    assert statistics.TESTS == TESTS
+    assert report.FORMATS == FORMATS
+
+
+def test_a_report_of_any_tidy_table(table, tmp_path, capsys):
+    page = tmp_path / "report.html"
+    assert main(["bench", "report", str(table), "-o", str(page)]) == 0
+    html = page.read_text("utf-8")
+    assert "trivial baseline" in html
+    assert f"sclong bench report {table}" in html
+    out = capsys.readouterr().out
+    assert "ahead of all 2" in out
+    assert "report.html" in "".join(out.split())
+
+
+def test_statistics_and_roles_by_argument(table, tmp_path):
+    page = tmp_path / "r.html"
+    words = ["--test", "paired", "--family", "", "--correction", "by", "--role", "PCA=floor"]
+    words += ["--format", "html", "csv", "--reference", "pca"]
+    assert main(["bench", "report", str(table), "-o", str(page), *words]) == 0
+    found = pd.read_csv(tmp_path / "r.comparisons.csv")
+    assert set(found["reference"]) == {"PCA"}
+    assert set(found["family"]) == {"all comparisons"}
+    assert set(found["correction"]) == {"by"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--reference", "scGPT"], "no model is called 'scGPT'"),
+        (["--role", "PCA"], "write MODEL=ROLE"),
+        (["--role", "PCA=best"], "the role 'best'"),
+        (["--family", "seed"], "families cannot be made by 'seed'"),
+    ],
+)
+def test_wrong_arguments_get_one_line(table, tmp_path, capsys, words, message):
+    page = tmp_path / "r.html"
+    assert main(["bench", "report", str(table), "-o", str(page), *words]) == 2
+    assert message in capsys.readouterr().err.replace("\n", " ")
+    assert not page.exists()
+
+
+def test_wrong_files_get_one_line(tmp_path, capsys):
+    path = tmp_path / "bad.csv"
+    path.write_text(TABLE.replace("0.85", "high"))
+    assert main(["bench", "report", str(path), "-o", str(tmp_path / "r.html")]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "bad.csv, line 5, column 'value': 'high' is no number" in said
+
+
+@pytest.mark.parametrize("ending", ["csv", "json", "parquet"])
+def test_two_result_sets(table, tmp_path, capsys, ending):
+    other = tmp_path / "other.csv"
+    other.write_text(TABLE.replace("0.91", "0.81").replace("0.92", "0.82").replace("0.90", "0.80"))
+    output = tmp_path / f"moved.{ending}"
+    assert main(["bench", "compare", str(table), str(other), "-o", str(output)]) == 0
+    out = capsys.readouterr().out
+    assert "moved, worse" in out
+    assert "2 same; 1 moved" in out
+    rows = {
+        "csv": lambda: pd.read_csv(output).to_dict("records"),
+        "json": lambda: json.loads(output.read_text()),
+        "parquet": lambda: pd.read_parquet(output).to_dict("records"),
+    }[ending]()
+    assert [row["verdict"] for row in rows] == ["moved", "same", "same"]
+
+
+def test_two_result_sets_that_are_the_same(table, tmp_path, capsys):
+    assert main(["bench", "compare", str(table), str(table)]) == 0
+    assert capsys.readouterr().out.strip() == "3 same"
+    assert main(["bench", "compare", str(table), str(table), "--all"]) == 0
+    assert "PCA" in capsys.readouterr().out
+    assert main(["bench", "compare", str(table), str(table), "-o", str(tmp_path / "x.doc")]) == 2
