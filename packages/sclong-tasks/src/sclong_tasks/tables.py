@@ -20,10 +20,10 @@ def write_rows(rows: pd.DataFrame, path: Path) -> None:
     table = rows.drop(columns=list(_WITHOUT)).copy()
     for name in [name for name in table if str(name).endswith("_digest")]:
         table[name] = table[name].str[:8]
-    keys = ["task", "protocol", "scenario", "model", "variant", "seed", "metric", "stratum"]
+    keys = ["task", "protocol", "scenario", "model", "variant", "seed"]
     with atomic_file(path) as temporary:
         packing = {"method": "gzip", "mtime": 0} if path.suffix == ".gz" else None
-        table.sort_values(keys).to_csv(
+        table.sort_values(keys, kind="stable").to_csv(
             temporary, index=False, float_format="%.6g", compression=packing
         )
 
