@@ -260,12 +260,14 @@ def test_without_peft_the_error_says_how_to_install_it(monkeypatch):
         add_lora(make_tiny_model())
 
 
-def test_options_choose_the_slot(expression, tmp_path, checkpoint):
+def test_options_choose_the_slot(expression, tmp_path, checkpoint, caplog):
+    caplog.set_level("INFO", "sclong")
     place = context(tmp_path, checkpoint=checkpoint)
     for tuning, kind in (("frozen", TableSlot), ("full", ScLongSlot), ("lora", ScLongSlot)):
         slot, facts = make_slot(EncoderOptions(tuning=tuning), place, expression)
         assert isinstance(slot, kind)
         assert "20 of 21 genes are known" in facts["coverage"]
+        assert "20 of 21 genes are known; not known: ENSG09999999999" in caplog.text
         assert facts["model"] == model_digest(ScLong.from_pretrained(checkpoint, device="cpu"))
     slot, _ = make_slot(EncoderOptions("random"), context(tmp_path), expression)
     assert slot.dim == len(GENES)

@@ -66,8 +66,8 @@ def markdown_tables(
     Args:
         rows: of :func:`~sclong_tasks.results.read_runs`.
         seeds: those that each model should have; models that lack some are marked.
-        metrics: columns to show, as tables name them ("auroc", "auroc, new compounds"); all of
-            them by default.
+        metrics: columns to show in this order, as tables name them ("auroc", "auroc, new
+            compounds"); all of them by default.
     """
     summary = summarise(rows, seeds=None if seeds is None else list(seeds))
     parts = []
@@ -88,7 +88,8 @@ def _place(task: str, protocol: str, scenario: str) -> tuple[str, int, int, str]
 
 def _table(group: pd.DataFrame, task: str, scenario: str, wanted: Sequence[str] | None) -> str:
     metrics = list(dict.fromkeys(zip(group["metric"], group["stratum"], strict=True)))
-    metrics = [one for one in metrics if wanted is None or _column(one) in wanted] or metrics
+    if wanted is not None:
+        metrics = [one for name in wanted for one in metrics if _column(one) == name] or metrics
     names = [_column(metric) for metric in metrics]
     paper = _published(task, scenario, metrics[0][0])
     lines = [

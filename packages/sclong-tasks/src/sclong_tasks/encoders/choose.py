@@ -1,5 +1,6 @@
 """An encoder by name, from the settings of a model."""
 
+import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from sclong_tasks.encoders.slots import CellSlot, ScLongSlot, TableSlot, add_lor
 from sclong_tasks.encoders.tables import vectors_of_model
 from sclong_tasks.task import RunContext
 
+_LOG = logging.getLogger("sclong")
 ENCODERS = ("sclong", "random", "raw", "gene2vec", "graph", "precomputed", "geneformer")
 TUNINGS = ("frozen", "full", "lora")
 _NEEDS_CHECKPOINT = ("sclong", "gene2vec", "graph")
@@ -120,6 +122,7 @@ def make_slot(
     """
     if options.tuning == "frozen":
         found = make_encoder(options, context, expression.genes).cells(expression)
+        _LOG.info("encoder %s: %s", options.name, found.coverage.describe())
         facts = {**found.provenance, "coverage": found.coverage.describe()}
         return TableSlot(found.values), facts
     # On the CPU, where the rest of the network is until it is trained.
@@ -133,6 +136,7 @@ def make_slot(
         pool=options.pool,  # type: ignore[arg-type]  # checked there
         table=_table(options),
     )
+    _LOG.info("encoder %s: %s", options.name, slot.coverage.describe())
     facts = {"encoder": options.name, "model": digest, "tuning": options.tuning}
     return slot, {**facts, "pool": options.pool, "coverage": slot.coverage.describe()}
 
