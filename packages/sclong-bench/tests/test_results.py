@@ -116,6 +116,22 @@ def test_a_folder_of_runs(tmp_path):
         read_results(tmp_path)
 
 
+def test_a_run_that_failed_is_one_in_every_metric_of_its_split(tmp_path):
+    common = {"protocol": "honest", "scenario": "random"}
+    run_folder(tmp_path / "one", **common)
+    run_folder(tmp_path / "two", **common, metric="r")
+    (tmp_path / "broken").mkdir()
+    failure = {"task": "t", "model": "n", **common, "seed": 1, "reason": "no memory", "status": 2}
+    (tmp_path / "broken" / "failed.json").write_text(json.dumps(failure))
+    rows = failed(read_results(tmp_path).rows)
+    assert list(rows["metric"]) == ["mse", "r"]
+    assert set(rows["reason"]) == {"no memory"}
+    assert set(rows["source"]) == {"broken"}
+    (tmp_path / "broken" / "failed.json").write_text("{}")
+    with pytest.raises(InputError, match="does not tell what failed"):
+        read_results(tmp_path)
+
+
 def test_the_rows_that_tasks_write_are_read(tmp_path):
     from sclong_tasks.results import ResultRow, write_metrics  # noqa: PLC0415  # only here
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,10 @@ from sclong_tasks.results import finished_runs
 
 METRICS = "metrics.json"
 """File of a run's folder that holds its rows."""
+FAILED = "failed.json"
+"""File of a run that failed: what was to be run, and the reason."""
 _LARGEST = 2**30
+_LOGGER = logging.getLogger("sclong")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +86,36 @@ def _runs(folder: Path) -> Results:
         rows += found
         places += [name] * len(found)
         facts[name], folders[name] = said, path.parent
+    for path in sorted(folder.rglob(FAILED)):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue  # left by a run that was killed
+        found = _failed(path, rows)
+        rows += found
+        places += [str(path.parent.relative_to(folder))] * len(found)
     return Results(
         _tidied(pd.DataFrame(rows), folder, places.__getitem__), folder.name, facts, folders
     )
+
+
+def _failed(path: Path, done: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each metric that the run would have had, by other runs of its split or task."""
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        kept = {name: run[name] for name in ("task", "model", "protocol", "scenario", "seed")}
+        kept["reason"] = str(run["reason"]) or "no reason given"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} does not tell what failed: {error!r}") from None
+    of_task = [row for row in done if row.get("task") == kept["task"]]
+    names = ("protocol", "scenario")
+    of_split = [row for row in of_task if all(row.get(name) == kept[name] for name in names)]
+    columns = ("metric", "stratum", "higher_is_better", "unit")
+    metrics = {tuple(row.get(name) for name in columns) for row in of_split or of_task}
+    if not metrics:
+        _LOGGER.warning("%s: no run of %s was made, so that it has no metrics", path, kept["task"])
+    return [
+        {**kept, **dict(zip(columns, metric, strict=True)), "value": None}
+        for metric in sorted(metrics, key=repr)
+    ]
 
 
 def _tidied(frame: pd.DataFrame, path: Path, place: Place) -> pd.DataFrame:
