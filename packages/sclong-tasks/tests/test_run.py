@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
+import sclong_tasks
 from sclong_core.errors import ConfigError, InputError
 from sclong_tasks import figures, memory
 from sclong_tasks.data_files import find_files, prepare_data, read_record
@@ -241,6 +242,15 @@ def test_files_are_fetched_and_checked_against_their_checksums(request_, tmp_pat
         ("https://example.org/lines.csv", "ab"),
         ("https://example.org/mirror/lines.csv", "ab"),
     ]
+
+
+def test_the_package_gives_its_names_when_they_are_asked_for():
+    assert sclong_tasks.get_task("drug_response") is drug_response
+    assert set(sclong_tasks.__all__) <= set(dir(sclong_tasks))
+    for name in sclong_tasks.__all__:
+        assert getattr(sclong_tasks, name)
+    with pytest.raises(AttributeError):
+        sclong_tasks.nothing  # noqa: B018  # the attribute is looked up
 
 
 def test_unknown_names_are_refused_with_those_there_are(request_):

@@ -109,3 +109,15 @@ def test_frozen_weights_are_counted_apart():
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(ConfigError):
         TrainingOptions(**wrong)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("validation", [None, batches(seed=9)], ids=["all epochs", "best epoch"])
+def test_two_processes_train_one_module_and_leave_it_here(tmp_path, validation):
+    model = module()
+    before = model.layer[1].weight.detach().clone()
+    options = TrainingOptions(epochs=3, devices=2)
+    fit = fit_module(model, batches(), validation, options, context(tmp_path))
+    assert fit.epochs == 3
+    assert not torch.equal(before, model.layer[1].weight)
+    assert len(fit.history) == 3

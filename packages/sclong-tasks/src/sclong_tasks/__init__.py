@@ -1,7 +1,54 @@
-"""Fine-tuning of scLong."""
+"""The benchmarks of the scLong paper, with scLong and with what it is compared to.
 
+The names below are loaded on first use, so that ``import sclong_tasks`` stays fast.
+"""
+
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sclong_tasks.predict import PredictRequest as PredictRequest
+    from sclong_tasks.registry import get_model as get_model
+    from sclong_tasks.registry import get_task as get_task
+    from sclong_tasks.results import read_runs as read_runs
+    from sclong_tasks.results import summarise as summarise
+    from sclong_tasks.run import RunRequest as RunRequest
+    from sclong_tasks.run import run_task as run_task
 
 __version__ = version("sclong-tasks")
 
-__all__ = ["__version__"]
+_MODULES = {
+    "PredictRequest": "predict",
+    "RunRequest": "run",
+    "get_model": "registry",
+    "get_task": "registry",
+    "read_runs": "results",
+    "run_task": "run",
+    "summarise": "results",
+}
+
+__all__ = [
+    "PredictRequest",
+    "RunRequest",
+    "__version__",
+    "get_model",
+    "get_task",
+    "read_runs",
+    "run_task",
+    "summarise",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its module on first use (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Names for completion in a notebook, loaded or not."""
+    return sorted({*globals(), *__all__})

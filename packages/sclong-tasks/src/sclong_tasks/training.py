@@ -1,11 +1,13 @@
 """Fitting of a LightningModule: early stopping, best weights, progress, one seed."""
 
+import json
 import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -99,8 +101,8 @@ def fit_module(
         KeyboardInterrupt: someone stopped it; Lightning itself would leave the interpreter.
     """
     selects = validation is not None and options.patience > 0
-    weights = _BestWeights(options, context) if selects else None
-    curve = _Curve()
+    weights = _BestWeights(options, context.scratch) if selects else None
+    curve = _Curve(context.scratch)
     callbacks: list[Callback] = [curve]
     if weights is not None:
         stop = EarlyStopping(
@@ -128,10 +130,11 @@ def fit_module(
         except SystemExit as error:
             raise KeyboardInterrupt from error
     module.to("cpu")
-    if weights is not None:
-        weights.restore(module)
-        return Fit(trainer.current_epoch, weights.epoch, weights.best, curve.lines)
-    return Fit(trainer.current_epoch, trainer.current_epoch, math.nan, curve.lines)
+    lines = curve.read()
+    if weights is None:
+        return Fit(len(lines), len(lines), math.nan, lines)
+    epoch, best = weights.restore(module)
+    return Fit(len(lines), epoch, best, lines)
 
 
 def parameters(module: torch.nn.Module) -> dict[str, int]:
@@ -177,31 +180,42 @@ def _where(options: TrainingOptions, context: RunContext) -> dict[str, Any]:
     devices: int | list[int] = [int(number)] if number else options.devices
     place: dict[str, Any] = {"accelerator": accelerator, "devices": devices}
     if options.devices > 1:
-        place["strategy"] = "ddp"
+        # Processes of their own that end with the training: the run goes on in this one alone.
+        place["strategy"] = "ddp_spawn" if torch.cuda.is_available() else "ddp_fork"
     if not (SLURMEnvironment.detect() or TorchElasticEnvironment.detect()):
         place["plugins"] = [LightningEnvironment()]
     return place
 
 
 class _BestWeights(Callback):
-    """Keeps the weights of the best epoch in a file, those that are trained and all buffers."""
+    """Keeps what training changed, of the best epoch, in a file.
 
-    def __init__(self, options: TrainingOptions, context: RunContext) -> None:
-        self.path = context.scratch / f"best-{context.seed}.safetensors"
+    A file, and not an attribute, because the processes of DDP end before the run does.
+    """
+
+    def __init__(self, options: TrainingOptions, scratch: Path) -> None:
+        self.weights, self.facts = scratch / "best.safetensors", scratch / "best.json"
+        self.facts.unlink(missing_ok=True)
         self.monitor, self.sign = options.monitor, -1 if options.mode == "max" else 1
-        self.best, self.epoch = math.nan, 0
+        self.best = math.nan
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the weights if they are the best so far."""
         value = float(trainer.callback_metrics[self.monitor])
         if math.isnan(self.best) or self.sign * value < self.sign * self.best:
-            self.best, self.epoch = value, trainer.current_epoch + 1
+            self.best = value
             if trainer.is_global_zero:
-                save_file(trained_state(pl_module), self.path)
+                save_file(trained_state(pl_module), self.weights)
+                facts = {"epoch": trainer.current_epoch + 1, "best": value}
+                self.facts.write_text(json.dumps(facts), encoding="utf-8")
 
-    def restore(self, module: LightningModule) -> None:
-        """Put the best weights back."""
-        if self.epoch:
-            module.load_state_dict(load_file(self.path), strict=False)
+    def restore(self, module: LightningModule) -> tuple[int, float]:
+        """Put the best weights back; their epoch, and its monitor."""
+        if not self.facts.exists():
+            return 0, math.nan
+        module.load_state_dict(load_file(self.weights), strict=False)
+        facts = json.loads(self.facts.read_text(encoding="utf-8"))
+        return int(facts["epoch"]), float(facts["best"])
 
 
 def trained_state(module: torch.nn.Module) -> dict[str, Tensor]:
@@ -214,15 +228,24 @@ def trained_state(module: torch.nn.Module) -> dict[str, Tensor]:
     }
 
 
-@dataclass
 class _Curve(Callback):
-    """What was logged, a line an epoch."""
+    """What was logged, a line an epoch, in a file."""
 
-    lines: list[dict[str, float]] = field(default_factory=list)
+    def __init__(self, scratch: Path) -> None:
+        self.path = scratch / "curve.jsonl"
+        self.path.write_text("", encoding="utf-8")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002  # Lightning's form
-        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.lines.append({"epoch": float(trainer.current_epoch + 1), **values})
+        """Add a line."""
+        if trainer.is_global_zero:
+            values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            line = json.dumps({"epoch": float(trainer.current_epoch + 1), **values})
+            with self.path.open("a", encoding="utf-8") as handle:
+                handle.write(line + "\n")
+
+    def read(self) -> list[dict[str, float]]:
+        """All lines."""
+        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
 
 
 def _progress_bar() -> Callback:
