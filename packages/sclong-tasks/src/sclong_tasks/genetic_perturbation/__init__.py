@@ -1,0 +1,1 @@
+"""Genetic perturbation after GEARS: mean expression of cells in which genes were perturbed."""

@@ -1,0 +1,1 @@
+"""Models of genetic perturbation, each chosen by name in the task."""
