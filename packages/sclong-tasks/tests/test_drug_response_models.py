@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from sclong_core.errors import InputError
+from sclong_core.errors import CheckpointError, ConfigError, InputError
 from sclong_core.testing import make_tiny_model
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_tasks.chemistry.graphs import GraphTable, drug_graphs
@@ -20,7 +20,8 @@ from sclong_tasks.drug_response.models.neural import columns
 from sclong_tasks.drug_response.module import DeepCdrModule
 from sclong_tasks.encoders.slots import TableSlot
 from sclong_tasks.registry import get_model
-from sclong_tasks.run import fit_and_predict
+from sclong_tasks.results import read_metrics
+from sclong_tasks.run import RunRequest, fit_and_predict, run_task
 from sclong_tasks.settings import resolve
 from sclong_tasks.task import RunContext
 from sclong_tasks.training import seeded
@@ -236,3 +237,30 @@ def test_another_checkpoint_than_the_runs_is_refused(data, checkpoint, tmp_path)
     )
     with pytest.raises(InputError, match="not the one that the run was trained with"):
         again.predict(data, split.test)
+
+
+def test_sclong_in_a_run_folder_names_its_checkpoint(checkpoint, tmp_path):
+    write_example(tmp_path / "original")
+    prepare_data(task, tmp_path / "data", str(tmp_path / "original"))
+    changes = {"network": NETWORK, "training": {"epochs": 1, "batch_size": 256}}
+    request = RunRequest(
+        "drug_response",
+        "sclong",
+        0,
+        tmp_path / "data",
+        tmp_path / "runs",
+        checkpoint=checkpoint,
+        changes={"model": changes, "task": {"bootstrap": 0}},
+        cache=tmp_path / "cache",
+        device="cpu",
+    )
+    folder = run_task(request).folder
+    rows = read_metrics(folder / "metrics.json")
+    assert rows["checkpoint_digest"].str.len().eq(64).all()
+    assert (folder / "figures" / "training.svg").is_file()
+    with pytest.raises(InputError, match="already exists"):
+        run_task(request)
+    with pytest.raises(ConfigError, match="needs an scLong checkpoint"):
+        run_task(replace(request, checkpoint=None))
+    with pytest.raises(CheckpointError):
+        run_task(replace(request, checkpoint=tmp_path))

@@ -17,6 +17,7 @@ import yaml
 import sclong_tasks
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.files import atomic_folder
+from sclong_core.manifest import read_checkpoint_info
 from sclong_tasks.data_files import read_record
 from sclong_tasks.figures import training_curve, write_svg
 from sclong_tasks.memory import peak_bytes, reset_peak
@@ -230,7 +231,7 @@ def _folder_name(
     """Names what was run; ends in a hash of everything that decides the result."""
     key = {**config, "data": data.digest, "split": split.digest, "checkpoint": ""}
     if request.checkpoint is not None:
-        key["checkpoint"] = str(request.checkpoint.resolve())
+        key["checkpoint"] = read_checkpoint_info(request.checkpoint).digest
     digest = config_digest(key)[:8]
     return f"{request.model}-{request.protocol}-{scenario}-seed{request.seed}-{digest}"
 
