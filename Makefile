@@ -45,8 +45,9 @@ lint: $(INSTALLED)  ## check style, types, the order of imports and the document
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory docs
 
-bench: $(INSTALLED)  ## measure core beside a plain implementation, at most 10 minutes
+bench: $(INSTALLED)  ## measure core and tasks beside plain implementations (ARGS: core alone)
 	$(BIN)/python -m benchmarks.core $(ARGS)
+	$(if $(ARGS),,$(BIN)/python -m benchmarks.tasks)
 
 bench-full: $(INSTALLED)  ## measure also what takes long or much memory
 	$(BIN)/python -m benchmarks.core --full $(ARGS)
