@@ -15,6 +15,7 @@ import numpy.typing as npt
 from anndata import AnnData
 from scipy import sparse
 
+from sclong_bench.demo.harmonised import harmonised
 from sclong_bench.demo.settings import DemoSettings
 from sclong_core.config import ScLongConfig
 from sclong_core.files import atomic_file
@@ -41,6 +42,10 @@ class DemoData:
     """``(genes, dim)`` float32."""
     graph: GeneGraph
     """Which genes go together in the training cells."""
+    read: int
+    """Cells that the harmoniser was given."""
+    recognised: str
+    """What the harmoniser saw of their values."""
 
     @property
     def training(self) -> npt.NDArray[np.bool_]:
@@ -70,8 +75,9 @@ class DemoData:
 
 
 def prepare(settings: DemoSettings) -> DemoData:
-    """Load the cells, split them, and derive gene vectors and graph from the training cells."""
-    cells = load_cells()
+    """Harmonise the cells, split them, and derive vectors and graph from the training cells."""
+    found = harmonised(load_cells(), keep=(CELL_TYPE,))
+    cells = found.cells
     held_out = choose_held_out(
         cells.obs[CELL_TYPE].to_numpy(), share=settings.held_out, seed=settings.seed
     )
@@ -84,7 +90,8 @@ def prepare(settings: DemoSettings) -> DemoData:
     graph = gene_graph(
         vectors, neighbours=settings.neighbours, least_similarity=settings.least_similarity
     )
-    return DemoData(cells, GeneVocabulary.from_ids(names), vectors, graph)
+    vocabulary = GeneVocabulary.from_ids(names)
+    return DemoData(cells, vocabulary, vectors, graph, found.read, found.recognised)
 
 
 def load_cells() -> AnnData:

@@ -25,6 +25,13 @@ def _notes(outcome: Outcome) -> dict[str, str]:
             "(2017) that comes with scanpy; and the trainer, the checkpoint and the embedding, "
             "which are those of any other pretraining."
         ),
+        "Harmonised": (
+            "The cells went through the harmoniser of sclong-data, as those of any corpus do. What "
+            f"it saw: the file {data.recognised}. So they are taken as they are, and "
+            f"{data.training.size} of {data.read} cells are kept. Its rules were relaxed for them: "
+            "data sets of fewer than 1,000 genes and cells of fewer than 300 pass, and values are "
+            "not brought to a maximum of 10."
+        ),
         "Small": (
             f"{len(data.vocabulary)} genes, chosen for their variation, in place of 27,874; "
             f"{outcome.training.parameters / 1e6:.1f} million parameters in place of a billion; "

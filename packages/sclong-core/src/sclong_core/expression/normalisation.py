@@ -133,9 +133,12 @@ def exact_counts(values: Csr) -> tuple[Csr, Floats]:
     """
     whole = whole_rows(values)
     rows = row_index(values)
-    exact = whole[rows]
     result = values.copy()
-    result.data[exact] = np.rint(result.data[exact])
+    if whole.all():
+        np.rint(result.data, out=result.data)
+    else:
+        exact = whole[rows]
+        result.data[exact] = np.rint(result.data[exact])
     totals = np.zeros(values.shape[0])
     totals += np.bincount(rows, weights=result.data, minlength=totals.size)
     for row in np.flatnonzero(~whole):

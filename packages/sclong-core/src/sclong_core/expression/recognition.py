@@ -71,6 +71,8 @@ def whole_rows(rows: Csr) -> npt.NDArray[np.bool_]:
     kept, starts = filled(rows)
     if kept.size:
         nearest = np.rint(rows.data)
+        if rows.data.min() >= 1 and np.array_equal(nearest, rows.data):
+            return whole  # counts as they should be: nothing to allow for
         allowed = np.minimum(1e-5 + 1e-6 * rows.data, 0.05)
         exact = (np.abs(rows.data - nearest) <= allowed) & (nearest >= 1)
         whole[kept] = np.logical_and.reduceat(exact, starts)

@@ -33,7 +33,8 @@ from sclong_data.harmoniser.rules import HUMAN, HarmoniseRules
 from sclong_data.manifest import DatasetEntry
 
 _LOG = logging.getLogger("sclong")
-SPARSE_CELLS = 2_048
+SPARSE_CELLS = 512
+"""Cells that are read at once where they are stored sparse: arrays of a few MB each."""
 _SHOWN = 20
 NOT_THE_ORGANISM = "other organism"
 FEW_GENES = "data set of few genes"
