@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from sclong_bench.statistics.outcome import Outcome
 from sclong_bench.statistics.sample import Sample
 from sclong_bench.statistics.tests import TESTS, compare_samples
 from sclong_core.errors import ConfigError, InputError
@@ -53,24 +54,6 @@ def test_the_paired_t_test_is_scipys():
         assert (found.low, found.high) == pytest.approx(reference.confidence_interval(), **EXACT)
 
 
-def test_the_signed_rank_test_is_scipys():
-    for x, y in pairs(n=8):
-        found = compare_samples(Sample.of(x), Sample.of(y), "wilcoxon")
-        reference = stats.wilcoxon(x, y, method="exact")
-        assert found.statistic == pytest.approx(reference.statistic, **EXACT)
-        assert found.p_value == pytest.approx(reference.pvalue, **EXACT)
-
-
-def test_the_permutation_test_goes_through_all_divisions():
-    for x, y in pairs(5):
-        found = compare_samples(Sample.of(x), Sample.of(y), "permutation")
-        reference = stats.permutation_test(
-            (x, y), lambda a, b, axis: a.mean(axis) - b.mean(axis), n_resamples=np.inf
-        )
-        assert found.p_value == pytest.approx(reference.pvalue, **EXACT)
-        assert found.p_value >= 2 / 252 - 1e-12
-
-
 @pytest.mark.parametrize("test", ["wilcoxon", "permutation"])
 def test_an_interval_holds_what_its_test_would_not_reject(test):
     generator = np.random.default_rng(1)
@@ -81,23 +64,6 @@ def test_an_interval_holds_what_its_test_would_not_reject(test):
         inside = compare_samples(Sample.of(x - edge - inwards), Sample.of(y), test)
         outside = compare_samples(Sample.of(x - edge + inwards), Sample.of(y), test)
         assert outside.p_value <= 0.05 < inside.p_value
-
-
-def test_five_runs_are_too_few_for_signed_ranks():
-    found = compare_samples(
-        Sample.of([1, 2, 3, 4, 5]), Sample.of([0.9, 1.8, 2.7, 3.6, 4.5]), "wilcoxon"
-    )
-    assert found.p_value == pytest.approx(1 / 16)
-    assert (found.low, found.high) == (-np.inf, np.inf)
-    assert "too few" in found.note
-
-
-def test_many_divisions_are_drawn_and_said():
-    generator = np.random.default_rng(2)
-    x, y = generator.normal(0.8, 1, 14), generator.normal(0, 1, 14)
-    found = compare_samples(Sample.of(x), Sample.of(y), "permutation")
-    assert "random divisions" in found.note
-    assert found.p_value == pytest.approx(stats.ttest_ind(x, y).pvalue, abs=0.02)
 
 
 @given(
@@ -151,13 +117,6 @@ def test_a_difference_that_never_varies_is_not_tested():
     assert (found.test, found.difference) == ("none", pytest.approx(0.1))
 
 
-def test_ties_among_ranks_are_exact():
-    found = compare_samples(Sample.of([2, 2, 3, 1, 5]), Sample.of([1, 1, 3, 2, 3]), "wilcoxon")
-    assert "1 equal pairs" in found.note
-    # Differences 1 1 -1 2 have ranks 2 2 2 4: in 8 of 16 choices of signs, one side has 2 or less
-    assert found.p_value == pytest.approx(0.5)
-
-
 def test_pairs_need_the_same_seeds():
     one, other = Sample.of([1, 2, 3], [1, 2, 3]), Sample.of([1, 2, 4], [1, 2, 4])
     with pytest.raises(InputError, match="1 2 3 are not 1 2 4"):
@@ -175,3 +134,9 @@ def test_runs_are_paired_by_seed_whatever_their_order():
 def test_rounding_is_no_spread():
     assert Sample.of([0.1 + 0.2, 0.3, 0.3]).constant
     assert not Sample.of([0.3, 0.3 + 1e-9]).constant
+
+
+def test_an_outcome_without_a_test_has_nothing_but_its_note():
+    found = compare_samples(Sample.of([1.0]), Sample.of([1.0, 2.0]))
+    assert found == Outcome("none", difference=-0.5, note=found.note) or np.isnan(found.p_value)
+    assert not np.isfinite([found.statistic, found.df, found.low, found.high]).any()

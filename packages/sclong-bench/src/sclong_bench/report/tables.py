@@ -41,7 +41,7 @@ def models_table(evidence: Evidence, setting: Setting) -> Table:
     scaled = any(math.isfinite(share_of_the_way(setting, line)) for line in setting.lines)
     published = any(line.published is not None for line in setting.lines)
     unit = next((name_of(line.unit) for line in setting.lines if line.unit), "")
-    columns = [Column("model"), Column("kind")]
+    columns = [Column("model")]
     columns += [Column("published", right=True)] if published else []
     columns += [Column(f"ours: mean [{confidence} over seeds]", right=True)]
     columns += [Column("s.d.", right=True), Column("seeds", right=True)]
@@ -49,7 +49,7 @@ def models_table(evidence: Evidence, setting: Setting) -> Table:
     columns += [Column("floor to ceiling", right=True)] if scaled else []
     rows: list[list[Cell]] = []
     for line in setting.lines:
-        row: list[Cell] = [line.label, ROLE_WORDS[line.role]]
+        row: list[Cell] = [tag("span", line.label, tag("small", ROLE_WORDS[line.role]))]
         row += [published_cell(line.published)] if published else []
         row += [ours_cell(line, decimals), _sd(line, decimals), _seeds(line)]
         if unit:

@@ -57,13 +57,16 @@ def _difference(x: Floats, y: Floats, axis: int) -> Floats:
 def _inverted(x: Floats, y: Floats, alpha: float) -> tuple[float, float]:
     """The differences that the test would not reject: both ends, infinite where there is none."""
     weights = _divisions(len(x), len(y))
+    if 2 / len(weights) > alpha:
+        return -math.inf, math.inf
     middle = float(x.mean() - y.mean())
     step = float(np.ptp(np.concatenate([x - middle, y])))
-    slack = _TOLERANCE * (abs(middle) + step)
+    largest = float(np.abs(np.concatenate([x, y])).max())
 
     def rejected(shift: float) -> bool:
         differences = weights @ np.concatenate([x - shift, y])
         observed = middle - shift
+        slack = _TOLERANCE * (abs(shift) + largest)  # divisions that tie but for rounding
         above = np.mean(differences >= observed - slack)
         below = np.mean(differences <= observed + slack)
         return bool(2 * min(above, below) <= alpha)
