@@ -40,6 +40,5 @@ def test_the_interval_moves_and_grows_with_the_values(scale):
     x, y = generator.normal(1, 1, 5), generator.normal(0, 1, 5)
     found = permutation_test(x, y, confidence=0.95)
     moved = permutation_test(scale * (x + 7), scale * (y + 3), confidence=0.95)
-    assert moved.p_value == pytest.approx(found.p_value)
     ends = (scale * (found.low + 4), scale * (found.high + 4))
-    assert (moved.low, moved.high) == pytest.approx(ends, rel=1e-6)
+    assert (moved.low, moved.high) == pytest.approx(ends, rel=1e-9)
