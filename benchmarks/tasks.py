@@ -5,6 +5,7 @@ and writes their reports end to end into ``tasks.md``.
 """
 
 import argparse
+import json
 from pathlib import Path
 
 from benchmarks import combination, response
@@ -25,14 +26,23 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
     args = parser.parse_args(arguments)
     args.output.mkdir(parents=True, exist_ok=True)
-    written = []
     for name in args.tasks:
         part = PARTS[name]
-        found = part.run(part.ROWS if args.rows is None else args.rows, turns=args.turns)
-        write_json(args.output / f"{name}.json", found)
-        written.append("\n".join(part.lines(found)) + "\n")
-    with atomic_file(args.output / "tasks.md") as temporary:
-        temporary.write_text("\n".join(written), encoding="utf-8")
+        rows = part.ROWS if args.rows is None else args.rows
+        write_json(args.output / f"{name}.json", part.run(rows, turns=args.turns))
+        write_report(args.output)
+
+
+def write_report(folder: Path) -> None:
+    """Write ``tasks.md`` from the numbers that are in ``folder``; each part has its date."""
+    texts = []
+    for name, part in PARTS.items():
+        path = folder / f"{name}.json"
+        if path.is_file():
+            found = json.loads(path.read_text(encoding="utf-8"))
+            texts.append("\n".join(part.lines(found)) + "\n")
+    with atomic_file(folder / "tasks.md") as temporary:
+        temporary.write_text("\n".join(texts), encoding="utf-8")
 
 
 if __name__ == "__main__":
