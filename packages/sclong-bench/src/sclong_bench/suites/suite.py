@@ -89,12 +89,13 @@ class Suite:
         return Path(self.config.output)
 
 
-def read_suite(path: Path, *, output: Path | None = None) -> Suite:
+def read_suite(path: Path, *, output: Path | None = None, data: Path | None = None) -> Suite:
     """Read and check a suite file.
 
     Args:
         path: the YAML file.
         output: another folder for the runs.
+        data: another folder of the tasks' data folders.
 
     Raises:
         ConfigError: the file cannot be read, or names something that is not known.
@@ -103,6 +104,8 @@ def read_suite(path: Path, *, output: Path | None = None) -> Suite:
     config = _read(path)
     if output is not None:
         config.output = str(output)
+    if data is not None:
+        config.data = str(data)
     if not config.runs or not config.seeds:
         raise ConfigError(f"{path} asks for no run: give runs and seeds")
     checkpoint = None if config.checkpoint is None else Path(config.checkpoint)
