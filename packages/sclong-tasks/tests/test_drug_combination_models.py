@@ -100,6 +100,18 @@ def test_the_published_form_depends_on_the_order_of_the_drugs(prepared, data, tm
     assert not np.allclose(found, turned)
 
 
+def test_components_of_expression_are_no_noise(prepared, data, tmp_path):
+    # Centred lines span a dimension less than there are; one more would explode in a new line.
+    split = task.split(data, scenario="cell_line", seed=1, settings=SETTINGS)
+    model = options("logistic_regression")
+    model.fit(data.hide(split.test), split, context(prepared, tmp_path))
+    lines = len(set(data.cell[split.train]))
+    features = model.features(data, split.test)[:, model.options.bits :]
+    assert features.shape[1] == lines - 1
+    trained = model.features(data, split.train)[:, model.options.bits :]
+    assert (trained.std(0) > 1e-3).all()
+
+
 def test_protocols_differ_in_named_switches_only():
     honest, published = (
         resolve(get_model(task, "deepdds").Options, protocol, {}, "model")

@@ -73,7 +73,9 @@ class Classical(TaskModel[CombinationData]):
         lines = np.unique(data.cell[split.train])
         steps = [StandardScaler()]
         if self.options.components:
-            components = min(self.options.components, len(lines), len(data.expression.genes))
+            # Centred lines span one dimension less than there are; one more would be noise.
+            most = min(max(1, len(lines) - 1), len(data.expression.genes))
+            components = min(self.options.components, most)
             steps.append(PCA(components, svd_solver="full"))
         self.expression = make_pipeline(*steps).fit(self._expression(data)[lines])
         self.classifier = self.make(context.seed)
