@@ -4,9 +4,9 @@ Shapes: g genes, k chosen genes, c cells, p perturbations.
 
 As published, all metrics rest on means over the cells of a condition, and on changes against the
 mean of all control cells. The paper's Methods print another way, over single cells: see
-:func:`printed_pearson`. Metrics whose reference is the mean perturbed cell, as in Systema, say whether
-perturbations are told apart: against the control, whatever knows what perturbations have in common
-looks good.
+:func:`printed_pearson`. Metrics whose reference is the mean perturbed cell, as in Systema, say
+whether perturbations are told apart: against the control, whatever knows what perturbations have in
+common looks good.
 """
 
 import numpy as np

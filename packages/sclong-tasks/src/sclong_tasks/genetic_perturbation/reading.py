@@ -1,0 +1,204 @@
+"""Readers of perturbation screens as their authors publish them.
+
+GEARS (Roohani et al. 2023) publishes ``perturb_processed.h5ad``: log-normalised expression,
+conditions as "A+ctrl" or "A+B", and genes ranked for each condition. Screens with raw counts and a
+target for each cell (Papalexi et al. 2021 as sceptre has it) are normalised here.
+"""
+
+import logging
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import sparse
+
+from sclong_core.errors import InputError
+from sclong_tasks.chemistry.molecules import shown
+from sclong_tasks.genetic_perturbation.conditions import CONTROL, genes_of
+
+_LOG = logging.getLogger("sclong")
+_RANKING = "rank_genes_groups_cov_all"
+_NO_TARGET = "non-targeting"
+_LARGEST_LOG = 15.0
+"""No log1p of normalised counts is as large: there would have to be three million."""
+
+
+@dataclass(frozen=True, eq=False)
+class Screen:
+    """Cells of a screen."""
+
+    cells: sparse.csr_matrix
+    """Expression, log1p."""
+    obs: pd.DataFrame
+    """One line a cell: ``condition``, and ``guide_share`` where it is known."""
+    genes: tuple[str, ...]
+    """Symbols, each once."""
+    ranking: pd.DataFrame | None
+    """One column a condition: places of all genes, ranked; None where the file has none."""
+
+
+def read_screen(path: Path) -> Screen:
+    """Read either format, or a zip archive that holds the file of GEARS.
+
+    Raises:
+        InputError: names what is missing, or the cell and gene that is wrong.
+    """
+    if zipfile.is_zipfile(path):
+        with tempfile.TemporaryDirectory(prefix="sclong-screen-") as scratch:
+            return read_screen(_unpacked(path, Path(scratch)))
+    try:
+        table = anndata.read_h5ad(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    cells = sparse.csr_matrix(table.X, dtype=np.float32)
+    genes = _gene_names(path, table.var)
+    _check_values(path, cells, table.obs_names, genes)
+    if "condition" in table.obs:
+        screen = _read_gears(path, table, cells, genes)
+    elif "target" in table.obs:
+        screen = _read_targets(path, table, cells, genes)
+    else:
+        raise InputError(f"{path} has neither a column condition nor a column target in obs")
+    if CONTROL not in set(screen.obs["condition"]):
+        raise InputError(f"{path} has no control cells: some need the condition {CONTROL!r}")
+    return screen
+
+
+def _unpacked(path: Path, scratch: Path) -> Path:
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".h5ad")]
+        if len(names) != 1:
+            raise InputError(f"{path} holds {len(names)} .h5ad files: one is needed")
+        target = scratch / "perturb_processed.h5ad"
+        with archive.open(names[0]) as source, target.open("wb") as file:
+            while block := source.read(1 << 20):
+                file.write(block)
+    return target
+
+
+def _read_gears(
+    path: Path, table: anndata.AnnData, cells: sparse.csr_matrix, genes: tuple[str, ...]
+) -> Screen:
+    obs = table.obs
+    condition = obs["condition"].astype(str).to_numpy()
+    _check_conditions(path, condition, obs.index)
+    if "control" in obs:
+        control = obs["control"].astype(int).to_numpy() == 1
+        wrong = np.flatnonzero(control != (condition == CONTROL))
+        if len(wrong):
+            cell = wrong[0]
+            raise InputError(
+                f"{path}: cell {obs.index[cell]!r} has control {int(control[cell])} and condition "
+                f"{condition[cell]!r}, which contradict each other; so do {len(wrong) - 1} others"
+            )
+    if cells.nnz and cells.data.max() > _LARGEST_LOG:
+        raise InputError(
+            f"{path} has the value {cells.data.max():g}: these are counts, and log1p of normalised "
+            "counts is expected"
+        )
+    frame = pd.DataFrame({"condition": condition})
+    return Screen(cells, frame, genes, _read_ranking(path, table, genes))
+
+
+def _read_ranking(
+    path: Path, table: anndata.AnnData, genes: tuple[str, ...]
+) -> pd.DataFrame | None:
+    listed: Mapping[str, Any] | None = table.uns.get(_RANKING)
+    if listed is None or "condition_name" not in table.obs:
+        _LOG.info("%s has no ranked genes: they are ranked here", path.name)
+        return None
+    pairs = table.obs[["condition", "condition_name"]].astype(str).drop_duplicates()
+    found = {}
+    lacking = []
+    for condition, name in pairs.itertuples(index=False):
+        if condition == CONTROL:
+            continue
+        if name not in listed or condition in found:
+            lacking.append(condition)
+            continue
+        places = table.var_names.get_indexer(np.asarray(listed[name]).astype(str))
+        if sorted(places) != list(range(len(genes))):
+            raise InputError(
+                f"{path}: uns {_RANKING}[{name!r}] does not name each of the {len(genes)} genes "
+                "once"
+            )
+        found[condition] = places.astype(np.int32)
+    if lacking:
+        raise InputError(
+            f"{path}: {len(lacking)} conditions have no ranking of their own in uns {_RANKING}: "
+            f"{shown(lacking)}"
+        )
+    return pd.DataFrame(found)
+
+
+def _read_targets(
+    path: Path, table: anndata.AnnData, cells: sparse.csr_matrix, genes: tuple[str, ...]
+) -> Screen:
+    target = table.obs["target"].astype(str).to_numpy()
+    condition = np.array(
+        [CONTROL if name == _NO_TARGET else f"{name}+{CONTROL}" for name in target], dtype=object
+    )
+    _check_conditions(path, condition, table.obs_names)
+    fraction = np.flatnonzero(cells.data != np.round(cells.data))
+    if len(fraction):
+        cell = int(np.searchsorted(cells.indptr, fraction[0], side="right")) - 1
+        raise InputError(
+            f"{path}: {cells.data[fraction[0]]:g} in cell {table.obs_names[cell]!r}, gene "
+            f"{genes[cells.indices[fraction[0]]]!r} is no count"
+        )
+    totals = np.asarray(cells.sum(axis=1)).ravel()
+    empty = totals == 0
+    if empty.any():
+        _LOG.warning("%d cells of %s without any count are left out", int(empty.sum()), path.name)
+    scale = np.median(totals[~empty]) / np.where(empty, 1, totals) if (~empty).any() else totals
+    scaled = sparse.csr_matrix(sparse.diags(scale) @ cells, dtype=np.float32)
+    scaled.data = np.log1p(scaled.data)
+    frame = pd.DataFrame({"condition": condition})
+    if "top_grna_fraction" in table.obs:
+        frame["guide_share"] = table.obs["top_grna_fraction"].to_numpy(dtype=np.float64)
+    kept = np.flatnonzero(~empty)
+    return Screen(scaled[kept], frame.iloc[kept].reset_index(drop=True), genes, None)
+
+
+def _gene_names(path: Path, var: pd.DataFrame) -> tuple[str, ...]:
+    """Symbols; one that several genes share is followed by the gene's own id."""
+    symbols = (var["gene_name"] if "gene_name" in var else var.index.to_series()).astype(str)
+    shared = symbols.duplicated(keep=False).to_numpy()
+    names = symbols.to_numpy(dtype=object)
+    if shared.any():
+        _LOG.info(
+            "%d genes of %s share a symbol, and are named with their ids: %s",
+            int(shared.sum()), path.name, shown(sorted(set(names[shared]))),
+        )  # fmt: skip
+        names[shared] = [f"{symbols.iloc[at]} ({var.index[at]})" for at in np.flatnonzero(shared)]
+    if len(set(names)) != len(names) or not len(names):
+        raise InputError(f"{path} names no genes, or one twice, in var")
+    return tuple(names)
+
+
+def _check_conditions(path: Path, conditions: npt.NDArray[Any], cells: pd.Index) -> None:
+    for condition in sorted(set(conditions)):
+        try:
+            genes_of(condition)
+        except InputError as error:
+            cell = cells[int(np.flatnonzero(conditions == condition)[0])]
+            raise InputError(f"{path}, cell {cell!r}: {error}") from None
+
+
+def _check_values(
+    path: Path, cells: sparse.csr_matrix, names: pd.Index, genes: tuple[str, ...]
+) -> None:
+    wrong = np.flatnonzero(~np.isfinite(cells.data) | (cells.data < 0))
+    if len(wrong):
+        cell = int(np.searchsorted(cells.indptr, wrong[0], side="right")) - 1
+        raise InputError(
+            f"{path}: {len(wrong)} values are missing, infinite or negative: the first in cell "
+            f"{names[cell]!r}, gene {genes[cells.indices[wrong[0]]]!r}"
+        )
