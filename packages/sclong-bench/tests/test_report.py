@@ -105,7 +105,7 @@ def test_verdicts_follow_from_the_numbers(evidence):
     assert verdict(evidence, combination).behind == ("random_forest",)
     words = sentence(evidence, combination)
     assert "not ahead of random_forest" in words
-    assert "trivial baseline random_forest does as well or better" in words
+    assert "The simple baseline random_forest does as well or better" in words
     assert "ceiling" not in words
 
 

@@ -118,6 +118,13 @@ def test_one_model_only_and_no_reference(rows):
         compare(rows, reference="scGPT")
 
 
+def test_settings_without_the_reference_are_no_comparisons(rows):
+    other = table({"Geneformer": 0.7, "linear": 0.6}, task="another")
+    found = compare(pd.concat([rows, other]), family=[])
+    assert set(found["task"]) == {"drug_response"}
+    assert set(found["family_size"]) == {2}
+
+
 def test_variants_are_models_of_their_own(rows):
     variant = rows.query("model == 'scLong'").assign(variant="fine-tuned")
     both = pd.concat([rows, variant])

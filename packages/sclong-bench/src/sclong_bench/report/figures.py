@@ -10,7 +10,7 @@ import pandas as pd
 
 from sclong_bench.published.numbers import key
 from sclong_bench.report.evidence import Evidence
-from sclong_bench.report.summaries import Setting
+from sclong_bench.report.summaries import Line, Setting
 from sclong_bench.report.tables import decimals_of, models_table
 from sclong_bench.report.units import PREDICTIONS, truth_column
 from sclong_bench.report.verdicts import metric_of, place_of
@@ -55,7 +55,7 @@ def bar_panels(evidence: Evidence, setting: Setting) -> list[Element]:
             spread=line.sd if math.isfinite(line.sd) else 0.0,
             published=None if line.published is None else line.published.value,
             emphasis=line.label == evidence.reference,
-            note="" if line.values else ("not run" if line.reason == "not run" else "failed"),
+            note=_note(line),
         )
         for line in setting.lines
     ]
@@ -74,6 +74,13 @@ def bar_panels(evidence: Evidence, setting: Setting) -> list[Element]:
         )
         for kind, shown in (("bars", lines), ("enlarged", capped or lines))
     ]
+
+
+def _note(line: Line) -> str:
+    """Why there is nothing to draw."""
+    if line.values:
+        return "not defined"
+    return "not run" if line.reason == "not run" else "failed"
 
 
 def roc_figure(evidence: Evidence, setting: Setting) -> Figure | None:

@@ -64,6 +64,8 @@ def models_table(evidence: Evidence, setting: Setting) -> Table:
         None,
     )
     caption = f"{metric_of(setting)}{': ' if place else ''}{place}."
+    if any(line.published is not None and line.published.p_text for line in setting.lines):
+        caption += " P as the paper prints it, of the test against scLong."
     if any(_other_scenario(line) for line in setting.lines):
         caption += " Published numbers with a note are about another split."
     return Table(columns, rows, caption=caption, best=best, sortable=True)

@@ -29,6 +29,8 @@ class Verdict:
     clearly_behind: tuple[str, ...]
     untested: tuple[str, ...]
     """Models without a p-value."""
+    has_value: bool
+    """Whether the reference itself has one."""
 
     @property
     def good(self) -> bool:
@@ -38,6 +40,8 @@ class Verdict:
     @property
     def words(self) -> str:
         """A few words for a table."""
+        if not self.has_value:
+            return "no value"
         if not self.compared:
             return "nothing to compare with"
         if self.good:
@@ -60,7 +64,8 @@ def verdict(evidence: Evidence, setting: Setting) -> Verdict:
     behind: list[str] = []
     clearly_behind: list[str] = []
     untested: list[str] = []
-    if ours is not None and np.isfinite(ours.mean):
+    has_value = ours is not None and bool(np.isfinite(ours.mean))
+    if ours is not None and has_value:
         for line in setting.lines:
             if line.role not in _OTHERS or not np.isfinite(line.mean):
                 continue
@@ -79,6 +84,7 @@ def verdict(evidence: Evidence, setting: Setting) -> Verdict:
         tuple(behind),
         tuple(clearly_behind),
         tuple(untested),
+        has_value,
     )
 
 
@@ -89,6 +95,7 @@ def sentence(evidence: Evidence, setting: Setting) -> str:
     ours = setting.of(name)
     if ours is None or not np.isfinite(ours.mean):
         why = f": {ours.reason}" if ours is not None and ours.reason else ""
+        why = why or (": it was not run" if ours is None or not ours.values else "")
         return f"{name} has no value here{why}."
     if not found.compared:
         return f"There is no other model to compare {name} with."
@@ -103,7 +110,8 @@ def sentence(evidence: Evidence, setting: Setting) -> str:
     if trivial is None:
         parts.append("No trivial baseline was run, so that the numbers have no floor.")
     elif not setting.better(ours.mean, trivial.mean):
-        parts.append(f"The trivial baseline {trivial.label} does as well or better.")
+        kind = {"floor": "trivial", "simple": "simple"}[trivial.role]
+        parts.append(f"The {kind} baseline {trivial.label} does as well or better.")
     if found.untested:
         parts.append(f"Not tested: {listed(list(found.untested))}.")
     return " ".join(parts)

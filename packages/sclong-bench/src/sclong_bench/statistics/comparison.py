@@ -1,5 +1,6 @@
 """Every model against one reference, in every setting: the table that a reader is handed."""
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from sclong_bench.statistics.power import smallest_difference
 from sclong_bench.statistics.sample import Sample
 from sclong_bench.statistics.tests import compare_samples
 from sclong_core.errors import ConfigError, InputError
+
+_LOGGER = logging.getLogger("sclong")
 
 Incomplete = Literal["refuse", "mark"]
 
@@ -155,6 +158,10 @@ def _comparisons(
     rows: pd.DataFrame, reference: str, plan: Plan, lacking: dict[Any, str]
 ) -> Iterator[dict[str, Any]]:
     for keys, group in rows.groupby(SETTING, sort=False):
+        if not group[LABEL].eq(reference).any():  # never asked for: no comparison was meant
+            where = " ".join(filter(None, keys))
+            _LOGGER.info("%s has no runs in %s, where nothing is compared", reference, where)
+            continue
         theirs = sample_of(group[group[LABEL].eq(reference)])
         for model, runs in group.groupby(LABEL, sort=False):
             if model == reference:
