@@ -57,6 +57,14 @@ def test_what_is_not_defined_is_zero_only_as_published(values):
     assert np.isnan(wrong_directions(truth, predicted, control, none))
 
 
+def test_what_rounding_leaves_of_no_change_is_no_change(values):
+    truth, change, control = values
+    predicted = (control + change) - change
+    assert (predicted != control).any()
+    assert pearson_of_change(truth, predicted, control, np.arange(9), lenient=False) == 0
+    assert np.isnan(pearson_of_change(predicted, truth, control, np.arange(9), lenient=False))
+
+
 def test_directions_are_counted_as_in_gears():
     control = np.zeros(5)
     truth = np.array([1.0, -1.0, 1.0, 0.0, -2.0])

@@ -16,6 +16,8 @@ from sclong_tasks.metrics.correlation import is_constant, pearson
 
 Floats = npt.NDArray[np.float64]
 Genes = npt.NDArray[np.int64]
+ROUNDING = 1e-10
+"""Changes that are smaller than this times the reference are none: they are left by rounding."""
 
 
 def mean_squared_error(truth_g: Floats, predicted_g: Floats, genes_k: Genes) -> float:
@@ -38,12 +40,20 @@ def pearson_of_change(
         lenient: whatever is not defined is 0, as published. Else a predicted change that is the
             same in all genes is worth 0, and a true one is NaN.
     """
-    true_k = truth_g[genes_k] - reference_g[genes_k]
-    predicted_k = predicted_g[genes_k] - reference_g[genes_k]
-    found = pearson(true_k, predicted_k)
-    if np.isfinite(found) or len(genes_k) < 2:
-        return 0.0 if lenient and not np.isfinite(found) else found
-    return 0.0 if lenient or not is_constant(true_k) else float("nan")
+    if len(genes_k) < 2:
+        return 0.0 if lenient else float("nan")
+    reference_k = reference_g[genes_k]
+    true_k, predicted_k = truth_g[genes_k] - reference_k, predicted_g[genes_k] - reference_k
+    flat = [_is_flat(change_k, reference_k) for change_k in (true_k, predicted_k)]
+    if any(flat):
+        return float("nan") if flat[0] and not lenient else 0.0
+    return pearson(true_k, predicted_k)
+
+
+def _is_flat(change_k: Floats, reference_k: Floats) -> bool:
+    """Whether a change is the same in all genes, up to the rounding of the difference."""
+    spread = np.linalg.norm(change_k - change_k.mean())
+    return bool(spread <= ROUNDING * np.linalg.norm(reference_k)) or is_constant(change_k)
 
 
 def wrong_directions(
