@@ -123,6 +123,9 @@ def _one(task: Task[Any], path: Path) -> dict[str, Path]:
     for file in task.data_files:
         if path.name in _names(file):
             return {file.name: path}
+    for file in task.data_files:
+        if file.any_name:
+            return {file.name: path}
     known = ", ".join(file.name for file in task.data_files)
     raise InputError(f"{path.name} is no file of {task.name}: it has {known}")
 

@@ -44,6 +44,8 @@ class DataFile:
     """Whether the task can do without."""
     aliases: tuple[str, ...] = ()
     """Other names under which copies of it, or stand-ins for it, are passed around."""
+    any_name: bool = False
+    """Whether a file that is given by itself is taken for it whatever its name."""
 
 
 @dataclass(frozen=True)

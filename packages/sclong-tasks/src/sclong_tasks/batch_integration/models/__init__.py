@@ -1,0 +1,1 @@
+"""Models of batch integration by what they rest on."""

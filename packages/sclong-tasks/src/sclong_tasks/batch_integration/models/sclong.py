@@ -1,0 +1,224 @@
+"""scLong as it is: all pooling rules, ablations, random weights, and its gene vectors alone."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar, cast
+
+import numpy as np
+import torch
+
+from sclong_core.embedding.inference import run_model, with_mean
+from sclong_core.embedding.pooling import Pool, check_pool, pool_cells
+from sclong_core.embedding.progress import cell_progress
+from sclong_core.errors import ConfigError
+from sclong_core.expression import prepare_cells
+from sclong_core.model import ScLong
+from sclong_tasks.batch_integration.data import IntegrationData
+from sclong_tasks.batch_integration.models.embedding import Embedding, Values, numbered
+from sclong_tasks.cache import ContentCache, digest_arrays
+from sclong_tasks.encoders.choose import EncoderOptions, make_encoder, make_model
+from sclong_tasks.encoders.genes import find_genes
+from sclong_tasks.encoders.sclong import model_digest, vocabulary_names
+from sclong_tasks.task import RunContext
+
+WEIGHTS = ("own", "normal")
+_VERSION = 1
+
+
+@dataclass
+class ScLongOptions:
+    """Which weights, and how genes become a cell."""
+
+    pool: str = "gene_sums"
+    """"gene_sums" (the paper's: for each gene the sum of its representation and its
+    reconstruction), "mean", "mean_expressed" or "expression_weighted"."""
+    high_genes: int = 0
+    """Genes of the large encoder; the checkpoint's where 0."""
+    weights: str = "own"
+    """Of a random scLong: drawn as the model draws them ("own"), or all from N(0, 1)."""
+    encoder: EncoderOptions = field(default_factory=EncoderOptions)
+
+    def __post_init__(self) -> None:
+        check_pool(self.pool)
+        if isinstance(self.encoder, dict):
+            self.encoder = EncoderOptions(**self.encoder)
+        if self.weights not in WEIGHTS:
+            raise ConfigError(f"model.weights must be one of {', '.join(WEIGHTS)}")
+        if self.weights == "normal" and self.encoder.name != "random":
+            raise ConfigError("model.weights=normal goes with a random scLong")
+
+
+class ScLongSums(Embedding):
+    """scLong with the paper's rule: one number for each gene of the data."""
+
+    Options: ClassVar[type] = ScLongOptions
+
+    def embed(self, data: IntegrationData) -> tuple[Values, list[str]]:
+        """All cells through the model."""
+        assert self.context is not None
+        options: ScLongOptions = self.options
+        model = chosen_model(options, self.context, data.expression.genes)
+        table = data.expression
+        assert model.vocabulary is not None
+        positions, coverage = find_genes(table.genes, model.vocabulary)
+        self.facts = {"model": model_digest(model), "coverage": coverage.describe()}
+        key = {"what": "pooled scLong", "version": _VERSION, "pool": options.pool, **self.facts}
+        key.update(cells=table.digest, genes=digest_arrays(positions))
+        cache = ContentCache(self.context.cache)
+        values = cache.arrays(key, lambda: {"cells": self._pooled(model, data, positions)})["cells"]
+        if options.pool == "gene_sums":
+            return np.asarray(values), list(table.genes)
+        return numbered(values)
+
+    def _pooled(
+        self,
+        model: ScLong,
+        data: IntegrationData,
+        positions: "np.ndarray[tuple[int], np.dtype[np.int64]]",
+    ) -> Values:
+        table, vocabulary = data.expression, model.vocabulary
+        assert vocabulary is not None
+        assert self.context is not None
+        names = vocabulary_names(table.genes, positions, vocabulary)
+        rule = cast(Pool, self.options.pool)
+        parts = []
+        with (
+            prepare_cells(
+                table.anndata(names), vocabulary, model.config.input, normalisation="log1p"
+            ) as cells,
+            cell_progress("sclong", len(cells), shown=self.context.progress) as advance,
+        ):
+            size = self.options.encoder.batch_size
+            for batch in run_model(model, cells, batch_size=size, advance=advance):
+                pooled = pool_cells(batch.output, batch.expression, rule)
+                if rule == "gene_sums":
+                    pooled = with_mean(pooled, positions)
+                parts.append(pooled.float().cpu().numpy())
+        return np.concatenate(parts)
+
+
+def chosen_model(options: ScLongOptions, context: RunContext, genes: tuple[str, ...]) -> ScLong:
+    """The checkpoint, an ablation, or random weights; with another number of high genes."""
+    model = make_model(options.encoder, context, genes)
+    if options.high_genes:
+        config = dataclasses.replace(model.config, high_genes=options.high_genes)
+        changed = ScLong(config, model.vocabulary, model.graph).set_dtype(model.dtype)
+        changed.load_state_dict(model.state_dict())
+        model = changed.to(model.device)
+    if options.weights == "normal":
+        generator = torch.Generator().manual_seed(context.seed)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    return model.eval()
+
+
+def _options(name: str, make: Callable[[], EncoderOptions], pool: str = "gene_sums") -> type:
+    """Options with other defaults."""
+    return dataclasses.make_dataclass(
+        name,
+        [
+            ("pool", str, field(default=pool)),
+            ("encoder", EncoderOptions, field(default_factory=make)),
+        ],
+        bases=(ScLongOptions,),
+    )
+
+
+class ScLongMean(ScLongSums):
+    """The mean over genes."""
+
+    Options: ClassVar[type] = _options("MeanOptions", EncoderOptions, "mean")
+
+
+class ScLongMeanExpressed(ScLongSums):
+    """The mean over expressed genes."""
+
+    Options: ClassVar[type] = _options("ExpressedOptions", EncoderOptions, "mean_expressed")
+
+
+class ScLongWeighted(ScLongSums):
+    """The mean weighted by expression."""
+
+    Options: ClassVar[type] = _options("WeightedOptions", EncoderOptions, "expression_weighted")
+
+
+class RandomScLong(ScLongSums):
+    """Weights that were never trained, by the paper's rule."""
+
+    Options: ClassVar[type] = _options("RandomOptions", lambda: EncoderOptions(name="random"))
+
+
+class RandomScLongMean(ScLongSums):
+    """Weights that were never trained, the mean over genes."""
+
+    Options: ClassVar[type] = _options(
+        "RandomMeanOptions", lambda: EncoderOptions(name="random"), "mean"
+    )
+
+
+class NoLowExpression(ScLongSums):
+    """Ablation: genes of low expression left out."""
+
+    Options: ClassVar[type] = _options(
+        "NoLowOptions", lambda: EncoderOptions(low_expression="none")
+    )
+
+
+class RandomLowExpression(ScLongSums):
+    """Ablation: random encoder of genes of low expression."""
+
+    Options: ClassVar[type] = _options(
+        "RandomLowOptions", lambda: EncoderOptions(low_expression="random")
+    )
+
+
+class NoGraph(ScLongSums):
+    """Ablation: gene graph left out."""
+
+    Options: ClassVar[type] = _options("NoGraphOptions", lambda: EncoderOptions(graph="none"))
+
+
+class RandomGraph(ScLongSums):
+    """Ablation: random weights of the gene graph."""
+
+    Options: ClassVar[type] = _options("RandomGraphOptions", lambda: EncoderOptions(graph="random"))
+
+
+@dataclass
+class VectorOptions:
+    """Parts of the checkpoint."""
+
+    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="gene2vec"))
+
+    def __post_init__(self) -> None:
+        if isinstance(self.encoder, dict):
+            self.encoder = EncoderOptions(**self.encoder)
+
+
+class Gene2vec(Embedding):
+    """Gene2vec vectors of the checkpoint, weighted by expression."""
+
+    Options: ClassVar[type] = VectorOptions
+
+    def embed(self, data: IntegrationData) -> tuple[Values, list[str]]:
+        """Means of gene vectors."""
+        assert self.context is not None
+        encoder = make_encoder(self.options.encoder, self.context, data.expression.genes)
+        found = encoder.cells(data.expression)
+        self.facts = {**found.provenance, "coverage": found.coverage.describe()}
+        return numbered(found.values)
+
+
+@dataclass
+class GraphOptions(VectorOptions):
+    """The graph convolution."""
+
+    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="graph"))
+
+
+class Graph(Gene2vec):
+    """Graph embeddings of genes, weighted by expression."""
+
+    Options: ClassVar[type] = GraphOptions
