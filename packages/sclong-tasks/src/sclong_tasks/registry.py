@@ -9,8 +9,8 @@ from sclong_tasks.task import Task, TaskModel
 TASKS: dict[str, str] = {
     "drug_response": "sclong_tasks.drug_response",
     "drug_combination": "sclong_tasks.drug_combination",
-    "batch_integration": "sclong_tasks.batch_integration",
     "genetic_perturbation": "sclong_tasks.genetic_perturbation",
+    "batch_integration": "sclong_tasks.batch_integration",
 }
 """Name -> module that holds an object ``task``; imported when it is asked for."""
 
