@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import replace
-from pathlib import Path
 
 import anndata
 import numpy as np
@@ -25,7 +24,6 @@ from sclong_tasks.encoders.choose import EncoderOptions
 from sclong_tasks.registry import get_model
 from sclong_tasks.run import RunRequest, fit_and_predict, run_task
 from sclong_tasks.settings import defaults, resolve
-from sclong_tasks.tables import fill_page, markdown_tables, read_rows
 from sclong_tasks.task import RunContext
 
 CELLS, GENES = 60, 24
@@ -365,11 +363,3 @@ def test_a_run_leaves_its_folder(path, tmp_path):
     result = run_task(request)
     table = pd.read_parquet(result.folder / "predictions.parquet")
     assert len([name for name in table if name.startswith("predicted_ENSG")]) == 6
-
-
-def test_the_tables_of_the_documentation_are_those_of_the_rows_beside_it():
-    root = Path(__file__).parents[3]
-    page = (root / "docs/results.md").read_text(encoding="utf-8")
-    for name in ("batch_integration", "batch_integration_pbmc"):
-        rows = read_rows(root / f"benchmarks/results/{name}.csv.gz")
-        assert fill_page(page, name, markdown_tables(rows, range(5))) == page
