@@ -1,0 +1,97 @@
+"""The page about a corpus in a real browser: silent, complete, fit for phones and paper."""
+
+import base64
+
+import pytest
+
+from sclong_bench.testing import Browser, complaints, find_browser, requests
+from sclong_data.harmoniser.run import harmonise
+from sclong_data.harmoniser.testing import SMALL_RULES, made_up_vocabulary, write_datasets
+from sclong_data.manifest import DatasetEntry, Manifest
+from sclong_data.stats.page import write_stats
+
+pytestmark = pytest.mark.skipif(
+    find_browser() is None,
+    reason="no Chromium here: install it (on Debian: apt-get install chromium)",
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    try:
+        browser.open_tab()
+        yield browser
+    finally:
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stats")
+    manifest = write_datasets(folder)
+    long = DatasetEntry("a-data-set-with-quite-a-long-name", location="a.h5ad", title="T" * 80)
+    entries = (*manifest.entries, long, DatasetEntry("gone", location="gone.h5ad"))
+    corpus = folder / "corpus"
+    harmonise(Manifest(entries, folder), corpus, vocabulary=made_up_vocabulary(), rules=SMALL_RULES)
+    write_stats(corpus, folder / "page.html")
+    return folder / "page.html"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize(("width", "mobile"), [(1280, False), (360, True)])
+def test_the_page_is_silent_and_loads_only_itself(browser, page, width, mobile, dark):
+    events = browser.go(page, width=width, mobile=mobile, dark=dark)
+    assert complaints(events) == []
+    asked = {url for url in requests(events) if not url.startswith("data:")}
+    assert asked == {page.as_uri()}
+
+
+@pytest.mark.parametrize("opened", [False, True])
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_nothing_is_wider_than_the_window(browser, page, width, opened):
+    browser.go(page, width=width, mobile=width < 768)
+    if opened:
+        browser.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    needed, there = browser.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert there == width
+    assert needed <= there
+
+
+def test_texts_of_a_figure_do_not_overlap_and_stay_inside(browser, page):
+    browser.go(page, width=1280)
+    overlaps = browser.evaluate(
+        "[...document.querySelectorAll('figure svg')].flatMap(svg => {"
+        " const t = [...svg.querySelectorAll('text')].map(e => [e.textContent,"
+        "   e.getBoundingClientRect()]);"
+        " return t.flatMap(([a, x], i) => t.slice(i + 1).filter(([b, y]) =>"
+        "   x.left < y.right - 1 && y.left < x.right - 1 && x.top < y.bottom - 2"
+        "   && y.top < x.bottom - 2).map(([b]) => a + ' / ' + b)) })"
+    )
+    assert overlaps == []
+    outside = browser.evaluate(
+        "[...document.querySelectorAll('figure svg')].flatMap(svg => {"
+        " const box = svg.getBoundingClientRect();"
+        " return [...svg.querySelectorAll('text')].filter(text => {"
+        "   const place = text.getBoundingClientRect();"
+        "   return place.left < box.left - 2 || place.right > box.right + 2"
+        " }).map(text => text.textContent) })"
+    )
+    assert outside == []
+
+
+def test_letters_of_figures_can_be_read_on_a_phone(browser, page):
+    browser.go(page, width=390, mobile=True)
+    heights = browser.evaluate(
+        "[...document.querySelectorAll('figure svg text')]"
+        ".map(text => text.getBoundingClientRect().height)"
+    )
+    assert min(heights) >= 8
+
+
+def test_the_page_prints(browser, page):
+    browser.go(page, width=1280)
+    printed = browser.call("Page.printToPDF", printBackground=True)
+    pdf = base64.b64decode(printed["data"])
+    assert pdf.startswith(b"%PDF-")
+    assert len(pdf) > 20_000
