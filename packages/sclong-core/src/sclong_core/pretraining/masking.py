@@ -74,19 +74,19 @@ def draw_masks(
         ``masked`` and ``scored``, each boolean ``(genes,)``. Masked values are scored too.
     """
     expressed = np.flatnonzero(expression_row)
-    hidden, chosen = choose_values(
+    chosen, hidden = choose_values(
         expressed.size, config=config, epoch=epoch, cell=cell, validation=validation
     )
     masked = np.zeros(expression_row.shape, dtype=np.bool_)
     scored = np.zeros(expression_row.shape, dtype=np.bool_)
-    masked[expressed[hidden]] = True
+    masked[expressed[chosen[:hidden]]] = True
     scored[expressed[chosen]] = True
     return masked, scored
 
 
 def choose_values(
     expressed: int, *, config: MaskingConfig, epoch: int, cell: int, validation: bool = False
-) -> tuple[Mask, Mask]:
+) -> tuple[npt.NDArray[np.int64], int]:
     """What :func:`draw_masks` chooses, among the expressed values of a cell alone.
 
     Args:
@@ -97,18 +97,15 @@ def choose_values(
         validation: draw from the stream of validation masks.
 
     Returns:
-        ``masked`` and ``scored``, each boolean ``(expressed,)``, in the order of the genes.
+        Places of the scored values, and how many of them, from the first on, are hidden.
     """
     chosen = math.ceil(config.ratio * expressed - _ROUNDING)
     hidden = math.floor(config.replaced * chosen + _ROUNDING)
     stream = _VALIDATION if validation else _TRAINING
     seeds = np.random.SeedSequence((config.seed, stream, epoch, cell))
     draws = np.random.Generator(np.random.Philox(seeds)).random(expressed)
-    masked = np.zeros(expressed, dtype=np.bool_)
-    scored = np.zeros(expressed, dtype=np.bool_)
-    if chosen:
-        # Those with the lowest draws; to find them needs no sorting of all.
-        lowest = np.argpartition(draws, (max(hidden - 1, 0), chosen - 1))
-        masked[lowest[:hidden]] = True
-        scored[lowest[:chosen]] = True
-    return masked, scored
+    if not chosen:
+        return np.empty(0, dtype=np.int64), 0
+    # Those with the lowest draws; to find them needs no sorting of all.
+    lowest = np.argpartition(draws, (max(hidden - 1, 0), chosen - 1))
+    return lowest[:chosen], hidden

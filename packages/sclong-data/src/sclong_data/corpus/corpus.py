@@ -22,6 +22,7 @@ from sclong_data.corpus.shard_reader import ShardReader
 from sclong_data.corpus.shards import read_obs
 
 Numbers = npt.NDArray[np.int64]
+_INT32 = np.iinfo(np.int32).max
 _OPEN_SHARDS = 512
 """Shards whose tables are kept in memory, of about 100 kB each."""
 DATASET = "dataset"
@@ -107,8 +108,10 @@ class CellCorpus:
         positions = np.empty(pointers[-1], dtype=np.int32)
         for reader, chosen, spans in parts:
             reader.fill(spans, pointers[chosen], values, positions)
+        # scipy brings both index arrays to one type: small ones keep the other small.
+        small = pointers.astype(np.int32) if pointers[-1] <= _INT32 else pointers
         return sparse.csr_array(
-            (values, positions, pointers), shape=(asked.size, len(self.vocabulary))
+            (values, positions, small), shape=(asked.size, len(self.vocabulary))
         )
 
     def blocks(self, cells: int = 4096) -> Iterator[tuple[int, sparse.csr_array]]:

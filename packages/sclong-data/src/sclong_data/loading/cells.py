@@ -84,7 +84,8 @@ def dense_batch(cells: MaskedCells, genes: int) -> Batch:
     """Tensors over all genes, as :data:`sclong_core.pretraining.cells.Batch` says."""
     shape = (len(cells), genes)
     positions = cells.genes.astype(np.int32)
-    expression = sparse.csr_array((cells.values, positions, cells.pointers), shape=shape).toarray()
+    pointers = cells.pointers.astype(np.int32)
+    expression = sparse.csr_array((cells.values, positions, pointers), shape=shape).toarray()
     masked, scored = np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.bool_)
     chosen = np.flatnonzero(cells.flags)
     rows = np.searchsorted(cells.pointers, chosen, side="right") - 1

@@ -54,7 +54,7 @@ class PoolDataset(Dataset[tuple[Tensor, ...]]):
         corpus: with the cells.
         cells: of each epoch.
         shuffle: how they are shuffled; None for not at all.
-        masking: how masks are drawn.
+        masking: how masks are drawn; None for none.
         share: of this rank.
         seed: of the order.
         validation: draw the masks of validation, the same in every epoch.
@@ -65,14 +65,14 @@ class PoolDataset(Dataset[tuple[Tensor, ...]]):
         corpus: CellCorpus,
         cells: EpochCells,
         shuffle: ShuffleConfig | None,
-        masking: MaskingConfig,
+        masking: MaskingConfig | None,
         share: Share,
         *,
         seed: int,
         validation: bool = False,
     ) -> None:
         self.corpus, self.cells, self.shuffle, self.share = corpus, cells, shuffle, share
-        self._masking = masking.for_validation() if validation else masking
+        self._masking = masking.for_validation() if masking and validation else masking
         self._seed, self._validation = seed, validation
         self._order: tuple[int, EpochOrder] | None = None
 
@@ -114,18 +114,18 @@ class PoolDataset(Dataset[tuple[Tensor, ...]]):
         expression = self.corpus.read(numbers)
         pointers = expression.indptr.astype(np.int64)
         flags = np.zeros(expression.nnz, dtype=np.uint8)
-        keys = self.corpus.keys[numbers].tolist()
-        for row, key in enumerate(keys):
-            values = slice(int(pointers[row]), int(pointers[row + 1]))
-            masked, scored = choose_values(
-                values.stop - values.start,
-                config=self._masking,
-                epoch=0 if self._validation else epoch,
-                cell=key,
-                validation=self._validation,
-            )
-            if cells[row] < 0:
-                scored[:] = False
-            flags[values] = scored * np.uint8(SCORED) + masked * np.uint8(MASKED)
+        if self._masking is not None:
+            keys = self.corpus.keys[numbers].tolist()
+            for row, key in enumerate(keys):
+                values = flags[int(pointers[row]) : int(pointers[row + 1])]
+                chosen, hidden = choose_values(
+                    values.size,
+                    config=self._masking,
+                    epoch=0 if self._validation else epoch,
+                    cell=key,
+                    validation=self._validation,
+                )
+                values[chosen] = SCORED if cells[row] >= 0 else 0
+                values[chosen[:hidden]] |= MASKED
         genes = small_genes(expression.indices, expression.shape[1])
         return MaskedCells(cells, pointers, expression.data, genes, flags)
