@@ -31,6 +31,15 @@ def test_an_index_says_what_the_corpus_consists_of(tmp_path):
     assert keys[-3:].tolist() == read_digests(tmp_path, "b.0")[[1, 2, 4], 0].tolist()
 
 
+def test_reports_that_are_there_belong_to_the_corpus(tmp_path):
+    (tmp_path / "datasets").mkdir()
+    for name in ("datasets/a.json", "report.tsv", "notes.txt"):
+        (tmp_path / name).write_text("x")
+    index = write_corpus(tmp_path, vocabulary=VOCABULARY, rules={}, shards=[], kept={}, datasets=[])
+    beside = {"cells/kept.npy", "cells/keys.npy", "vocabulary.tsv"}
+    assert set(index.files) == beside | {"datasets/a.json", "report.tsv"}
+
+
 def test_the_order_of_shards_changes_nothing(tmp_path):
     shards = write_shards(tmp_path, {"b.0": 5, "a.0": 4})
     settings = {

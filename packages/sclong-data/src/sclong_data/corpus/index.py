@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sclong_core.errors import InputError
 from sclong_core.files import atomic_file, sha256_file, write_json
 from sclong_core.vocabulary import GeneVocabulary
-from sclong_data.corpus.layout import FORMAT_VERSION, INDEX, KEPT, KEYS, VOCABULARY
+from sclong_data.corpus.layout import FORMAT_VERSION, INDEX, KEPT, KEYS, REPORTS, VOCABULARY
 from sclong_data.corpus.shards import ShardRecord, read_digests, record_from
 
 
@@ -60,8 +60,8 @@ def write_corpus(
         rules: how the cells were harmonised: plain JSON values.
         shards: those that belong to it, in any order.
         kept: for each shard by its name, which of its cells belong to the corpus, ``(cells,)``.
-        datasets: what is known of each data set: plain JSON values. Files ``datasets/*.json`` that
-            are there belong to the corpus too.
+        datasets: what is known of each data set: plain JSON values. Files ``datasets/*.json``,
+            ``report.tsv`` and ``duplicates.json`` that are there belong to the corpus too.
 
     Raises:
         InputError: a shard has no such array, or a name occurs twice.
@@ -137,8 +137,9 @@ def read_index(folder: Path) -> CorpusIndex:
 
 def _files_beside(folder: Path) -> list[str]:
     """Files of the corpus other than shards and the index."""
-    reports = sorted(folder.glob("datasets/*.json"))
-    return [KEPT, KEYS, VOCABULARY, *(f"datasets/{path.name}" for path in reports)]
+    reports = [*folder.glob("datasets/*.json"), *(folder / name for name in REPORTS)]
+    there = sorted(path.relative_to(folder).as_posix() for path in reports if path.is_file())
+    return [KEPT, KEYS, VOCABULARY, *there]
 
 
 def _place(record: ShardRecord) -> tuple[str, int]:

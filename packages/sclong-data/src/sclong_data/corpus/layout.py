@@ -11,6 +11,8 @@ INDEX = "corpus.json"
 VOCABULARY = "vocabulary.tsv"
 KEYS = "cells/keys.npy"
 KEPT = "cells/kept.npy"
+REPORTS = ("duplicates.json", "report.tsv")
+"""What the harmoniser says of all data sets together."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.[0-9]+")
 
 
