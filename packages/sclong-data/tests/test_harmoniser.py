@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from anndata import read_h5ad
 
-from sclong_core.errors import InputError
+from sclong_core.lock import LockedError, locked
 from sclong_data.corpus.shards import read_element
-from sclong_data.harmoniser.lock import locked
 from sclong_data.harmoniser.run import harmonise
 from sclong_data.harmoniser.testing import (
     SMALL_RULES,
@@ -190,7 +189,8 @@ def test_another_checksum_than_the_manifests_is_refused(manifest, tmp_path):
 
 
 def test_two_runs_in_one_folder_are_refused(corpus, manifest):
-    with locked(Workplace(corpus).lock), pytest.raises(InputError, match=r"process .* on "):
+    held = locked(Workplace(corpus).lock, "it")
+    with held, pytest.raises(LockedError, match=r"corpus in .* process .* on "):
         run(manifest, corpus)
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from sclong_core.errors import InputError
+from sclong_core.lock import locked
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.genes.table import GeneTable
 from sclong_data.harmoniser.executors import Executor, executor_for
 from sclong_data.harmoniser.finishing import Collected, finish, is_finished, stored_rows, withdraw
-from sclong_data.harmoniser.lock import locked
 from sclong_data.harmoniser.planning import Source, found_survey, identify, plan_shards
 from sclong_data.harmoniser.progress import Progress, Silent
 from sclong_data.harmoniser.rows import Row, failed_row, kept_row, rejected_row
@@ -110,7 +110,7 @@ def harmonise(  # settings of a user, each by its name
     place = Workplace(shared.corpus)
     with _disk_full(shared.corpus):
         place.prepare()
-        with locked(place.lock), executor_for(cluster) as executor:
+        with locked(place.lock, f"the corpus in {output}"), executor_for(cluster) as executor:
             place.sweep()
             return _Run(found, shared, executor, progress or Silent()).run()
 

@@ -83,9 +83,9 @@ def _lede(summary: CorpusSummary) -> str:
         *([f"{failed:,} could not be read"] if failed else []),
     ]
     others = f"; {' and '.join(left)}" if left else ""
+    kept = len(summary.kept)
     return (
-        f"{len(summary.kept):,} of {len(summary.rows):,} data sets {_are(len(summary.kept))} in this "
-        f"corpus{others}. Its "
+        f"{kept:,} of {len(summary.rows):,} data sets {_are(kept)} in this corpus{others}. Its "
         f"cells are vectors over {len(summary.vocabulary):,} genes. Every cell that was read is "
         "either in the corpus or counted below under the reason for which it is not."
     )
