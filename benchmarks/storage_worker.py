@@ -93,7 +93,8 @@ def measure(name: str, folder: Path, workers: int, seconds: float) -> dict[str, 
     for module in candidate.modules:
         import_module(module)
     meta = json.loads((folder / "cells.json").read_text())
-    labels = np.load(folder / "labels.npy", allow_pickle=False)
+    stored = meta["storages"][candidate.storage]["cells"]
+    labels = np.load(folder / "labels.npy", allow_pickle=False)[:stored]
     place = folder / candidate.storage
     forget(place)
     watch = Memory()
