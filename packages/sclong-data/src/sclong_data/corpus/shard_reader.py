@@ -1,7 +1,8 @@
 """Some cells of a shard, without the rest and with every byte verified that is used.
 
 This reads what :mod:`sclong_data.corpus.shards` writes: a chunk takes one read, one checksum and
-one decompression. The zarr library would do the same with about a millisecond around each chunk.
+one decompression. The zarr library takes about eight times as long from a folder,
+and longer still from an archive.
 """
 
 import json
