@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch_geometric.nn import GCNConv, global_max_pool
 from torchmetrics.classification import BinaryAUROC
@@ -19,6 +18,7 @@ from torchmetrics.classification import BinaryAUROC
 from sclong_core.errors import ConfigError
 from sclong_tasks.batches import Batch
 from sclong_tasks.chemistry.graphs import GraphTable, distinct
+from sclong_tasks.drug_network import DrugModule
 from sclong_tasks.encoders.slots import CellSlot
 
 SCALINGS = ("standard", "length", "none")
@@ -77,7 +77,7 @@ class Schedule:
         return 1.0 - min(1.0, way) * (1.0 - self.final / self.learning_rate)
 
 
-class CombinationModule(LightningModule):
+class CombinationModule(DrugModule):
     """Whether two drugs are synergistic in a cell line.
 
     Args:

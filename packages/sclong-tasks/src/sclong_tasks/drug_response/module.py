@@ -11,18 +11,18 @@ Shapes: b rows, d distinct drugs of the batch, a atoms of these drugs, f feature
 from itertools import pairwise
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch_geometric.nn import GCNConv, global_add_pool, global_mean_pool
 from torchmetrics.regression import PearsonCorrCoef
 
 from sclong_tasks.batches import Batch
 from sclong_tasks.chemistry.graphs import GraphTable, distinct
+from sclong_tasks.drug_network import DrugModule
 from sclong_tasks.drug_response.config import NetworkOptions
 from sclong_tasks.encoders.slots import CellSlot
 
 
-class DeepCdrModule(LightningModule):
+class DeepCdrModule(DrugModule):
     """ln IC50 of a drug in a cell line.
 
     Args:
