@@ -7,15 +7,7 @@ expression for every row, and runs its graph network over all of them; so does `
 here. Drugs are made up with as many atoms as the real ones have in the mean. Nothing is judged.
 """
 
-import argparse
-import json
-import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,15 +17,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import global_max_pool
 
-from benchmarks.machine import (
-    ROOT,
-    current_commit,
-    describe_machine,
-    load_average,
-    machine_in_words,
-    memory,
-)
-from sclong_core.files import atomic_file, write_json
+from benchmarks.turns import TURNS, Losses, command, compare, heading, train
 from sclong_tasks.batches import row_batches
 from sclong_tasks.chemistry.graphs import DrugGraphs, GraphTable, drug_graphs
 from sclong_tasks.chemistry.molecules import read_molecules
@@ -41,8 +25,6 @@ from sclong_tasks.drug_combination.module import CombinationModule, NetworkShape
 from sclong_tasks.encoders.slots import TableSlot
 
 ROWS, DRUGS, LINES, GENES, BATCH = 12_415, 36, 31, 954, 256
-TURNS = 3
-Step = Callable[[], Tensor]
 _UNIT = "c1ccc(cc1)C(=O)N"
 _TAILS = ("C", "CC", "CCC", "CO", "CCO", "CN", "CCl", "CF", "C#N", "CS", "C=C", "CC=O")
 
@@ -79,7 +61,9 @@ class Problem:
             return CombinationModule(shape, Schedule(), GraphTable(self.graphs), slot)
 
 
-def distinct_drugs(problem: Problem, *, symmetric: bool = False) -> tuple[CombinationModule, Any]:
+def distinct_drugs(
+    problem: Problem, *, symmetric: bool = False
+) -> tuple[CombinationModule, Losses]:
     """As the package does it."""
     module = problem.module(symmetric=symmetric)
 
@@ -90,7 +74,7 @@ def distinct_drugs(problem: Problem, *, symmetric: bool = False) -> tuple[Combin
     return module, losses
 
 
-def graph_a_row(problem: Problem) -> tuple[CombinationModule, Any]:
+def graph_a_row(problem: Problem) -> tuple[CombinationModule, Losses]:
     """As DeepDDS does it: two graphs and an expression vector for every row."""
     module, columns = problem.module(symmetric=False), problem.columns
     expression = torch.from_numpy(problem.expression)
@@ -126,90 +110,31 @@ def graph_a_row(problem: Problem) -> tuple[CombinationModule, Any]:
     return module, losses
 
 
-WAYS: dict[str, Callable[[Problem], tuple[CombinationModule, Any]]] = {
+WAYS: dict[str, Callable[[Problem], tuple[CombinationModule, Losses]]] = {
     "a graph a row": graph_a_row,
     "sclong-tasks": distinct_drugs,
     "sclong-tasks, symmetric": lambda problem: distinct_drugs(problem, symmetric=True),
 }
+SAME = [way for way in WAYS if not way.endswith("symmetric")]
+"""Ways that compute the same."""
 
 
 def measure(way: str, rows: int) -> dict[str, Any]:
     """One epoch of training in this process."""
-    torch.set_num_threads(1)
-    before = memory()["peak"]
-    start = time.perf_counter()
-    module, losses = WAYS[way](Problem(rows))
-    ready = time.perf_counter()
-    optimizer = torch.optim.Adam(module.parameters(), 1e-4)
-    found = []
-    for loss in losses():
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        found.append(loss.item())
-    return {
-        "way": way,
-        "rows": rows,
-        "seconds_to_prepare": ready - start,
-        "seconds": time.perf_counter() - ready,
-        "bytes_before": before,
-        "bytes_peak": memory()["peak"],
-        "first_loss": found[0],
-        "last_loss": found[-1],
-    }
+    found = train(lambda: WAYS[way](Problem(rows)), 1e-4)
+    return {"way": way, "rows": rows, **found}
 
 
 def run(rows: int = ROWS, *, turns: int = TURNS) -> dict[str, Any]:
     """All ways in turn."""
-    load = load_average()
-    found = []
-    for _ in range(turns):
-        for way in WAYS:
-            request = json.dumps({"way": way, "rows": rows})
-            command = [sys.executable, "-m", "benchmarks.combination", "--one", request]
-            done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
-            found.append(json.loads(done.stdout))
-            print(f"{way}: {found[-1]['seconds']:.2f} s")
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": current_commit(),
-        "load_at_start": load,
-        "machine": describe_machine(),
-        "turns": turns,
-        "largest_difference_of_losses": _difference(found),
-        "measurements": [_middle(found, way) for way in WAYS],
-    }
-
-
-def _difference(found: Iterable[dict[str, Any]]) -> float:
-    """Of the losses of the two ways that compute the same, at both ends of the epoch."""
-    same = [row for row in found if not row["way"].endswith("symmetric")]
-    ends = [[float(row[name]) for row in same] for name in ("first_loss", "last_loss")]
-    return max(max(values) - min(values) for values in ends)
-
-
-def _middle(found: Iterable[dict[str, Any]], way: str) -> dict[str, Any]:
-    rows = [row for row in found if row["way"] == way]
-    middle = {
-        name: statistics.median(row[name] for row in rows)
-        for name in ("seconds", "seconds_to_prepare")
-    }
-    peak = max(row["bytes_peak"] for row in rows)
-    return {**rows[0], **middle, "bytes_peak": peak, "all_seconds": [r["seconds"] for r in rows]}
+    return compare("benchmarks.combination", WAYS, same=SAME, rows=rows, turns=turns)
 
 
 def lines(results: dict[str, Any]) -> Iterable[str]:
     """The report."""
     rows = {row["way"]: row for row in results["measurements"]}
     slow = rows["a graph a row"]
-    yield "# Drug combination: an epoch at published size"
-    yield ""
-    words = machine_in_words(results["machine"], ("torch", "torch-geometric", "python"))
-    yield f"{results['date']}, commit {results['commit'] or 'unknown'}. {words}"
-    if results["load_at_start"] is not None:
-        yield ""
-        yield f"Load at the start: {results['load_at_start']:.1f}."
-    yield ""
+    yield from heading("Drug combination: an epoch at published size", results)
     difference = results["largest_difference_of_losses"]
     yield (
         f"{slow['rows']:,} rows of {DRUGS} drugs and {LINES} cell lines with {GENES} genes, "
@@ -229,25 +154,5 @@ def lines(results: dict[str, Any]) -> Iterable[str]:
         )
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Measure, and write ``combination.md`` and ``combination.json``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--turns", type=int, default=TURNS)
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    args = parser.parse_args(arguments)
-    if args.one:
-        print(json.dumps(measure(**json.loads(args.one))))
-        return
-    results = run(args.rows, turns=args.turns)
-    args.output.mkdir(parents=True, exist_ok=True)
-    write_json(args.output / "combination.json", results)
-    with atomic_file(args.output / "combination.md") as temporary:
-        temporary.write_text("\n".join(lines(results)) + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    command("combination", globals())

@@ -7,15 +7,7 @@ row, and runs its graph network over all of them; so does ``a padded graph a row
 made up with about as many atoms as the real ones have in the mean. Nothing is judged.
 """
 
-import argparse
-import json
-import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,15 +16,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import GCNConv
 
 from benchmarks.combination import made_up_drugs
-from benchmarks.machine import (
-    ROOT,
-    current_commit,
-    describe_machine,
-    load_average,
-    machine_in_words,
-    memory,
-)
-from sclong_core.files import atomic_file, write_json
+from benchmarks.turns import TURNS, Losses, command, compare, heading, train
 from sclong_tasks.batches import row_batches
 from sclong_tasks.chemistry.graphs import DrugGraphs, GraphTable
 from sclong_tasks.drug_response.config import NetworkOptions
@@ -41,8 +25,6 @@ from sclong_tasks.encoders.slots import TableSlot
 
 EPOCH, DRUGS, LINES, GENES, BATCH, SLOTS = 102_074, 223, 561, 697, 64, 100
 ROWS = 3_200
-TURNS = 3
-Losses = Callable[[], Iterator[Tensor]]
 
 
 class Problem:
@@ -128,61 +110,19 @@ WAYS: dict[str, Callable[[Problem], tuple[DeepCdrModule, Losses]]] = {
     "a padded graph a row": padded_graph_a_row,
     "sclong-tasks": distinct_drugs,
 }
+SAME = WAYS
+"""Ways that compute the same."""
 
 
 def measure(way: str, rows: int) -> dict[str, Any]:
     """Training on these rows in this process."""
-    torch.set_num_threads(1)
-    before = memory()["peak"]
-    module, losses = WAYS[way](Problem(rows))
-    optimizer = torch.optim.Adam(module.parameters(), 1e-3)
-    start = time.perf_counter()
-    found = []
-    for loss in losses():
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        found.append(loss.item())
-    return {
-        "way": way,
-        "rows": rows,
-        "seconds": time.perf_counter() - start,
-        "bytes_before": before,
-        "bytes_peak": memory()["peak"],
-        "first_loss": found[0],
-        "last_loss": found[-1],
-    }
+    found = train(lambda: WAYS[way](Problem(rows)), 1e-3)
+    return {"way": way, "rows": rows, **found}
 
 
 def run(rows: int = ROWS, *, turns: int = TURNS) -> dict[str, Any]:
     """Both ways in turn."""
-    load = load_average()
-    found = []
-    for _ in range(turns):
-        for way in WAYS:
-            request = json.dumps({"way": way, "rows": rows})
-            command = [sys.executable, "-m", "benchmarks.response", "--one", request]
-            done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
-            found.append(json.loads(done.stdout))
-            print(f"{way}: {found[-1]['seconds']:.2f} s")
-    ends = [[row[name] for row in found] for name in ("first_loss", "last_loss")]
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": current_commit(),
-        "load_at_start": load,
-        "machine": describe_machine(),
-        "turns": turns,
-        "largest_difference_of_losses": max(max(values) - min(values) for values in ends),
-        "measurements": [_middle(found, way) for way in WAYS],
-    }
-
-
-def _middle(found: Iterable[dict[str, Any]], way: str) -> dict[str, Any]:
-    rows = [row for row in found if row["way"] == way]
-    seconds = [row["seconds"] for row in rows]
-    peak = max(row["bytes_peak"] for row in rows)
-    middle = {"seconds": statistics.median(seconds), "bytes_peak": peak}
-    return {**rows[0], **middle, "all_seconds": seconds}
+    return compare("benchmarks.response", WAYS, same=SAME, rows=rows, turns=turns)
 
 
 def lines(results: dict[str, Any]) -> Iterable[str]:
@@ -190,14 +130,7 @@ def lines(results: dict[str, Any]) -> Iterable[str]:
     rows = {row["way"]: row for row in results["measurements"]}
     slow = rows["a padded graph a row"]
     held = EPOCH * (SLOTS * 75 + SLOTS * SLOTS) * 4 / 1e9
-    yield "# Drug response: training at published size"
-    yield ""
-    words = machine_in_words(results["machine"], ("torch", "torch-geometric", "python"))
-    yield f"{results['date']}, commit {results['commit'] or 'unknown'}. {words}"
-    if results["load_at_start"] is not None:
-        yield ""
-        yield f"Load at the start: {results['load_at_start']:.1f}."
-    yield ""
+    yield from heading("Drug response: training at published size", results)
     yield (
         f"{slow['rows']:,} rows of {DRUGS} drugs and {LINES} cell lines with {GENES} genes, "
         f"batches of {BATCH}, one thread, without dropout and batch normalisation. Both ways ran "
@@ -218,25 +151,5 @@ def lines(results: dict[str, Any]) -> Iterable[str]:
         )
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Measure, and write ``response.md`` and ``response.json``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--turns", type=int, default=TURNS)
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    args = parser.parse_args(arguments)
-    if args.one:
-        print(json.dumps(measure(**json.loads(args.one))))
-        return
-    results = run(args.rows, turns=args.turns)
-    args.output.mkdir(parents=True, exist_ok=True)
-    write_json(args.output / "response.json", results)
-    with atomic_file(args.output / "response.md") as temporary:
-        temporary.write_text("\n".join(lines(results)) + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    command("response", globals())

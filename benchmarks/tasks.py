@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks import combination, response
 from benchmarks.machine import ROOT
+from benchmarks.turns import TURNS
 from sclong_core.files import atomic_file, write_json
 
 PARTS = {"response": response, "combination": combination}
@@ -22,7 +23,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--tasks", nargs="+", choices=tuple(PARTS), default=list(PARTS))
     parser.add_argument("--rows", type=int, help="of each task; by default as many as it takes")
-    parser.add_argument("--turns", type=int, default=response.TURNS)
+    parser.add_argument("--turns", type=int, default=TURNS)
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
     args = parser.parse_args(arguments)
     args.output.mkdir(parents=True, exist_ok=True)

@@ -1,18 +1,19 @@
 import pytest
-from benchmarks import combination
+from benchmarks import combination, turns
+from benchmarks.machine import describe_machine
 
 
 def test_both_ways_compute_the_same_and_the_report_says_so():
     found = [combination.measure(way, 300) for way in combination.WAYS]
-    assert combination._difference(found) < 1e-4
+    assert turns.difference(found, combination.SAME) < 1e-4
     results = {
         "date": "today",
         "commit": None,
         "load_at_start": None,
-        "machine": combination.describe_machine(),
+        "machine": describe_machine(),
         "turns": 1,
-        "largest_difference_of_losses": combination._difference(found),
-        "measurements": [combination._middle(found, way) for way in combination.WAYS],
+        "largest_difference_of_losses": turns.difference(found, combination.SAME),
+        "measurements": [turns.middle(found, way) for way in combination.WAYS],
     }
     text = "\n".join(combination.lines(results))
     for way in combination.WAYS:
