@@ -1,10 +1,19 @@
 """The page about a corpus in a real browser: silent, complete, fit for phones and paper."""
 
-import base64
-
 import pytest
 
-from sclong_bench.testing import Browser, complaints, find_browser, requests
+from sclong_bench.testing import (
+    complaints,
+    find_browser,
+    letter_heights,
+    open_details,
+    opened_browser,
+    overlapping_texts,
+    printed,
+    requests,
+    texts_outside,
+    widths,
+)
 from sclong_data.harmoniser.run import harmonise
 from sclong_data.harmoniser.testing import SMALL_RULES, made_up_vocabulary, write_datasets
 from sclong_data.manifest import DatasetEntry, Manifest
@@ -18,12 +27,8 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    browser = Browser(tmp_path_factory.mktemp("profile"))
-    try:
-        browser.open_tab()
+    with opened_browser(tmp_path_factory.mktemp("profile")) as browser:
         yield browser
-    finally:
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -52,46 +57,25 @@ def test_the_page_is_silent_and_loads_only_itself(browser, page, width, mobile, 
 def test_nothing_is_wider_than_the_window(browser, page, width, opened):
     browser.go(page, width=width, mobile=width < 768)
     if opened:
-        browser.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
-    needed, there = browser.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        open_details(browser)
+    needed, there = widths(browser)
     assert there == width
     assert needed <= there
 
 
 def test_texts_of_a_figure_do_not_overlap_and_stay_inside(browser, page):
     browser.go(page, width=1280)
-    overlaps = browser.evaluate(
-        "[...document.querySelectorAll('figure svg')].flatMap(svg => {"
-        " const t = [...svg.querySelectorAll('text')].map(e => [e.textContent,"
-        "   e.getBoundingClientRect()]);"
-        " return t.flatMap(([a, x], i) => t.slice(i + 1).filter(([b, y]) =>"
-        "   x.left < y.right - 1 && y.left < x.right - 1 && x.top < y.bottom - 2"
-        "   && y.top < x.bottom - 2).map(([b]) => a + ' / ' + b)) })"
-    )
-    assert overlaps == []
-    outside = browser.evaluate(
-        "[...document.querySelectorAll('figure svg')].flatMap(svg => {"
-        " const box = svg.getBoundingClientRect();"
-        " return [...svg.querySelectorAll('text')].filter(text => {"
-        "   const place = text.getBoundingClientRect();"
-        "   return place.left < box.left - 2 || place.right > box.right + 2"
-        " }).map(text => text.textContent) })"
-    )
-    assert outside == []
+    assert overlapping_texts(browser) == []
+    assert texts_outside(browser) == []
 
 
 def test_letters_of_figures_can_be_read_on_a_phone(browser, page):
     browser.go(page, width=390, mobile=True)
-    heights = browser.evaluate(
-        "[...document.querySelectorAll('figure svg text')]"
-        ".map(text => text.getBoundingClientRect().height)"
-    )
-    assert min(heights) >= 8
+    assert min(letter_heights(browser)) >= 8
 
 
 def test_the_page_prints(browser, page):
     browser.go(page, width=1280)
-    printed = browser.call("Page.printToPDF", printBackground=True)
-    pdf = base64.b64decode(printed["data"])
+    pdf = printed(browser)
     assert pdf.startswith(b"%PDF-")
     assert len(pdf) > 20_000

@@ -17,10 +17,21 @@ from sclong_bench.demo.outcome import Outcome
 from sclong_bench.demo.run import run_demo
 from sclong_bench.demo.settings import DemoSettings
 from sclong_bench.demo.stages import Stages
-from sclong_bench.testing import Browser, find_browser
+from sclong_bench.testing import find_browser, opened_browser
 
 HOSTILE = '<b>T</b> & "B" </script><img src=x onerror=alert(1)>'
 """A cell type that would be markup where it is not escaped."""
+
+TIDY_TABLE = """task,metric,model,seed,value
+knn,accuracy,scLong,1,0.91
+knn,accuracy,scLong,2,0.92
+knn,accuracy,scLong,3,0.90
+knn,accuracy,PCA,1,0.85
+knn,accuracy,PCA,2,0.84
+knn,accuracy,PCA,3,0.86
+knn,accuracy,majority,,0.40
+"""
+"""Results that were not made by any command of ours."""
 
 
 @dataclass(frozen=True)
@@ -160,9 +171,12 @@ def made_up_runs(tmp_path_factory) -> Path:
 def browser(tmp_path_factory):
     if find_browser() is None:
         pytest.skip("no Chromium here: install it (on Debian: apt-get install chromium)")
-    browser = Browser(tmp_path_factory.mktemp("profile"))
-    try:
-        browser.open_tab()
+    with opened_browser(tmp_path_factory.mktemp("profile")) as browser:
         yield browser
-    finally:
-        browser.close()
+
+
+@pytest.fixture
+def table(tmp_path) -> Path:
+    path = tmp_path / "my_results.csv"
+    path.write_text(TIDY_TABLE)
+    return path

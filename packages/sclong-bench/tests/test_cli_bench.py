@@ -6,23 +6,6 @@ from sclong_bench.report.formats import FORMATS
 from sclong_bench.statistics.tests import TESTS
 from sclong_core.cli.main import main
 
-TABLE = """task,metric,model,seed,value
-knn,accuracy,scLong,1,0.91
-knn,accuracy,scLong,2,0.92
-knn,accuracy,scLong,3,0.90
-knn,accuracy,PCA,1,0.85
-knn,accuracy,PCA,2,0.84
-knn,accuracy,PCA,3,0.86
-knn,accuracy,majority,,0.40
-"""
-
-
-@pytest.fixture
-def table(tmp_path):
-    path = tmp_path / "my_results.csv"
-    path.write_text(TABLE)
-    return path
-
 
 @pytest.mark.parametrize("words", [[], ["report"], ["compare"]])
 def test_every_command_explains_itself(capsys, words):
@@ -75,9 +58,9 @@ def test_wrong_arguments_get_one_line(table, tmp_path, capsys, words, message):
     assert not page.exists()
 
 
-def test_wrong_files_get_one_line(tmp_path, capsys):
+def test_wrong_files_get_one_line(table, tmp_path, capsys):
     path = tmp_path / "bad.csv"
-    path.write_text(TABLE.replace("0.85", "high"))
+    path.write_text(table.read_text().replace("0.85", "high"))
     assert main(["bench", "report", str(path), "-o", str(tmp_path / "r.html")]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "bad.csv, line 5, column 'value': 'high' is no number" in said

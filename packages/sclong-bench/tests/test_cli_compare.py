@@ -5,28 +5,13 @@ import pytest
 
 from sclong_core.cli.main import main
 
-TABLE = """task,metric,model,seed,value
-knn,accuracy,scLong,1,0.91
-knn,accuracy,scLong,2,0.92
-knn,accuracy,scLong,3,0.90
-knn,accuracy,PCA,1,0.85
-knn,accuracy,PCA,2,0.84
-knn,accuracy,PCA,3,0.86
-knn,accuracy,majority,,0.40
-"""
-
-
-@pytest.fixture
-def table(tmp_path):
-    path = tmp_path / "my_results.csv"
-    path.write_text(TABLE)
-    return path
-
 
 @pytest.mark.parametrize("ending", ["csv", "json", "parquet"])
 def test_two_result_sets(table, tmp_path, capsys, ending):
     other = tmp_path / "other.csv"
-    other.write_text(TABLE.replace("0.91", "0.81").replace("0.92", "0.82").replace("0.90", "0.80"))
+    other.write_text(
+        table.read_text().replace("0.91", "0.81").replace("0.92", "0.82").replace("0.90", "0.80")
+    )
     output = tmp_path / f"moved.{ending}"
     assert main(["bench", "compare", str(table), str(other), "-o", str(output)]) == 0
     out = capsys.readouterr().out

@@ -1,10 +1,16 @@
 """The page in a real browser: silent, complete without a network, and fit for phones and paper."""
 
-import base64
-
 import pytest
 
-from sclong_bench.testing import complaints, requests
+from sclong_bench.testing import (
+    complaints,
+    letter_heights,
+    open_details,
+    overlapping_texts,
+    printed,
+    requests,
+    widths,
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +45,8 @@ def test_the_browser_would_report_what_it_is_asked_to_report(browser, tmp_path):
 def test_nothing_is_wider_than_the_window(browser, page, width, opened):
     browser.go(page, width=width, mobile=width < 768)
     if opened:
-        browser.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
-    widths = "[document.documentElement.scrollWidth, innerWidth]"
-    needed, there = browser.evaluate(widths)
+        open_details(browser)
+    needed, there = widths(browser)
     assert there == width
     assert needed <= there
 
@@ -58,24 +63,12 @@ def test_all_figures_are_drawn_in_their_space(browser, page):
 
 def test_letters_of_figures_can_be_read_on_a_phone(browser, page):
     browser.go(page, width=390, mobile=True)
-    heights = browser.evaluate(
-        "[...document.querySelectorAll('figure svg text')]"
-        ".map(text => text.getBoundingClientRect().height)"
-    )
-    assert min(heights) >= 8
+    assert min(letter_heights(browser)) >= 8
 
 
 def test_texts_of_a_figure_do_not_overlap(browser, page):
     browser.go(page, width=1280)
-    overlaps = browser.evaluate(
-        "[...document.querySelectorAll('figure svg')].flatMap(svg => {"
-        " const t = [...svg.querySelectorAll('text')].map(e => [e.textContent,"
-        "   e.getBoundingClientRect()]);"
-        " return t.flatMap(([a, x], i) => t.slice(i + 1).filter(([b, y]) =>"
-        "   x.left < y.right - 1 && y.left < x.right - 1 && x.top < y.bottom - 2"
-        "   && y.top < x.bottom - 2).map(([b]) => a + ' / ' + b)) })"
-    )
-    assert overlaps == []
+    assert overlapping_texts(browser) == []
 
 
 def test_colours_follow_the_theme(browser, page):
@@ -89,7 +82,6 @@ def test_colours_follow_the_theme(browser, page):
 
 def test_the_page_prints(browser, page):
     browser.go(page, width=1280)
-    printed = browser.call("Page.printToPDF", printBackground=True)
-    pdf = base64.b64decode(printed["data"])
+    pdf = printed(browser)
     assert pdf.startswith(b"%PDF-")
     assert len(pdf) > 20_000

@@ -7,7 +7,15 @@ import pytest
 from sclong_bench.report.evidence import gather
 from sclong_bench.report.page import write_report
 from sclong_bench.results.reading import read_results
-from sclong_bench.testing import complaints, requests
+from sclong_bench.testing import (
+    complaints,
+    letter_heights,
+    open_details,
+    overlapping_texts,
+    requests,
+    texts_outside,
+    widths,
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +39,8 @@ def test_the_page_is_silent_and_loads_only_itself(browser, page, width, mobile, 
 def test_nothing_is_wider_than_the_window(browser, page, width, opened):
     browser.go(page, width=width, mobile=width < 768)
     if opened:
-        browser.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
-    needed, there = browser.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        open_details(browser)
+    needed, there = widths(browser)
     assert there == width
     assert needed <= there
 
@@ -97,28 +105,14 @@ def test_another_script_would_not_run(browser, page, tmp_path):
 
 def test_letters_of_figures_can_be_read_on_a_phone(browser, page):
     browser.go(page, width=360, mobile=True)
-    heights = browser.evaluate(
-        "[...document.querySelectorAll('figure svg text')]"
-        ".map(text => text.getBoundingClientRect().height)"
-    )
-    assert min(heights) >= 8
+    assert min(letter_heights(browser)) >= 8
 
 
 def test_texts_of_a_figure_do_not_overlap_and_stay_inside(browser, page):
     browser.go(page, width=1280)
-    overlaps, outside = browser.evaluate(
-        "(() => { const o = [], u = [];"
-        " document.querySelectorAll('figure .panels > svg').forEach(svg => {"
-        " const s = svg.getBoundingClientRect();"
-        " const t = [...svg.querySelectorAll('text')].map(e => [e.textContent,"
-        "   e.getBoundingClientRect()]);"
-        " t.forEach(([a, x], i) => { if (x.left < s.left - 2 || x.right > s.right + 2) u.push(a);"
-        "  t.slice(i + 1).forEach(([b, y]) => {"
-        "   if (x.left < y.right - 1 && y.left < x.right - 1 && x.top < y.bottom - 2"
-        "    && y.top < x.bottom - 2) o.push(a + ' / ' + b) }) }) }); return [o, u] })()"
-    )
-    assert overlaps == []
-    assert outside == []
+    drawn = "figure .panels > svg"
+    assert overlapping_texts(browser, drawn) == []
+    assert texts_outside(browser, drawn) == []
 
 
 def test_pictures_and_figures_have_words(browser, page):

@@ -3,6 +3,7 @@
 It is spoken to in its DevTools protocol over a pipe: a message is JSON and a zero byte.
 """
 
+import base64
 import json
 import os
 import select
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +174,66 @@ def requests(events: list[Message]) -> set[str]:
         for event in events
         if event["method"] == "Network.requestWillBeSent"
     }
+
+
+def letter_heights(browser: Browser) -> list[float]:
+    """Heights of the texts in the figures of the page, in pixels."""
+    found: list[float] = browser.evaluate(
+        "[...document.querySelectorAll('figure svg text')]"
+        ".map(text => text.getBoundingClientRect().height)"
+    )
+    return found
+
+
+def overlapping_texts(browser: Browser, figures: str = "figure svg") -> list[str]:
+    """Pairs of texts in a figure that lie over each other."""
+    found: list[str] = browser.evaluate(
+        f"[...document.querySelectorAll('{figures}')].flatMap(svg => {{"
+        " const t = [...svg.querySelectorAll('text')].map(e => [e.textContent,"
+        "   e.getBoundingClientRect()]);"
+        " return t.flatMap(([a, x], i) => t.slice(i + 1).filter(([b, y]) =>"
+        "   x.left < y.right - 1 && y.left < x.right - 1 && x.top < y.bottom - 2"
+        "   && y.top < x.bottom - 2).map(([b]) => a + ' / ' + b)) })"
+    )
+    return found
+
+
+def texts_outside(browser: Browser, figures: str = "figure svg") -> list[str]:
+    """Texts of a figure that reach over its left or right edge."""
+    found: list[str] = browser.evaluate(
+        f"[...document.querySelectorAll('{figures}')].flatMap(svg => {{"
+        " const box = svg.getBoundingClientRect();"
+        " return [...svg.querySelectorAll('text')].filter(text => {"
+        "   const place = text.getBoundingClientRect();"
+        "   return place.left < box.left - 2 || place.right > box.right + 2"
+        " }).map(text => text.textContent) })"
+    )
+    return found
+
+
+def open_details(browser: Browser) -> None:
+    """Unfold everything that is folded on the page."""
+    browser.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+
+
+def widths(browser: Browser) -> tuple[int, int]:
+    """What the page needs, and what the window has, in pixels."""
+    needed, there = browser.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    return needed, there
+
+
+def printed(browser: Browser) -> bytes:
+    """The page as PDF."""
+    answer = browser.call("Page.printToPDF", printBackground=True)
+    return base64.b64decode(answer["data"])
+
+
+@contextmanager
+def opened_browser(profile: Path) -> Iterator[Browser]:
+    """A browser with a tab, closed afterwards."""
+    browser = Browser(profile)
+    try:
+        browser.open_tab()
+        yield browser
+    finally:
+        browser.close()
