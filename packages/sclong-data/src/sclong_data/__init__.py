@@ -3,9 +3,10 @@
 The names below are loaded on first use, so that ``import sclong_data`` stays fast.
 """
 
-from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
+
+from sclong_core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from sclong_data.corpus.corpus import CellCorpus as CellCorpus
@@ -48,16 +49,4 @@ __all__ = [
     "read_gene2vec",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """Import a public name from its module on first use (PEP 562)."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """Names for completion in a notebook, loaded or not."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(globals(), _MODULES)
