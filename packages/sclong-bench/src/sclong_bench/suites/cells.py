@@ -16,7 +16,7 @@ import yaml
 from sclong_bench.suites.suite import Cell
 from sclong_core.files import atomic_file, write_json
 from sclong_core.lock import LockedError, locked
-from sclong_tasks.run import METRICS_FILE
+from sclong_tasks.results import finished_runs
 
 State = Literal["done", "failed", "missing"]
 FAILED = "failed.json"
@@ -49,8 +49,7 @@ def state_of(cell: Cell) -> State:
 
 def metrics_of(cell: Cell) -> Path | None:
     """The results of a run that is done: its folder appears whole or not at all."""
-    whole = (path for path in cell.folder.glob("*") if not path.name.startswith("."))
-    return next((path / METRICS_FILE for path in whole if (path / METRICS_FILE).is_file()), None)
+    return next(iter(finished_runs(cell.folder)), None)
 
 
 def seconds_of(cell: Cell) -> float | None:
