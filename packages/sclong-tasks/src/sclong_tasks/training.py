@@ -12,8 +12,6 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger
@@ -22,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sclong_core.errors import ConfigError
+from sclong_core.launched import launched
 from sclong_tasks.task import RunContext
 
 Batches = DataLoader[Any]
@@ -182,7 +181,7 @@ def _where(options: TrainingOptions, context: RunContext) -> dict[str, Any]:
     if options.devices > 1:
         # Processes of their own that end with the training: the run goes on in this one alone.
         place["strategy"] = "ddp_spawn" if torch.cuda.is_available() else "ddp_fork"
-    if not (SLURMEnvironment.detect() or TorchElasticEnvironment.detect()):
+    if launched() is None:
         place["plugins"] = [LightningEnvironment()]
     return place
 
