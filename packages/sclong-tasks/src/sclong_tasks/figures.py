@@ -1,9 +1,8 @@
 """Figures of a run as files: the drawings of reports with their style sheet inside."""
 
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
-from xml.etree.ElementTree import Element, fromstring, tostring
+from xml.etree.ElementTree import Element, tostring
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from sclong_core.files import atomic_file
 from sclong_data.report.lines import Series, line_chart
 from sclong_data.report.markup import tag
 from sclong_data.report.scale import Scale, ticks
+from sclong_data.report.standalone import standalone
 from sclong_data.report.svg import WIDTH, Box, Text, horizontal_axis, picture, vertical_axis
 
 _BOX = Box(left=44, top=34, right=WIDTH - 14, bottom=334)
@@ -19,14 +19,9 @@ _MOST_POINTS = 2000
 
 def write_svg(path: Path, drawing: Element) -> None:
     """Write a drawing as a file that any browser shows."""
-    page = fromstring(tostring(drawing))  # noqa: S314  # a copy of what was built here
-    page.set("xmlns", "http://www.w3.org/2000/svg")
-    sheet = files("sclong_data.report").joinpath("report.css").read_text(encoding="utf-8")
-    rules = [line for line in sheet.splitlines() if line.startswith("svg ")]
-    colours = sheet[sheet.index(":root") : sheet.index("}") + 1]
-    page.insert(0, tag("style", "\n".join([colours, *rules])))
     with atomic_file(path) as temporary:
-        temporary.write_text(tostring(page, encoding="unicode") + "\n", encoding="utf-8")
+        text = tostring(standalone(drawing), encoding="unicode")
+        temporary.write_text(f"{text}\n", encoding="utf-8")
 
 
 def training_curve(history: Sequence[dict[str, float]]) -> Element | None:

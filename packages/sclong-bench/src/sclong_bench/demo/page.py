@@ -17,8 +17,7 @@ from sclong_bench.demo.story import (
     reconstruction_verdict,
     spread,
 )
-from sclong_data.report.markup import tag
-from sclong_data.report.page import Page, Section
+from sclong_data.report.page import Page, Section, key_figures
 from sclong_data.report.table import Cell, Column, Table, number
 
 
@@ -76,16 +75,7 @@ def _facts(outcome: Outcome) -> Element:
             f"{outcome.machine.used}, no GPU",
         ),
     )
-    entries = (
-        tag(
-            "div",
-            tag("dt", label),
-            tag("dd", value, class_="figure"),
-            tag("dd", beside, class_="beside"),
-        )
-        for label, value, beside in facts
-    )
-    return tag("dl", *entries, class_="facts")
+    return key_figures(facts)
 
 
 def _pretraining(outcome: Outcome) -> str:

@@ -22,7 +22,7 @@ from sclong_bench.report.verdicts import metric_of, place_of, sentence, verdict
 from sclong_bench.report.words import NOTHING, counted, name_of, plain
 from sclong_bench.results.schema import RUN, measured
 from sclong_data.report.markup import tag
-from sclong_data.report.page import Block, Page, Section, write_page
+from sclong_data.report.page import Block, Page, Section, key_figures, write_page
 from sclong_data.report.table import Cell, Column, Ranked, Table
 
 _STATES = {"yes": "✓ yes", "partly": "◐ partly", "no": "✗ no"}
@@ -80,16 +80,7 @@ def _facts(evidence: Evidence) -> Element:
         ("models that lack runs", str(failing), "left out of tests, and listed"),
         ("checks of a credible report", f"{ticked} of {len(checks)}", "from the data alone"),
     )
-    entries = (
-        tag(
-            "div",
-            tag("dt", label),
-            tag("dd", value, class_="figure"),
-            tag("dd", beside, class_="beside"),
-        )
-        for label, value, beside in facts
-    )
-    return tag("dl", *entries, class_="facts")
+    return key_figures(facts)
 
 
 def _summary(evidence: Evidence) -> list[Block]:

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from os import PathLike
@@ -43,6 +43,20 @@ class Page:
     """The main numbers, between the two."""
     contents: bool = False
     """List the sections above them, for a long page."""
+
+
+def key_figures(figures: Iterable[tuple[str, str, str]]) -> Element:
+    """The main numbers of a page: of each its label, the number, and what stands beside it."""
+    entries = (
+        tag(
+            "div",
+            tag("dt", label),
+            tag("dd", value, class_="figure"),
+            tag("dd", beside, class_="beside"),
+        )
+        for label, value, beside in figures
+    )
+    return tag("dl", *entries, class_="facts")
 
 
 def write_page(path: str | PathLike[str], page: Page) -> None:

@@ -16,14 +16,20 @@ def write_svg(path: str | PathLike[str], drawing: Element) -> None:
 
 
 def svg_text(drawing: Element) -> str:
-    """The file's content: the drawing, its style with the colours put in, and a size."""
+    """The content of a file of :func:`standalone`."""
+    text = tostring(standalone(drawing), encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
+
+
+def standalone(drawing: Element) -> Element:
+    """A copy of a drawing with its style, in which the colours are put in, and a size."""
     copy = fromstring(tostring(drawing))  # noqa: S314  # what was built here, copied
     copy.set("xmlns", "http://www.w3.org/2000/svg")
     _, _, width, height = (copy.get("viewBox") or "0 0 400 300").split()
     copy.set("width", width)
     copy.set("height", height)
     copy.insert(0, tag("style", _style()))
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{tostring(copy, encoding="unicode")}\n'
+    return copy
 
 
 def _style() -> str:

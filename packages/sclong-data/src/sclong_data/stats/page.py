@@ -5,7 +5,7 @@ from os import PathLike
 from xml.etree.ElementTree import Element
 
 from sclong_data.report.markup import tag
-from sclong_data.report.page import Block, Page, Section, write_page
+from sclong_data.report.page import Block, Page, Section, key_figures, write_page
 from sclong_data.report.table import Cell, Column, Table
 from sclong_data.stats.figures import (
     annotation_figure,
@@ -107,16 +107,7 @@ def _facts(summary: CorpusSummary) -> Element:
             f"of {len(summary.vocabulary):,} in the vocabulary",
         ),
     )
-    entries = (
-        tag(
-            "div",
-            tag("dt", label),
-            tag("dd", value, class_="figure"),
-            tag("dd", beside, class_="beside"),
-        )
-        for label, value, beside in facts
-    )
-    return tag("dl", *entries, class_="facts")
+    return key_figures(facts)
 
 
 def _or_nothing(*blocks: Block | None) -> list[Block]:
