@@ -248,7 +248,7 @@ def test_nothing_is_used_before_all_is_verified(folder, monkeypatch):
     def used(*_: Any, **__: Any) -> None:
         raise AssertionError("a file was used before it was verified")
 
-    monkeypatch.setattr(checkpoint, "load_file", used)
+    monkeypatch.setattr(checkpoint, "read_weights", used)
     monkeypatch.setattr(checkpoint, "ScLong", used)
     monkeypatch.setattr(checkpoint.GeneGraph, "read", used)
     with pytest.raises(CheckpointError, match="damaged or was swapped"):
@@ -429,7 +429,7 @@ def test_only_a_checkpoint_is_overwritten(folder, tmp_path):
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("part", ["save_file", "write_manifest"])
+@pytest.mark.parametrize("part", ["write_weights", "write_manifest"])
 def test_a_full_disk_leaves_the_old_checkpoint(folder, tmp_path, monkeypatch, part):
     before = {name: sha256_file(folder / name) for name in CHECKPOINT_FILES}
     calls = []

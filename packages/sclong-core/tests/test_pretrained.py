@@ -17,17 +17,20 @@ from sclong_core import (
 
 SIDE = PerformerConfig(dim=16, depth=1, heads=2, dim_head=8)
 CONFIG = ScLongConfig(genes=12, dim=16, high_genes=4, large=SIDE, mini=SIDE, full=SIDE)
+GRAPH = GeneGraph(12, np.stack([np.arange(12)] * 2), np.ones(12, dtype=np.float32))
 FILES = {"config.json", "model.safetensors", "vocabulary.tsv", "graph.npz"}
 
 
 @pytest.fixture
 def model():
     vocabulary = GeneVocabulary.from_ids([f"ENSG{place:011d}" for place in range(12)])
-    graph = GeneGraph(12, np.stack([np.arange(12)] * 2), np.ones(12, dtype=np.float32))
-    return ScLong(CONFIG, vocabulary, graph).eval()
+    return ScLong(CONFIG, vocabulary, GRAPH).eval()
 
 
-def test_a_loaded_model_computes_the_same(model, tmp_path):
+@pytest.mark.parametrize("_", range(8))
+def test_a_loaded_model_computes_the_same_to_the_bit(_, tmp_path):
+    vocabulary = GeneVocabulary.from_ids([f"ENSG{place:011d}" for place in range(12)])
+    model = ScLong(CONFIG, vocabulary, GRAPH).eval()
     model.redraw_features(2)
     model.save_pretrained(tmp_path / "folder")
     loaded = ScLong.from_pretrained(tmp_path / "folder", device="cpu")

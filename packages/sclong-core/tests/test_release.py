@@ -362,12 +362,12 @@ def test_a_full_disk_leaves_nothing_half_written(release, tmp_path, monkeypatch,
         before = sha256_file(converted(release) / "config.json")
     calls = []
 
-    def full(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    def full(tensors: dict[str, Tensor], path: Path) -> None:
         calls.append(path)
         path.write_bytes(b"half")
         raise OSError(28, os.strerror(28), str(path))
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(checkpoint, "write_weights", full)
     with pytest.raises(OSError, match="No space left"):
         converted(release, overwrite=overwrite)
     assert calls

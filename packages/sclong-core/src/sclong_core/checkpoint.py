@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sclong_core.config import GraphUse, LowExpression, ScLongConfig
@@ -33,6 +31,7 @@ from sclong_core.manifest import (
 )
 from sclong_core.model import ScLong
 from sclong_core.vocabulary import GeneVocabulary
+from sclong_core.weights import read_weights, write_weights
 
 __all__ = [
     "CheckpointInfo",
@@ -107,7 +106,7 @@ def write_checkpoint(
     check_replaceable(target, overwrite=overwrite)
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_folder(target, overwrite=overwrite) as temporary:
-        _write_weights(ready, temporary / WEIGHTS_FILE)
+        write_weights(ready, temporary / WEIGHTS_FILE)
         vocabulary.write(temporary / VOCABULARY_FILE)
         if graph is not None:
             graph.write(temporary / GRAPH_FILE)
@@ -168,7 +167,7 @@ def load_checkpoint(
     _check_dtype(dtype)
     info = verify_checkpoint(folder)
     vocabulary, gene_graph = _read_genes(info)
-    tensors = _read_weights(info.folder / WEIGHTS_FILE)
+    tensors = read_weights(info.folder / WEIGHTS_FILE)
     with torch.device("meta"):
         model = ScLong(info.config, vocabulary, gene_graph)
     _check_tensors(model, tensors, info.folder / WEIGHTS_FILE)
@@ -180,13 +179,6 @@ def load_checkpoint(
 
         model = ablate(model, low_expression=low_expression, graph=graph)
     return model.to(_device(device)).eval()
-
-
-def _write_weights(tensors: dict[str, Tensor], path: Path) -> None:
-    try:
-        save_file(tensors, path, metadata={"format": "pt"})
-    except SafetensorError as error:
-        raise OSError(f"{path.name} could not be written: {error}") from error
 
 
 def _read_genes(info: CheckpointInfo) -> tuple[GeneVocabulary, GeneGraph | None]:
@@ -218,13 +210,6 @@ def _check_digest(what: str, found: str, recorded: str | None) -> None:
             f"the {what} (digest {found}) is not the one that the model was trained with "
             f"(digest {recorded})"
         )
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a safetensors file: {error}") from error
 
 
 def _check_tensors(model: ScLong, tensors: Mapping[str, Tensor], path: Path) -> None:
