@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sclong_core.errors import ConfigError
-from sclong_core.pretraining.masking import MaskingConfig, choose_values, draw_masks
+from sclong_core.pretraining.masking import (
+    MaskingConfig,
+    choose_of_cells,
+    choose_values,
+    draw_masks,
+)
 
 ROWS = st.lists(st.sampled_from([0.0, 0.5, 3.0]), min_size=1, max_size=200)
 NUMBERS = st.integers(min_value=0, max_value=2**31)
@@ -49,6 +54,22 @@ def test_the_lowest_draws_are_chosen(expressed, ratio, replaced, cell):
     assert set(chosen) == set(order[: chosen.size])
     assert set(chosen[:hidden]) == set(order[:hidden])
     assert hidden <= chosen.size <= expressed
+
+
+@given(
+    cells=st.lists(st.tuples(st.integers(0, 500), st.integers(0, 2**64 - 1)), max_size=20),
+    ratio=st.floats(0.01, 1),
+    epoch=NUMBERS,
+    validation=st.booleans(),
+)
+def test_many_cells_get_the_masks_of_each(cells, ratio, epoch, validation):
+    how = {"config": MaskingConfig(ratio=ratio), "epoch": epoch, "validation": validation}
+    keys = np.array([key for _, key in cells], dtype=np.uint64)
+    found = choose_of_cells([expressed for expressed, _ in cells], cells=keys, **how)
+    for (expressed, key), (places, hidden) in zip(cells, found, strict=True):
+        expected = choose_values(expressed, cell=key, **how)
+        assert np.array_equal(places, expected[0])
+        assert hidden == expected[1]
 
 
 @pytest.mark.parametrize(("scored", "hidden"), [(10, 9), (11, 9), (8, 7), (12, 10), (3, 2)])

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sclong_core.expression import CellSource, PreparedCells, open_cells
-from sclong_core.pretraining.masking import MaskingConfig, draw_masks
+from sclong_core.pretraining.masking import MaskingConfig, choose_of_cells
 
 Batch: TypeAlias = dict[str, Tensor]
 """``expression`` (cells, genes) float32, ``masked`` and ``scored`` boolean of the same shape, and
@@ -73,16 +73,19 @@ class CellDataset(Dataset[Batch]):
         expression = self.expression(numbers)
         masked = np.zeros(expression.shape, dtype=np.bool_)
         scored = np.zeros(expression.shape, dtype=np.bool_)
-        for row, ((epoch, address), number) in enumerate(zip(addresses, numbers, strict=True)):
-            masked[row], scored[row] = draw_masks(
-                expression[row],
+        for epoch in {epoch for epoch, _ in addresses}:
+            rows = [row for row, (of, _) in enumerate(addresses) if of == epoch]
+            expressed = [np.flatnonzero(expression[row]) for row in rows]
+            choices = choose_of_cells(
+                [values.size for values in expressed],
                 config=self._masking,
                 epoch=0 if self._validation else epoch,
-                cell=number,
+                cells=np.array([numbers[row] for row in rows], dtype=np.uint64),
                 validation=self._validation,
             )
-            if address < 0:
-                scored[row] = False
+            for row, values, (chosen, hidden) in zip(rows, expressed, choices, strict=True):
+                masked[row, values[chosen[:hidden]]] = True
+                scored[row, values[chosen]] = addresses[row][1] >= 0
         return {
             "expression": torch.from_numpy(expression),
             "masked": torch.from_numpy(masked),

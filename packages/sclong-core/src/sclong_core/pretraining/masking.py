@@ -5,6 +5,7 @@ chosen values, the release keeps one in ten of them visible and scores it all th
 """
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -12,11 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from sclong_core.errors import ConfigError
+from sclong_core.pretraining.seeds import Draws, philox_keys
 
 _TRAINING, _VALIDATION = 0, 1
 """Streams of random numbers: validation never repeats a mask of training."""
 _ROUNDING = 1e-9
 """Keeps 0.15 * 20 at 3: a product that is whole on paper is not lifted by its last bit."""
+_SPREADS = 4
+"""Standard deviations above the expected place of the last chosen draw, below which to look."""
+_NONE = np.empty(0, dtype=np.int64)
 
 Mask = npt.NDArray[np.bool_]
 
@@ -99,13 +104,48 @@ def choose_values(
     Returns:
         Places of the scored values, and how many of them, from the first on, are hidden.
     """
-    chosen = math.ceil(config.ratio * expressed - _ROUNDING)
-    hidden = math.floor(config.replaced * chosen + _ROUNDING)
     stream = _VALIDATION if validation else _TRAINING
     seeds = np.random.SeedSequence((config.seed, stream, epoch, cell))
-    draws = np.random.Generator(np.random.Philox(seeds)).random(expressed)
-    if not chosen:
-        return np.empty(0, dtype=np.int64), 0
-    # Those with the lowest draws; to find them needs no sorting of all.
-    lowest = np.argpartition(draws, (max(hidden - 1, 0), chosen - 1))
-    return lowest[:chosen], hidden
+    return _choose(np.random.Generator(np.random.Philox(seeds)).random(expressed), config)
+
+
+def choose_of_cells(
+    expressed: Iterable[int],
+    *,
+    config: MaskingConfig,
+    epoch: int,
+    cells: npt.NDArray[np.uint64],
+    validation: bool = False,
+) -> Iterator[tuple[npt.NDArray[np.int64], int]]:
+    """What :func:`choose_values` chooses for each of many cells, in half of the time.
+
+    Args:
+        expressed: number of values of each cell that are not zero.
+        config: shares and seed.
+        epoch: of the training.
+        cells: number or key of each.
+        validation: draw from the stream of validation masks.
+    """
+    stream = _VALIDATION if validation else _TRAINING
+    draws = Draws(philox_keys((config.seed, stream, epoch), cells))
+    for row, count in enumerate(expressed):
+        yield _choose(draws.of(row, count), config)
+
+
+def _choose(
+    draws: npt.NDArray[np.float64], config: MaskingConfig
+) -> tuple[npt.NDArray[np.int64], int]:
+    """Places of the lowest draws, one a scored value, and how many of them are hidden."""
+    chosen = math.ceil(config.ratio * draws.size - _ROUNDING)
+    hidden = math.floor(config.replaced * chosen + _ROUNDING)
+    return (_lowest(draws, chosen), hidden) if chosen else (_NONE, 0)
+
+
+def _lowest(draws: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.int64]:
+    """Places of the lowest of uniform draws, the lowest first."""
+    share = count / draws.size
+    spread = math.sqrt(share * (1 - share) / draws.size)
+    candidates = np.flatnonzero(draws < share + _SPREADS * spread)
+    if candidates.size < count:  # about one cell in thirty thousand
+        candidates = np.arange(draws.size)
+    return candidates[np.argsort(draws[candidates])[:count]]

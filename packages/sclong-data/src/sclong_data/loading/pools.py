@@ -7,7 +7,7 @@ import numpy.typing as npt
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sclong_core.pretraining.masking import MaskingConfig, choose_values
+from sclong_core.pretraining.masking import MaskingConfig, choose_of_cells
 from sclong_data.corpus.corpus import CellCorpus
 from sclong_data.loading.cells import MASKED, SCORED, MaskedCells, small_genes
 from sclong_data.loading.order import EpochOrder, ShuffleConfig
@@ -115,16 +115,15 @@ class PoolDataset(Dataset[tuple[Tensor, ...]]):
         pointers = expression.indptr.astype(np.int64)
         flags = np.zeros(expression.nnz, dtype=np.uint8)
         if self._masking is not None:
-            keys = self.corpus.keys[numbers].tolist()
-            for row, key in enumerate(keys):
+            choices = choose_of_cells(
+                np.diff(pointers).tolist(),
+                config=self._masking,
+                epoch=0 if self._validation else epoch,
+                cells=self.corpus.keys[numbers],
+                validation=self._validation,
+            )
+            for row, (chosen, hidden) in enumerate(choices):
                 values = flags[int(pointers[row]) : int(pointers[row + 1])]
-                chosen, hidden = choose_values(
-                    values.size,
-                    config=self._masking,
-                    epoch=0 if self._validation else epoch,
-                    cell=key,
-                    validation=self._validation,
-                )
                 values[chosen] = SCORED if cells[row] >= 0 else 0
                 values[chosen[:hidden]] |= MASKED
         genes = small_genes(expression.indices, expression.shape[1])
