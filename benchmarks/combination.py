@@ -21,8 +21,9 @@ from benchmarks.turns import TURNS, Losses, command, compare, heading, train
 from sclong_tasks.batches import row_batches
 from sclong_tasks.chemistry.graphs import DrugGraphs, GraphTable, drug_graphs
 from sclong_tasks.chemistry.molecules import read_molecules
-from sclong_tasks.drug_combination.module import CombinationModule, NetworkShape, Schedule
+from sclong_tasks.drug_combination.module import CombinationModule, NetworkShape
 from sclong_tasks.encoders.slots import TableSlot
+from sclong_tasks.training import Schedule
 
 ROWS, DRUGS, LINES, GENES, BATCH = 12_415, 36, 31, 954, 256
 _UNIT = "c1ccc(cc1)C(=O)N"

@@ -52,7 +52,7 @@ def test_one_compound_has_one_key_however_it_is_written():
     assert keys == {"LFQSCWFLJHTTHZ-UHFFFAOYSA-N"}
 
 
-@pytest.mark.parametrize(("kind", "width"), [("deepdds", 78), ("deepcdr", 75)])
+@pytest.mark.parametrize(("kind", "width"), [("deepdds", 78), ("deepcdr", 75), ("deepce", 68)])
 def test_features_have_their_published_width_and_names(kind, width):
     names = ATOM_FEATURE_NAMES[kind]
     assert len(names) == len(set(names)) == width
@@ -65,6 +65,15 @@ def test_features_have_their_published_width_and_names(kind, width):
 def test_deepdds_vectors_sum_to_one():
     sums = atom_features(Chem.MolFromSmiles("c1ccccc1C#N"), "deepdds").sum(1)
     np.testing.assert_allclose(sums, 1, rtol=1e-6)
+
+
+def test_deepce_sums_the_bonds_around_an_atom():
+    names = ATOM_FEATURE_NAMES["deepce"]
+    ring, methyl = names.index("bonds in a ring"), names.index("bonds single")
+    toluene = atom_features(Chem.MolFromSmiles("Cc1ccccc1"), "deepce")
+    assert toluene[:2, ring].tolist() == [0, 2]
+    assert toluene[:3, methyl].tolist() == [1, 1, 0]
+    assert toluene[1, names.index("bonds aromatic")] == 2
 
 
 def test_unusual_elements_count_as_unknown():

@@ -17,7 +17,7 @@ from sclong_tasks.drug_combination import task
 from sclong_tasks.drug_combination.config import CombinationSettings
 from sclong_tasks.drug_combination.data import TARGET
 from sclong_tasks.drug_combination.models.network import _columns
-from sclong_tasks.drug_combination.module import CombinationModule, NetworkShape, Schedule
+from sclong_tasks.drug_combination.module import CombinationModule, NetworkShape
 from sclong_tasks.drug_combination.synthetic import write_synthetic_files
 from sclong_tasks.metrics.delong import auroc
 from sclong_tasks.predict import PredictRequest, predict
@@ -27,6 +27,7 @@ from sclong_tasks.run import RunRequest, run_task
 from sclong_tasks.settings import resolve
 from sclong_tasks.tables import fill_page, markdown_tables, read_rows
 from sclong_tasks.task import RunContext
+from sclong_tasks.training import Schedule
 
 SETTINGS = CombinationSettings(bootstrap_draws=0)
 SMALL = {

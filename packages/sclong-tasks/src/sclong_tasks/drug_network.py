@@ -20,8 +20,6 @@ from sclong_tasks.cache import ContentCache
 from sclong_tasks.chemistry.atoms import AtomFeatures
 from sclong_tasks.chemistry.graphs import GraphTable, drug_graphs
 from sclong_tasks.chemistry.molecules import Molecules
-from sclong_tasks.encoders.choose import make_slot
-from sclong_tasks.encoders.protocol import ExpressionTable
 from sclong_tasks.encoders.slots import CellSlot
 from sclong_tasks.settings import as_plain, resolve
 from sclong_tasks.splits import Split
@@ -36,7 +34,6 @@ from sclong_tasks.training import (
 )
 
 _WEIGHTS, _FACTS = "model.safetensors", "model.json"
-_PREDICT_ROWS = 4096
 
 
 class DrugData(TaskData, Protocol):
@@ -49,7 +46,7 @@ class DrugData(TaskData, Protocol):
 
     @property
     def parts_digest(self) -> str:
-        """SHA-256 over drugs and expression: what a network is bound to."""
+        """SHA-256 over drugs and what the slot is made of: what a network is bound to."""
         ...
 
 
@@ -75,6 +72,8 @@ class DrugNetwork(TaskModel[DrugDataT]):
     """Of the drugs' graphs, by name."""
     width_name: ClassVar[str] = "features"
     """What the saved facts call the width of the encoder."""
+    predict_rows: ClassVar[int] = 4096
+    """Rows at a time where nothing is trained."""
     module: DrugModule
     result: Fit | None = None
     encoder_facts: dict[str, Any]
@@ -89,8 +88,8 @@ class DrugNetwork(TaskModel[DrugDataT]):
         """The network, untrained."""
 
     @abstractmethod
-    def expression(self, data: DrugDataT) -> ExpressionTable:
-        """Of the cell lines."""
+    def slot(self, data: DrugDataT, context: RunContext) -> tuple[CellSlot, dict[str, Any]]:
+        """The encoder's place in the network, and facts for the record."""
 
     @abstractmethod
     def columns(self, data: DrugDataT, rows: Rows) -> dict[str, Tensor]:
@@ -115,7 +114,7 @@ class DrugNetwork(TaskModel[DrugDataT]):
         )
         validation = None
         if len(split.validation):
-            validation = row_batches(self.columns(data, split.validation), _PREDICT_ROWS)
+            validation = row_batches(self.columns(data, split.validation), self.predict_rows)
         self.result = fit_module(self.module, batches, validation, training, context)
 
     def outputs(self, data: DrugDataT, rows: Rows) -> Tensor:
@@ -123,7 +122,7 @@ class DrugNetwork(TaskModel[DrugDataT]):
         self._bind(data)
         self.module.eval()
         return evaluate_in_batches(
-            self.module, row_batches(self.columns(data, rows), _PREDICT_ROWS)
+            self.module, row_batches(self.columns(data, rows), self.predict_rows)
         )
 
     def save(self, folder: Path) -> None:
@@ -155,7 +154,7 @@ class DrugNetwork(TaskModel[DrugDataT]):
 
     def _build(self, data: DrugDataT, context: RunContext) -> None:
         self._context = context
-        slot, self.encoder_facts = make_slot(self.options.encoder, context, self.expression(data))
+        slot, self.encoder_facts = self.slot(data, context)
         with seeded(context.seed):
             self.module = self.build(self._graphs(data), slot)
         self._bound = data.parts_digest
@@ -166,7 +165,7 @@ class DrugNetwork(TaskModel[DrugDataT]):
             self._restore(data, self._saved)
         elif data.parts_digest != self._bound:
             trained = self.module.cells
-            slot, _ = make_slot(self.options.encoder, self._context, self.expression(data))
+            slot, _ = self.slot(data, self._context)
             if self.options.encoder.tuning != "frozen":
                 slot.load_state_dict(trained.state_dict())  # type: ignore[attr-defined]  # a module
             self.module.cells, self.module.graphs = slot, self._graphs(data)

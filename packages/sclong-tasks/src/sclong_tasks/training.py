@@ -57,6 +57,29 @@ class TrainingOptions:
             raise ConfigError("training.learning_rate must be positive, patience not negative")
 
 
+@dataclass
+class Schedule:
+    """Learning rate over epochs: up in a straight line, then down in one."""
+
+    learning_rate: float = 1e-4
+    """At its highest."""
+    epochs: int = 100
+    """Of the training."""
+    warmup: int = 0
+    """Epochs to reach it; none keeps it constant together with ``final`` 0."""
+    final: float = 0.0
+    """Rate of the last epoch; 0 does not come down."""
+
+    def factor(self, epoch: int) -> float:
+        """Share of the highest rate."""
+        if epoch < self.warmup:
+            return (epoch + 1) / self.warmup
+        if not self.final:
+            return 1.0
+        way = (epoch - self.warmup) / max(1, self.epochs - self.warmup - 1)
+        return 1.0 - min(1.0, way) * (1.0 - self.final / self.learning_rate)
+
+
 @dataclass(frozen=True)
 class Fit:
     """What came of training."""

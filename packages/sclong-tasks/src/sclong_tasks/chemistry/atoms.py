@@ -1,7 +1,10 @@
-"""Numbers that describe an atom, as DeepCDR and DeepDDS choose them.
+"""Numbers that describe an atom, as DeepCDR, DeepDDS and DeepCE choose them.
 
 Sources: DeepDDS (Wang et al. 2022), whose vectors are divided by their sum; DeepCDR (Liu et al.
-2020), which takes the 75 numbers of DeepChem's graph convolution.
+2020), which takes the 75 numbers of DeepChem's graph convolution; DeepCE (Pham et al. 2021), which
+takes the 62 numbers of the neural fingerprint of Duvenaud et al. (2015), and 6 of each bond. The
+fingerprint only ever sums bonds around an atom, so that these sums stand behind an atom's own
+numbers here.
 """
 
 from collections.abc import Sequence
@@ -11,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from rdkit import Chem
 
-AtomFeatures = Literal["deepcdr", "deepdds"]
+AtomFeatures = Literal["deepcdr", "deepdds", "deepce"]
 
 # fmt: off
 SYMBOLS = (
@@ -22,6 +25,8 @@ SYMBOLS = (
 )
 # fmt: on
 """Elements with a feature of their own; any other one is "unknown"."""
+BONDS = ("single", "double", "triple", "aromatic", "conjugated", "in a ring")
+"""What DeepCE tells of a bond."""
 HYBRIDISATIONS = ("SP", "SP2", "SP3", "SP3D", "SP3D2")
 
 
@@ -48,13 +53,21 @@ ATOM_FEATURE_NAMES: dict[AtomFeatures, tuple[str, ...]] = {
         "aromatic",
         *_numbered("hydrogens", 5),
     ),
+    "deepce": (
+        *_ELEMENTS,
+        *_numbered("degree", 6),
+        *_numbered("hydrogens", 5),
+        *_numbered("implicit valence", 6),
+        "aromatic",
+        *(f"bonds {name}" for name in BONDS),
+    ),
 }
 """What each number of an atom is."""
 
 
 def atom_features(molecule: Chem.Mol, kind: AtomFeatures) -> npt.NDArray[np.float32]:
-    """``(atoms, 78)`` of DeepDDS or ``(atoms, 75)`` of DeepCDR."""
-    describe = {"deepdds": _deepdds, "deepcdr": _deepcdr}[kind]
+    """``(atoms, 78)`` of DeepDDS, ``(atoms, 75)`` of DeepCDR, or ``(atoms, 68)`` of DeepCE."""
+    describe = {"deepdds": _deepdds, "deepcdr": _deepcdr, "deepce": _deepce}[kind]
     return np.array([describe(atom) for atom in molecule.GetAtoms()], dtype=np.float32)
 
 
@@ -84,6 +97,26 @@ def _deepcdr(atom: Chem.Atom) -> npt.NDArray[np.float64]:
             _one_hot(atom.GetTotalNumHs(), 5),
         ]
     )
+
+
+def _deepce(atom: Chem.Atom) -> npt.NDArray[np.float64]:
+    bonds = [_bond(bond) for bond in atom.GetBonds()]
+    return np.concatenate(
+        [
+            _element(atom),
+            _one_hot(atom.GetDegree(), 6),
+            _one_hot(atom.GetTotalNumHs(), 5),
+            _one_hot(_implicit_valence(atom), 6),
+            [atom.GetIsAromatic()],
+            np.sum(bonds, axis=0) if bonds else np.zeros(len(BONDS)),
+        ]
+    )
+
+
+def _bond(bond: Chem.Bond) -> npt.NDArray[np.float64]:
+    kind = str(bond.GetBondType()).lower()
+    kinds = [kind == name for name in BONDS[:4]]
+    return np.array([*kinds, bond.GetIsConjugated(), bond.IsInRing()], dtype=np.float64)
 
 
 def _element(atom: Chem.Atom) -> npt.NDArray[np.float64]:

@@ -20,6 +20,7 @@ from sclong_tasks.batches import Batch
 from sclong_tasks.chemistry.graphs import GraphTable, distinct
 from sclong_tasks.drug_network import DrugModule
 from sclong_tasks.encoders.slots import CellSlot
+from sclong_tasks.training import Schedule
 
 SCALINGS = ("standard", "length", "none")
 
@@ -52,29 +53,6 @@ class NetworkShape:
             raise ConfigError("dropout must be a share below 1")
         if not (self.graph and self.drug and self.cell and self.head):
             raise ConfigError("graph, drug, cell and head each need at least one width")
-
-
-@dataclass
-class Schedule:
-    """Learning rate over epochs: up in a straight line, then down in one."""
-
-    learning_rate: float = 1e-4
-    """At its highest."""
-    epochs: int = 100
-    """Of the training."""
-    warmup: int = 0
-    """Epochs to reach it; none keeps it constant together with ``final`` 0."""
-    final: float = 0.0
-    """Rate of the last epoch; 0 does not come down."""
-
-    def factor(self, epoch: int) -> float:
-        """Share of the highest rate."""
-        if epoch < self.warmup:
-            return (epoch + 1) / self.warmup
-        if not self.final:
-            return 1.0
-        way = (epoch - self.warmup) / max(1, self.epochs - self.warmup - 1)
-        return 1.0 - min(1.0, way) * (1.0 - self.final / self.learning_rate)
 
 
 class CombinationModule(DrugModule):

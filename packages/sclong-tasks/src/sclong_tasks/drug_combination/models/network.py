@@ -12,14 +12,13 @@ from torch import Tensor
 from sclong_tasks.chemistry.atoms import AtomFeatures
 from sclong_tasks.chemistry.graphs import GraphTable
 from sclong_tasks.drug_combination.data import TARGET, CombinationData
-from sclong_tasks.drug_combination.module import CombinationModule, NetworkShape, Schedule
+from sclong_tasks.drug_combination.module import CombinationModule, NetworkShape
 from sclong_tasks.drug_network import DrugNetwork
-from sclong_tasks.encoders.choose import EncoderOptions
-from sclong_tasks.encoders.protocol import ExpressionTable
+from sclong_tasks.encoders.choose import EncoderOptions, make_slot
 from sclong_tasks.encoders.slots import CellSlot
 from sclong_tasks.splits import Split
 from sclong_tasks.task import ProtocolName, Rows, RunContext
-from sclong_tasks.training import TrainingOptions
+from sclong_tasks.training import Schedule, TrainingOptions
 
 
 def _training() -> TrainingOptions:
@@ -76,9 +75,9 @@ class Network(DrugNetwork[CombinationData]):
         )
         return CombinationModule(options.shape, schedule, graphs, slot)
 
-    def expression(self, data: CombinationData) -> ExpressionTable:
+    def slot(self, data: CombinationData, context: RunContext) -> tuple[CellSlot, dict[str, Any]]:
         """Of the cell lines."""
-        return data.expression
+        return make_slot(self.options.encoder, context, data.expression)
 
     def columns(self, data: CombinationData, rows: Rows) -> dict[str, Tensor]:
         """What a batch holds."""

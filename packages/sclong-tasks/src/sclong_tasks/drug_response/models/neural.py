@@ -14,11 +14,10 @@ from sclong_tasks.drug_network import DrugNetwork
 from sclong_tasks.drug_response.config import DeepCdrOptions
 from sclong_tasks.drug_response.data import TARGET, DrugResponseData
 from sclong_tasks.drug_response.module import DeepCdrModule
-from sclong_tasks.encoders.choose import EncoderOptions
-from sclong_tasks.encoders.protocol import ExpressionTable
+from sclong_tasks.encoders.choose import EncoderOptions, make_slot
 from sclong_tasks.encoders.slots import CellSlot
 from sclong_tasks.splits import Split
-from sclong_tasks.task import Rows
+from sclong_tasks.task import Rows, RunContext
 
 
 class NeuralModel(DrugNetwork[DrugResponseData]):
@@ -34,9 +33,9 @@ class NeuralModel(DrugNetwork[DrugResponseData]):
             self.options.network, self.options.training.learning_rate, graphs, slot
         )
 
-    def expression(self, data: DrugResponseData) -> ExpressionTable:
-        """Of the cell lines; there must be one."""
-        return data.need_expression()
+    def slot(self, data: DrugResponseData, context: RunContext) -> tuple[CellSlot, dict[str, Any]]:
+        """Of the cell lines, whose expression there must be."""
+        return make_slot(self.options.encoder, context, data.need_expression())
 
     def columns(self, data: DrugResponseData, rows: Rows) -> dict[str, Tensor]:
         """What a batch holds."""
