@@ -141,6 +141,10 @@ def test_ablations_of_a_checkpoint_change_what_it_gives(expression, checkpoint, 
         "no graph": {"graph": "none"},
         "random graph": {"graph": "random"},
         "random": {"name": "random"},
+        "N(0, 1)": {"name": "random", "weights": "normal"},
+        "other threshold": {"high_genes": 3},
+        "one encoder": {"low_expression": "none", "high_genes": -1},
+        "no gene vectors": {"gene_vectors": "none"},
     }.items():
         options = EncoderOptions(**settings)
         encoder = make_encoder(options, context(tmp_path, checkpoint=checkpoint), tuple(GENES))
@@ -280,6 +284,8 @@ def test_options_choose_the_slot(expression, tmp_path, checkpoint, caplog):
         ({"name": "nothing"}, "must be one of"),
         ({"tuning": "some"}, "must be one of"),
         ({"name": "raw", "tuning": "lora"}, "only scLong is trained"),
+        ({"weights": "normal"}, "goes with a random scLong"),
+        ({"gene_vectors": "some"}, 'gene_vectors "" or "none"'),
     ],
 )
 def test_options_that_cannot_be_are_refused(settings, reason):

@@ -91,6 +91,18 @@ def test_without_validation_all_epochs_are_trained(tmp_path):
     assert fit.describe()["best_monitor"] is None
 
 
+def test_gradients_of_several_batches_make_one_step(tmp_path):
+    found = []
+    for size, accumulate in ((32, 1), (16, 2)):
+        model = module()
+        data = DataLoader(batches().dataset, size)
+        model.layer[0].p = 0.0
+        options = TrainingOptions(epochs=2, accumulate=accumulate)
+        fit_module(model, data, None, options, context(tmp_path / str(size)))
+        found.append(model.layer[1].weight.detach())
+    torch.testing.assert_close(*found)
+
+
 def test_outputs_of_batches_are_put_end_to_end():
     loader = DataLoader(TensorDataset(torch.arange(10.0)), 4)
     found = evaluate_in_batches(lambda batch: batch[0] * 2, loader, torch.device("cpu"))
@@ -104,7 +116,8 @@ def test_frozen_weights_are_counted_apart():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"mode": "best"}, {"epochs": 0}, {"learning_rate": 0.0}, {"patience": -1}]
+    "wrong",
+    [{"mode": "best"}, {"epochs": 0}, {"learning_rate": 0.0}, {"patience": -1}, {"accumulate": 0}],
 )
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(ConfigError):

@@ -42,11 +42,18 @@ def row_batches(
         batch_size: rows a step.
         shuffle_seed: of a new order in every epoch; None keeps the order of the rows.
     """
+    return batches_of(Columns(columns), batch_size, shuffle_seed=shuffle_seed)
+
+
+def batches_of(
+    rows: Dataset[Batch], batch_size: int, *, shuffle_seed: int | None = None
+) -> DataLoader[Batch]:
+    """A loader over a data set that gives whole batches, as :class:`Columns` does."""
     generator = None
     if shuffle_seed is not None:
         generator = torch.Generator().manual_seed(shuffle_seed)
     return DataLoader(
-        Columns(columns),
+        rows,
         batch_size=batch_size,
         shuffle=shuffle_seed is not None,
         generator=generator,

@@ -91,7 +91,7 @@ def _table(group: pd.DataFrame, task: str, scenario: str, wanted: Sequence[str] 
     if wanted is not None:
         metrics = [one for name in wanted for one in metrics if _column(one) == name] or metrics
     names = [_column(metric) for metric in metrics]
-    paper = _published(task, scenario, metrics[0][0])
+    paper = _published(task, scenario, metrics[0])
     lines = [
         "| " + " | ".join(["model", "seeds", "n", *names, "95 % interval", "paper", "s"]) + " |",
         "|" + "---|" * (len(names) + 6),
@@ -147,11 +147,11 @@ def _interval(found: pd.DataFrame, metric: tuple[str, str]) -> str:
     return f"{line['low']:.3f} to {line['high']:.3f} ({line['unit']}s)"
 
 
-def _published(task: str, scenario: str, metric: str) -> dict[str, str]:
+def _published(task: str, scenario: str, metric: tuple[str, str]) -> dict[str, str]:
     if task not in TASKS:
         return {}
     return {
         number.model: f"{number.value:.3f}"
         for number in get_task(task).published
-        if number.scenario == scenario and number.metric == metric
+        if number.scenario == scenario and (number.metric, number.stratum) == metric
     }

@@ -61,6 +61,8 @@ class PublishedNumber:
     """Where it stands."""
     sd: float | None = None
     """Over the paper's runs, where known."""
+    stratum: str = "all"
+    """Part of the test rows that it is about, as :class:`Metric` names it."""
 
 
 @dataclass(frozen=True)

@@ -45,14 +45,16 @@ class TrainingOptions:
     """Whether the least ("min") or the largest ("max") monitor is best."""
     gradient_norm: float = 0.0
     """Clip gradients to this norm; 0 does not clip."""
+    accumulate: int = 1
+    """Batches whose gradients, averaged, make one step."""
     devices: int = 1
     """Processes on this machine, one device each (DDP)."""
 
     def __post_init__(self) -> None:
         if self.mode not in ("min", "max"):
             raise ConfigError(f"training.mode must be min or max, not {self.mode!r}")
-        if self.epochs < 1 or self.batch_size < 1 or self.devices < 1:
-            raise ConfigError("training.epochs, batch_size and devices must be at least 1")
+        if min(self.epochs, self.batch_size, self.accumulate, self.devices) < 1:
+            raise ConfigError("training.epochs, batch_size, accumulate and devices start at 1")
         if self.learning_rate <= 0 or self.patience < 0:
             raise ConfigError("training.learning_rate must be positive, patience not negative")
 
@@ -141,6 +143,7 @@ def fit_module(
             default_root_dir=str(context.scratch),
             **_where(options, context),
             gradient_clip_val=options.gradient_norm or None,
+            accumulate_grad_batches=options.accumulate,
             enable_checkpointing=False,
             enable_progress_bar=context.progress,
             enable_model_summary=False,

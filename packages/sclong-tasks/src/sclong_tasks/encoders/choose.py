@@ -4,6 +4,8 @@ import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
+
 from sclong_core.config import ScLongConfig
 from sclong_core.errors import ConfigError
 from sclong_core.model import ScLong
@@ -23,6 +25,7 @@ from sclong_tasks.task import RunContext
 _LOG = logging.getLogger("sclong")
 ENCODERS = ("sclong", "random", "raw", "gene2vec", "graph", "precomputed", "geneformer")
 TUNINGS = ("frozen", "full", "lora")
+WEIGHTS = ("own", "normal")
 _NEEDS_CHECKPOINT = ("sclong", "gene2vec", "graph")
 
 
@@ -43,6 +46,13 @@ class EncoderOptions:
     """Ablation of the checkpoint: "none" or "random"; as it is where empty."""
     graph: str = ""
     """Ablation of the checkpoint: "none" or "random"; as it is where empty."""
+    gene_vectors: str = ""
+    """Ablation of the checkpoint: "none" leaves its Gene2vec table out, and with it the graph
+    convolution of that table."""
+    high_genes: int = 0
+    """Genes of the large encoder; the checkpoint's where 0, all of them where -1."""
+    weights: str = "own"
+    """Of a random scLong: drawn as the model draws them ("own"), or all from N(0, 1) ("normal")."""
     preset: str = "tiny"
     """Shape of a random scLong where no checkpoint is given."""
     log: bool = True
@@ -67,6 +77,10 @@ class EncoderOptions:
             )
         if self.tuning not in TUNINGS:
             raise ConfigError(f"encoder.tuning must be one of {', '.join(TUNINGS)}")
+        if self.weights not in WEIGHTS or self.gene_vectors not in ("", "none"):
+            raise ConfigError('encoder.weights is "own" or "normal", gene_vectors "" or "none"')
+        if self.weights == "normal" and self.name != "random":
+            raise ConfigError("encoder.weights=normal goes with a random scLong")
         if self.tuning != "frozen" and self.name not in ("sclong", "random"):
             raise ConfigError(
                 f"encoder.tuning={self.tuning}: only scLong is trained, not {self.name}"
@@ -147,6 +161,26 @@ def make_model(options: EncoderOptions, context: RunContext, genes: tuple[str, .
     Raises:
         ConfigError: a checkpoint is needed and not given.
     """
+    model = _loaded_model(options, context, genes)
+    if options.high_genes:
+        high = model.config.genes if options.high_genes < 0 else options.high_genes
+        config = replace(model.config, high_genes=high)
+        changed = ScLong(config, model.vocabulary, model.graph).set_dtype(model.dtype)
+        changed.load_state_dict(model.state_dict())
+        model = changed.to(model.device)
+    with torch.no_grad():
+        if options.weights == "normal":
+            generator = torch.Generator().manual_seed(context.seed)
+            for parameter in model.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator))
+        if options.gene_vectors == "none":
+            for name, parameter in model.genes.named_parameters():
+                if name.endswith("vectors"):
+                    parameter.zero_()
+    return model.eval()
+
+
+def _loaded_model(options: EncoderOptions, context: RunContext, genes: tuple[str, ...]) -> ScLong:
     if context.checkpoint is None:
         if options.name in _NEEDS_CHECKPOINT:
             raise ConfigError(

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import ClassVar, cast
 
 import numpy as np
-import torch
 
 from sclong_core.embedding.inference import run_model, with_mean
 from sclong_core.embedding.pooling import Pool, check_pool, pool_cells
@@ -17,12 +16,11 @@ from sclong_core.model import ScLong
 from sclong_tasks.batch_integration.data import IntegrationData
 from sclong_tasks.batch_integration.models.embedding import Embedding, Values, numbered
 from sclong_tasks.cache import ContentCache, digest_arrays
-from sclong_tasks.encoders.choose import EncoderOptions, make_encoder, make_model
+from sclong_tasks.encoders.choose import WEIGHTS, EncoderOptions, make_encoder, make_model
 from sclong_tasks.encoders.genes import find_genes
 from sclong_tasks.encoders.sclong import model_digest, vocabulary_names
 from sclong_tasks.task import RunContext
 
-WEIGHTS = ("own", "normal")
 _VERSION = 1
 
 
@@ -100,18 +98,10 @@ class ScLongSums(Embedding):
 
 def chosen_model(options: ScLongOptions, context: RunContext, genes: tuple[str, ...]) -> ScLong:
     """The checkpoint, an ablation, or random weights; with another number of high genes."""
-    model = make_model(options.encoder, context, genes)
-    if options.high_genes:
-        config = dataclasses.replace(model.config, high_genes=options.high_genes)
-        changed = ScLong(config, model.vocabulary, model.graph).set_dtype(model.dtype)
-        changed.load_state_dict(model.state_dict())
-        model = changed.to(model.device)
-    if options.weights == "normal":
-        generator = torch.Generator().manual_seed(context.seed)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.copy_(torch.randn(parameter.shape, generator=generator))
-    return model.eval()
+    encoder = dataclasses.replace(
+        options.encoder, high_genes=options.high_genes, weights=options.weights
+    )
+    return make_model(encoder, context, genes)
 
 
 def _options(name: str, make: Callable[[], EncoderOptions], pool: str = "gene_sums") -> type:
