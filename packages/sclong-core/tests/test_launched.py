@@ -1,7 +1,7 @@
 import pytest
 
 from sclong_core.errors import ConfigError
-from sclong_core.launched import Launched, launched, process_rank
+from sclong_core.launched import Launched, is_first_process, launched, process_rank
 
 TORCHRUN = {
     "TORCHELASTIC_RUN_ID": "none",
@@ -59,3 +59,17 @@ def test_torchrun_with_different_numbers_of_processes_is_refused():
 )
 def test_rank(environment, rank):
     assert process_rank(environment) == rank
+
+
+@pytest.mark.parametrize(
+    ("environment", "first"),
+    [
+        ({}, True),
+        ({"RANK": "0", "LOCAL_RANK": "0", "GROUP_RANK": "0"}, True),
+        ({"RANK": "3", "LOCAL_RANK": "0", "GROUP_RANK": "1"}, False),
+        ({"NODE_RANK": "1"}, False),  # started by hand on the second of two machines
+        ({"SLURM_PROCID": "1"}, False),
+    ],
+)
+def test_one_process_of_a_run_is_its_first(environment, first):
+    assert is_first_process(environment) is first

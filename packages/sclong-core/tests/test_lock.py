@@ -1,4 +1,6 @@
 import contextlib
+import errno
+import fcntl
 import os
 import signal
 import socket
@@ -13,8 +15,8 @@ HOLDER = """
 import subprocess, sys, time
 from sclong_core.lock import locked
 
-with locked(sys.argv[1], "it") as descriptor:
-    if sys.argv[2] == "inherited":
+with locked(sys.argv[1], "it", inherited=sys.argv[2] != "own") as descriptor:
+    if sys.argv[2] != "alone":
         subprocess.Popen(
             [sys.executable, "-c", "import time; print('child', flush=True); time.sleep(60)"],
             pass_fds=(descriptor,),
@@ -78,3 +80,25 @@ def test_a_child_that_inherits_the_lock_holds_it_when_its_parent_is_killed(tmp_p
     process.wait()
     with pytest.raises(LockedError), locked(tmp_path / "lock", "it"):
         pass
+
+
+@pytest.mark.fault
+def test_a_lock_that_is_not_inherited_ends_with_its_process_whoever_lives_on(tmp_path, holder):
+    process = holder("own")
+    with pytest.raises(LockedError), locked(tmp_path / "lock", "it", inherited=False):
+        pass
+    process.kill()
+    process.wait()
+    with locked(tmp_path / "lock", "it", inherited=False):
+        pass
+
+
+@pytest.mark.fault
+def test_a_file_system_without_locks_is_said_and_used(tmp_path, monkeypatch, caplog):
+    def unable(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", unable)
+    with locked(tmp_path / "lock", "the run"):
+        pass
+    assert "the run cannot be locked" in caplog.text

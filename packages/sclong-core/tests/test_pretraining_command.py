@@ -138,6 +138,7 @@ def test_a_run_leaves_checkpoints_model_log_and_settings(cells, capsys):
     assert not [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
     left = {str(path.relative_to("run")) for path in Path("run").rglob("*") if path.is_file()}
     assert left == {
+        ".lock",
         "checkpoints/step=12.ckpt",
         "checkpoints/step=12.ckpt.json",
         "checkpoints/step=14.ckpt",

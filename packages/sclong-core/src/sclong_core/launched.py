@@ -58,6 +58,12 @@ def process_rank(environment: Mapping[str, str] = os.environ) -> int:
     return 0
 
 
+def is_first_process(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this is the first process of its run, over all machines."""
+    node = environment.get("NODE_RANK", environment.get("GROUP_RANK", "0"))  # as Lightning reads it
+    return process_rank(environment) == 0 and int(node) == 0
+
+
 def _launched_by_srun(environment: Mapping[str, str]) -> Launched:
     """The job step of this process; what a batch script itself starts is in no step."""
     described = environment.get("SLURM_STEP_TASKS_PER_NODE", "1")

@@ -5,7 +5,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins import CheckpointIO
 
 from sclong_core.errors import CheckpointError, ConfigError
-from sclong_core.launched import process_rank
+from sclong_core.launched import is_first_process, process_rank
+from sclong_core.lock import locked
 from sclong_core.pretraining.checkpoints import (
     AtomicCheckpointIO,
     clean_checkpoints,
@@ -34,9 +35,11 @@ from sclong_core.pretraining.launch import apply_launch
 from sclong_core.pretraining.module import PRECISIONS, ScLongPretraining, precision_message
 from sclong_core.pretraining.plan import PlanConfig
 from sclong_core.pretraining.preemption import StopOnSignal
+from sclong_core.pretraining.sharding import NAME, ShardedStrategy
 
 _LOG = logging.getLogger("sclong")
 _FOLDER = "runs/pretrain"
+_LOCK = ".lock"
 _WINDOW = 10
 """Batches at least that the throughput is measured over."""
 _NOISE = (
@@ -71,7 +74,16 @@ class CheckpointPolicy:
 
 
 class PretrainCLI(LightningCLI):
-    """Options of the model, the data, the Trainer, checkpoints and the dry run."""
+    """Options of the model, the data, the Trainer, checkpoints and the dry run.
+
+    Args:
+        held: takes the lock of the run's folder, and is left by the caller when all is done.
+        arguments: of LightningCLI.
+    """
+
+    def __init__(self, *arguments: Any, held: ExitStack, **options: Any) -> None:
+        self._held = held
+        super().__init__(*arguments, **options)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link what the data decides to the model, and add our own options."""
@@ -125,8 +137,19 @@ class PretrainCLI(LightningCLI):
             raise SystemExit(0)
         if torch.cuda.is_available():
             torch.set_float32_matmul_precision("high")
-        if self.config.subcommand == "fit":
+        if self.config.subcommand == "fit" and is_first_process():
+            self._lock_folder()
             clean_checkpoints(self.folder / "checkpoints", keep=self.settings.checkpoints.keep)
+
+    def _lock_folder(self) -> None:
+        """Refuse a second run in the folder; of the processes of one run the first asks for all.
+
+        Not inherited: processes that read cells outlive a killed run by seconds, in which it may
+        be started again.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        what = f"the run in {self.folder}"
+        self._held.enter_context(locked(self.folder / _LOCK, what, inherited=False))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A Trainer with safe checkpoints, a CSV log, and the export of the model."""
@@ -134,6 +157,8 @@ class PretrainCLI(LightningCLI):
         trainer = {**config.trainer, **kwargs}
         if trainer["logger"] in (None, True):
             trainer["logger"] = CSVLogger(self.folder, name="logs")
+        if trainer["strategy"] == NAME:
+            trainer["strategy"] = ShardedStrategy()
         plugins = _listed(trainer["plugins"])
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(AtomicCheckpointIO())
@@ -218,9 +243,10 @@ def run_cli(words: list[str]) -> int:
 
     Raises:
         ScLongError: anything that the person at the terminal must change.
+        KeyboardInterrupt: the person interrupted.
     """
     quiet = {"exit_on_error": False, "parser_mode": "omegaconf"}
-    with _quiet_logs():
+    with _quiet_logs(), ExitStack() as held:
         words = with_config_paths(words)
         data = choose_data(data_path(words))
         try:
@@ -228,6 +254,7 @@ def run_cli(words: list[str]) -> int:
                 ScLongPretraining,
                 data.load(),
                 args=words,
+                held=held,
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
                 trainer_defaults={"default_root_dir": _FOLDER, "enable_model_summary": False},
@@ -240,6 +267,9 @@ def run_cli(words: list[str]) -> int:
                 raise
             raise ConfigError(_one_line(error)) from error
         except SystemExit as stop:
+            if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning makes it status 1
+                _LOG.error("the same command goes on from the newest checkpoint, if there is one")
+                raise KeyboardInterrupt from stop
             return stop.code if isinstance(stop.code, int) else 0
     return 0
 

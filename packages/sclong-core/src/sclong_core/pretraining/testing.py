@@ -5,6 +5,7 @@ A fault is a callback by its name on the command line; the file it leaves proves
 
 import json
 import os
+import resource
 import signal
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from sclong_core.files import write_json
 from sclong_core.pretraining import checkpoints
 from sclong_core.pretraining.network import NetworkConfig, PerformerOverrides
+from sclong_core.pretraining.sharding import whole
 from sclong_core.testing import make_counts_anndata
 
 NETWORK_OPTIONS = (
@@ -76,7 +78,9 @@ class GradientLog(Callback):
     ) -> None:
         """Add a step; write the file when all are there."""
         gradients = [parameter.grad for parameter in pl_module.parameters()]
-        self._found.append(torch.cat([grad.flatten() for grad in gradients if grad is not None]))
+        self._found.append(
+            torch.cat([whole(grad).flatten() for grad in gradients if grad is not None])
+        )
         if len(self._found) == self.steps and trainer.is_global_zero:
             np.save(self.path, torch.stack(self._found).numpy())
 
@@ -123,6 +127,46 @@ class SignalAtBatch(Callback):
         if now and trainer.global_rank == self.rank:
             Path(self.witness).touch()
             os.kill(os.getpid(), self.number)
+
+
+class LoseRank(Callback):
+    """Ends one process in the middle of a batch without a word to the others.
+
+    Args:
+        batch: number of the batch over all epochs.
+        rank: the process that ends, with status 9.
+        witness: file to leave.
+    """
+
+    def __init__(self, batch: int, rank: int, witness: str) -> None:
+        self.batch, self.rank, self.witness = batch, rank, witness
+
+    def on_before_backward(self, trainer: Trainer, *args: Any) -> None:
+        """End; the others wait for this one's gradients."""
+        now = trainer.fit_loop.total_batch_idx == self.batch
+        if now and trainer.global_rank == self.rank:
+            Path(self.witness).touch()
+            os._exit(9)
+
+
+class FillDisk(Callback):
+    """Lets no file grow beyond a size any more, as on a disk that is nearly full.
+
+    Args:
+        batch: number of the batch over all epochs.
+        size: in bytes.
+        witness: file to leave.
+    """
+
+    def __init__(self, batch: int, size: int, witness: str) -> None:
+        self.batch, self.size, self.witness = batch, size, witness
+
+    def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
+        """Set the limit, and have writes fail instead of ending the process."""
+        if trainer.fit_loop.total_batch_idx == self.batch:
+            Path(self.witness).touch()
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, self.size))
 
 
 class KillInSave(Callback):

@@ -1,0 +1,196 @@
+"""Faults of a run of two processes, of its folder and of its disk; each is real."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sclong_core.pretraining.preemption import STOPPED
+from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
+
+pytestmark = pytest.mark.fault
+
+# Each process is forked from one that has imported what all of them need, and has the variables
+# that torchrun gives. "second" is a command that is run while the first process stands still.
+DRIVER = """
+import json, os, signal, socket, sys, time
+from pathlib import Path
+import torch_geometric.nn, sclong_core.pretraining.cli, sclong_core.pretraining.testing
+from performer_pytorch import performer_pytorch
+from sclong_core.cli.main import main
+
+def start(words, output, variables):
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.setsid()
+        os.environ.update(variables)
+        os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT), 2)
+        os._exit(main(words))
+    return child
+
+def variables(rank, ranks, port):
+    if ranks == 1:
+        return {}
+    return {"TORCHELASTIC_RUN_ID": "x", "RANK": str(rank), "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks), "GROUP_RANK": "0",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+
+def end(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+steps = json.loads(sys.argv[1])
+sys.argv = ["sclong"]
+for step in steps:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ranks = range(step["ranks"])
+    began = time.monotonic()
+    children = [start(step["words"], step["output"] + str(rank), variables(rank, len(ranks), port))
+        for rank in ranks]
+    if "second" in step:
+        os.waitpid(children[0], os.WUNTRACED)
+        step["second"] = end(start(step["words"], step["output"] + "second", {}))
+        os.kill(children[0], signal.SIGCONT)
+    step["statuses"] = [end(child) for child in children]
+    step["seconds"] = time.monotonic() - began
+print(json.dumps(steps))
+"""
+TESTING = "sclong_core.pretraining.testing"
+CHECKPOINT_BYTES = 100_000
+"""Less than a checkpoint of the small network, more than its logs."""
+PATIENCE = 60
+"""Seconds in which the others must notice that a process has gone."""
+
+
+class Runs:
+    """Commands to be run one after the other, and what they left."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cells = write_cells(folder / "cells.h5ad")
+        self.steps: list[dict] = []
+
+    def add(self, run: str, *, ranks: int = 1, second: bool = False, **faults: dict) -> None:
+        callbacks = [
+            {"class_path": f"{TESTING}.{name}", "init_args": settings}
+            for name, settings in faults.items()
+        ]
+        for callback in callbacks:
+            callback["init_args"]["witness"] = str(self.folder / f"fired{len(self.steps)}")
+        words = [
+            "pretrain",
+            "fit",
+            "--config=tiny",
+            *NETWORK_OPTIONS,
+            f"--data.path={self.cells}",
+            f"--data.batch_size={4 // ranks}",
+            "--data.num_workers=0",
+            f"--trainer.default_root_dir={self.folder / run}",
+            "--trainer.accelerator=cpu",
+            "--trainer.max_epochs=2",
+            "--trainer.accumulate_grad_batches=3",
+            "--trainer.enable_progress_bar=false",
+            "--checkpoints.every_n_steps=2",
+            f"--trainer.callbacks={json.dumps(callbacks)}",
+        ]
+        output = str(self.folder / f"output{len(self.steps)}-")
+        step = {"run": run, "ranks": ranks, "words": words, "output": output}
+        self.steps.append({**step, "second": None} if second else step)
+
+    def start(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", DRIVER, json.dumps(self.steps)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, done.stderr
+        self.steps = json.loads(done.stdout.splitlines()[-1])
+
+    def of(self, run: str) -> list[dict]:
+        """The commands of a run, with what they said."""
+        steps = [step for step in self.steps if step["run"] == run]
+        for step in steps:
+            paths = Path(step["output"]).parent.glob(Path(step["output"]).name + "*")
+            step["said"] = {path.name.rpartition("-")[2]: path.read_text() for path in paths}
+        return steps
+
+    def model(self, run: str) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (self.folder / run / "model").iterdir()}
+
+    def checkpoints(self, run: str) -> set[str]:
+        return {path.name for path in (self.folder / run / "checkpoints").iterdir()}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    runs = Runs(tmp_path_factory.mktemp("runs"))
+    runs.add("straight")
+    runs.add("held", second=True, SignalAtBatch={"batch": 4, "number": int(signal.SIGSTOP)})
+    runs.add("interrupted", SignalAtBatch={"batch": 10, "number": int(signal.SIGINT)})
+    runs.add("interrupted")
+    runs.add("full", FillDisk={"batch": 8, "size": CHECKPOINT_BYTES})
+    runs.add("full")
+    runs.add("straight-2", ranks=2)
+    runs.add("stopped-2", ranks=2, SignalAtBatch={"batch": 4, "rank": 0})
+    runs.add("stopped-2", ranks=2, SignalAtBatch={"batch": 16, "rank": 1})
+    runs.add("stopped-2", ranks=2)
+    runs.add("lost-2", ranks=2, LoseRank={"batch": 10, "rank": 1})
+    runs.add("lost-2", ranks=1)
+    runs.start()
+    fired = {path.name for path in runs.folder.glob("fired*")}
+    assert fired == {f"fired{number}" for number in (1, 2, 4, 7, 8, 10)}
+    return runs
+
+
+def test_a_second_run_in_a_folder_is_refused_and_the_first_is_not_disturbed(runs):
+    (step,) = runs.of("held")
+    assert (step["second"], step["statuses"]) == (2, [0]), step
+    said = step["said"]["second"].splitlines()[-1]
+    assert said.startswith(f"error: the run in {runs.folder / 'held'} is being written by process")
+    assert runs.model("held") == runs.model("straight")
+
+
+def test_an_interrupted_run_says_so_and_goes_on(runs):
+    interrupted, again = runs.of("interrupted")
+    assert interrupted["statuses"] == [130], interrupted
+    assert interrupted["said"]["0"].splitlines()[-1] == "error: interrupted"
+    assert "the same command goes on" in interrupted["said"]["0"]
+    assert again["statuses"] == [0], again
+    assert "going on from" in again["said"]["0"]
+    assert runs.model("interrupted") == runs.model("straight")
+
+
+def test_a_disk_that_fills_ends_the_run_in_one_line_and_costs_only_what_came_since(runs):
+    full, again = runs.of("full")
+    assert full["statuses"] == [2], full
+    assert "Traceback" not in full["said"]["0"]
+    assert "is the disk full?" in full["said"]["0"].splitlines()[-1]
+    assert again["statuses"] == [0], again
+    assert "step=2.ckpt" in again["said"]["0"]
+    assert runs.model("full") == runs.model("straight")
+
+
+def test_two_processes_that_one_of_is_asked_to_stop_end_as_two_that_were_not(runs):
+    first, second, last = runs.of("stopped-2")
+    assert first["statuses"] == second["statuses"] == [STOPPED, STOPPED], (first, second)
+    assert last["statuses"] == [0, 0], last
+    assert "step=2.ckpt" in second["said"]["0"]  # batch 4 of the first is in the second step
+    assert runs.model("stopped-2") == runs.model("straight-2")
+
+
+def test_a_lost_process_ends_the_others_and_fewer_go_on(runs):
+    lost, again = runs.of("lost-2")
+    assert lost["statuses"][1] == 9
+    assert lost["statuses"][0] not in (0, None), lost
+    assert lost["seconds"] < PATIENCE
+    assert again["statuses"] == [0], again
+    assert "going on from" in again["said"]["0"]
+    assert runs.model("lost-2").keys() == runs.model("straight").keys()
