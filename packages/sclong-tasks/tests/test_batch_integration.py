@@ -14,11 +14,12 @@ from sclong_core.errors import ConfigError, InputError
 from sclong_core.testing import make_tiny_model, shared_folder, synthetic_gene_ids
 from sclong_tasks.batch_integration import task
 from sclong_tasks.batch_integration.config import IntegrationSettings
-from sclong_tasks.batch_integration.data import read_cells, read_h5ad
+from sclong_tasks.batch_integration.data import read_cells
 from sclong_tasks.batch_integration.metrics import measure, over_types
 from sclong_tasks.batch_integration.models.embedding import expression_of
 from sclong_tasks.batch_integration.models.sclong import ScLongOptions, chosen_model
 from sclong_tasks.batch_integration.models.variable import highly_variable
+from sclong_tasks.cells import read_h5ad
 from sclong_tasks.data_files import prepare_data
 from sclong_tasks.encoders.choose import EncoderOptions
 from sclong_tasks.registry import get_model

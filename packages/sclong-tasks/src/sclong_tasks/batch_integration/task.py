@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from sclong_tasks.batch_integration.config import IntegrationSettings
-from sclong_tasks.batch_integration.data import IntegrationData, read_cells, read_h5ad
+from sclong_tasks.batch_integration.data import IntegrationData, read_cells
 from sclong_tasks.batch_integration.metrics import measure
+from sclong_tasks.cells import read_h5ad
 from sclong_tasks.splits import Split, make_split
 from sclong_tasks.task import DataFile, Metric, ProtocolName, PublishedNumber, Task
 

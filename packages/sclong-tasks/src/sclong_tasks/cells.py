@@ -1,0 +1,100 @@
+"""Cells of any h5ad file: columns of obs, matrices and their scale."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sclong_core.errors import InputError
+from sclong_tasks.chemistry.molecules import shown
+from sclong_tasks.encoders.protocol import Scale
+
+_LOG = logging.getLogger("sclong")
+CELL_TYPE_KEYS = (
+    "cell_type", "celltype", "cell_types", "CellType", "cell.type", "cell_line", "bulk_labels",
+)  # fmt: skip
+"""Usual names of the column of cell types."""
+
+
+def read_h5ad(path: Path) -> anndata.AnnData:
+    """The whole file.
+
+    Raises:
+        InputError: it is no h5ad file, or holds no cells or genes.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # names that occur twice are refused by the tasks
+            found = anndata.read_h5ad(path)
+    except Exception as error:  # whatever anndata says of a damaged file
+        raise InputError(f"{path} is no readable h5ad file: {error}") from error
+    if not found.n_obs or not found.n_vars:
+        raise InputError(f"{path} holds {found.n_obs} cells and {found.n_vars} genes")
+    return found
+
+
+def obs_column(
+    obs: pd.DataFrame, keys: Sequence[str], setting: str, path: Path, *, needed: bool = True
+) -> npt.NDArray[np.str_]:
+    """The first of these columns as text, empty where it is missing.
+
+    Args:
+        obs: of the file.
+        keys: names of the column.
+        setting: that would name another one, for the message.
+        path: of the file, for the message.
+        needed: refuse a file without it; else all is empty.
+
+    Raises:
+        InputError: it is not there.
+    """
+    found = next((name for name in keys if name in obs), None)
+    if found is None:
+        if not needed:
+            return np.full(len(obs), "")
+        raise InputError(
+            f"{path} has no column {', '.join(keys)} in obs: it has "
+            f"{shown(list(map(str, obs.columns))) or 'none'}; name it with {setting}"
+        )
+    values = obs[found].astype(object)
+    return np.asarray(values.where(values.notna(), "").astype(str).str.strip(), dtype=str)
+
+
+def dense_matrix(adata: anndata.AnnData, layer: str, path: Path) -> npt.NDArray[np.float32]:
+    """X, or a layer, with all its zeros.
+
+    Raises:
+        InputError: it is not there.
+    """
+    if layer and layer not in adata.layers:
+        raise InputError(
+            f"{path} has no layer {layer!r}: it has {', '.join(adata.layers) or 'none'}"
+        )
+    stored: Any = adata.layers[layer] if layer else adata.X
+    if stored is None:
+        raise InputError(f"{path} has no X: name a layer with task.layer")
+    dense = stored.toarray() if hasattr(stored, "toarray") else np.asarray(stored)
+    return np.asarray(dense, dtype=np.float32)
+
+
+def scale_of(values: npt.NDArray[np.float32], scale: str, *, as_stored: bool) -> Scale:
+    """The scale that values are taken to have; whole numbers are counts where it is "auto"."""
+    if as_stored:
+        return "log1p"
+    if scale != "auto":
+        return scale  # type: ignore[return-value]  # settings and tables check it
+    counts = bool((values == np.floor(values)).all())
+    _LOG.info("values are taken as %s", "counts" if counts else "log1p")
+    return "counts" if counts else "log1p"
+
+
+def say_left_out(what: str, names: Sequence[str]) -> None:
+    """Name and count what is left out, if anything is."""
+    if names:
+        _LOG.info("%d %s are left out: %s", len(names), what, shown(list(names)))
