@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sclong_bench.demo.data import gene_vectors
-from sclong_bench.demo.train import StratifiedCells, schedule, steps_per_epoch
+from sclong_bench.demo.train import StratifiedCells, one_cycle, steps_per_epoch
 from sclong_core.pretraining.schedule import learning_rate
 
 
@@ -27,7 +27,7 @@ def test_the_model_starts_from_these_vectors_and_graph(small_demo):
 
 def test_the_rate_rises_and_falls_once(small_demo, small_settings):
     steps = 200
-    shape = schedule(steps, small_settings)
+    shape = one_cycle(steps, small_settings.learning_rate)
     rates = [learning_rate(step, shape) for step in range(steps)]
     peak = int(np.argmax(rates))
     assert peak == 10

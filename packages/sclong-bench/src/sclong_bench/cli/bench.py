@@ -8,6 +8,7 @@ command = CommandGroup(
         "plan": "sclong_bench.cli.plan",
         "run": "sclong_bench.cli.run",
         "reproduce": "sclong_bench.cli.reproduce",
+        "evidence": "sclong_bench.cli.evidence",
         "report": "sclong_bench.cli.report",
         "compare": "sclong_bench.cli.compare",
     },

@@ -107,7 +107,7 @@ def pretrain(
         input=cells.input,
         graph=folder / "graph.npz",
         gene_vectors=folder / "gene_vectors.npy",
-        schedule=schedule(steps, settings),
+        schedule=one_cycle(steps, settings.learning_rate),
         seed=settings.seed,
     )
     curves = Curves(steps_per_epoch(data, settings), advance)
@@ -146,13 +146,13 @@ def steps_per_epoch(data: DemoData, settings: DemoSettings) -> int:
     return int(data.training.sum()) // settings.batch_size
 
 
-def schedule(steps: int, settings: DemoSettings) -> ScheduleConfig:
-    """One cycle: a short linear rise, then half a cosine to the end of the run."""
+def one_cycle(steps: int, learning_rate: float) -> ScheduleConfig:
+    """A short linear rise to the rate, then half a cosine to the end of the run."""
     return ScheduleConfig(
         first_cycle=steps + 1,
         warmup=round(_WARMUP * steps),
-        maximum=settings.learning_rate,
-        minimum=settings.learning_rate * _LOWEST_RATE,
+        maximum=learning_rate,
+        minimum=learning_rate * _LOWEST_RATE,
         interval="step",
     )
 

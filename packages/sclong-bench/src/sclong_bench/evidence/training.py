@@ -1,0 +1,83 @@
+"""Pretraining of one variant with one seed, by the trainer that every pretraining uses."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch import Trainer
+
+from sclong_bench.demo.train import one_cycle, quiet
+from sclong_bench.evidence.data import GRAPH, PRETRAINING, VECTORS, EvidenceData
+from sclong_bench.evidence.suite import EvidenceSuite, Variant, ablation
+from sclong_core.model import ScLong
+from sclong_core.pretraining.checkpoints import AtomicCheckpointIO
+from sclong_core.pretraining.export import ExportModel
+from sclong_core.pretraining.masking import MaskingConfig
+from sclong_core.pretraining.module import ScLongPretraining
+from sclong_core.pretraining.network import NetworkConfig
+from sclong_data.loading.module import CorpusDataModule
+
+_GRADIENT_NORM = 1.0
+MODEL = "model"
+"""Folder of the checkpoint in that of a run."""
+
+
+def pretrain(
+    suite: EvidenceSuite, variant: Variant, seed: int, data: EvidenceData, folder: Path
+) -> ScLong:
+    """Make the checkpoint of a variant in ``folder``, and give the model in evaluation mode.
+
+    The seed decides the initial weights, random features, order of cells and masks, and the numbers
+    that a random ablation draws.
+
+    Args:
+        suite: with the budget.
+        variant: what is pretrained; one that is not trained gets its initial weights.
+        seed: of the run.
+        data: that was prepared.
+        folder: of the run.
+    """
+    training = suite.training
+    low_expression, graph = ablation(variant)
+    preset: Any = training.preset  # its name was checked when the suite was read
+    cells = CorpusDataModule(
+        data.folder / PRETRAINING,
+        masking=MaskingConfig(ratio=training.masked, seed=seed),
+        validation_fraction=0.0,
+        batch_size=training.batch_size,
+        seed=seed,
+    )
+    module = ScLongPretraining(
+        cells.vocabulary,
+        NetworkConfig(preset=preset, low_expression=low_expression, graph=graph, feature_seed=seed),
+        input=cells.input,
+        graph=data.folder / GRAPH,
+        gene_vectors=data.folder / VECTORS,
+        schedule=one_cycle(training.steps, training.learning_rate),
+        seed=seed,
+    )
+    if not variant.trained:
+        module.model.save_pretrained(folder / MODEL)
+        return module.model.eval()
+    with quiet():
+        trainer = Trainer(
+            max_steps=training.steps,
+            accelerator="cpu",
+            devices=1,
+            gradient_clip_val=_GRADIENT_NORM,
+            callbacks=[ExportModel(folder, suite.to_dict())],
+            plugins=[AtomicCheckpointIO(), LightningEnvironment()],
+            default_root_dir=folder,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        try:
+            trainer.fit(module, datamodule=cells)
+        except SystemExit as error:  # Lightning's way of taking Ctrl-C
+            raise KeyboardInterrupt from error
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return module.model.eval()
