@@ -192,6 +192,8 @@ class Task(ABC, Generic[DataT]):
     """What it needs."""
     published: ClassVar[tuple[PublishedNumber, ...]] = ()
     """The paper's numbers."""
+    map_labels: ClassVar[tuple[str, ...]] = ()
+    """Columns of a run's predictions to colour a map by, where a prediction places a cell."""
     inputs: ClassVar[Mapping[str, str]]
     """What ``sclong task predict`` reads, name -> description; the first may go unnamed."""
     Settings: ClassVar[type]

@@ -34,6 +34,9 @@ class IntegrationSettings:
     """Of the graph, with the cell itself."""
     lisi_neighbours: int = LISI_NEIGHBOURS
     """Of LISI, with the cell itself; the perplexity is a third of them."""
+    leiden: bool = False
+    """Measure NMI and ARI of Leiden's clusters too, at the best resolution of twenty, as scIB
+    does; needs the extra ``leiden``."""
     bootstrap: int = 200
     """Draws of cell types for the intervals of means over them."""
 

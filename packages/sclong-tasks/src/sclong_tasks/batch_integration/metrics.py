@@ -6,6 +6,7 @@ import numpy.typing as npt
 from sclong_tasks.batch_integration.config import IntegrationSettings
 from sclong_tasks.metrics.clusters import nmi_and_ari
 from sclong_tasks.metrics.intervals import bootstrap_interval
+from sclong_tasks.metrics.leiden import nmi_and_ari_of_leiden
 from sclong_tasks.metrics.neighbours import (
     cilisi_by_type,
     clisi,
@@ -31,7 +32,7 @@ def measure(
         embedding: ``(cells, numbers)``.
         batch: of each cell.
         cell_type: of each cell.
-        seed: of k-means.
+        seed: of k-means and Leiden.
         settings: neighbours and draws.
 
     Raises:
@@ -46,6 +47,10 @@ def measure(
     nmi, ari = nmi_and_ari(embedding, cell_type, seed=seed)
     connected = connectivity_by_type(near, cell_type, settings.neighbours)
     mixed = cilisi_by_type(embedding, batch, cell_type, settings.lisi_neighbours)
+    graph = {}
+    if settings.leiden:
+        scores = nmi_and_ari_of_leiden(near, cell_type, neighbours=settings.neighbours, seed=seed)
+        graph = dict(zip(("nmi_leiden", "ari_leiden"), scores, strict=True))
     return [
         *found,
         over_types("bras", bras_by_type(embedding, batch, cell_type), draws),
@@ -55,6 +60,7 @@ def measure(
         over_cells("cell_type_asw", cell_type_asw(embedding, cell_type), len(batch)),
         over_cells("nmi", nmi, len(batch)),
         over_cells("ari", ari, len(batch)),
+        *(over_cells(name, value, len(batch)) for name, value in graph.items()),
         over_cells("clisi", clisi(wide, cell_type), len(batch)),
     ]
 

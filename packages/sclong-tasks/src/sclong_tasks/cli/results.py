@@ -36,6 +36,12 @@ class ResultsCommand:
             metavar="FILE",
             help="put tables into its block <!-- results NAME --> ... <!-- end -->",
         )
+        parser.add_argument(
+            "--figures",
+            type=Path,
+            metavar="FOLDER",
+            help="draw --metrics there, or all: bars of means with every run as a dot",
+        )
         parser.add_argument("--block", metavar="NAME", help="of the page")
 
     def run(self, args: argparse.Namespace) -> int:
@@ -52,6 +58,13 @@ class ResultsCommand:
         text = markdown_tables(rows, args.seeds, args.metrics)
         if args.csv is not None:
             write_rows(rows, args.csv)
+        if args.figures is not None:
+            from sclong_tasks.result_figures import (  # noqa: PLC0415  # keeps --help fast
+                write_result_figures,
+            )
+
+            names = [name.partition(",")[0] for name in args.metrics or ()]
+            write_result_figures(rows, args.figures, names or None)
         if args.page is not None:
             page = args.page.read_text(encoding="utf-8")
             _write(args.page, fill_page(page, args.block or str(rows["task"].iloc[0]), text))

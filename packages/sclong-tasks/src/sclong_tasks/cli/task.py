@@ -10,5 +10,6 @@ command = CommandGroup(
         "run": "sclong_tasks.cli.run",
         "predict": "sclong_tasks.cli.predict",
         "results": "sclong_tasks.cli.results",
+        "figures": "sclong_tasks.cli.figures",
     },
 )

@@ -40,7 +40,7 @@ TCGA_LABELS = (
     "COAD/READ",
 )  # fmt: skip
 """Labels within which the released code splits; rows of others are dropped there."""
-_PAPER = "scLong, Fig. 5 and text: one random 95/5 split"
+_PAPER = "scLong, Fig. 4b and text: one random 95/5 split"
 
 
 class DrugResponse(Task[DrugResponseData]):

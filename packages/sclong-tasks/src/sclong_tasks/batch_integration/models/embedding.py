@@ -28,7 +28,7 @@ class NoOptions:
 
 
 class Embedding(TaskModel[IntegrationData]):
-    """A table of numbers for cells; batches and types are not looked at."""
+    """A table of numbers for cells; what it is told of batches and types, its model says."""
 
     Options: ClassVar[type] = NoOptions
 
@@ -39,7 +39,7 @@ class Embedding(TaskModel[IntegrationData]):
         self.context: RunContext | None = None
 
     def fit(self, data: IntegrationData, split: Split, context: RunContext) -> None:
-        """Look at the cells to be embedded, never at batches or types."""
+        """Look at the cells to be embedded."""
         del split
         self.context = context
         self.learn(data)

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, cast
+from typing import ClassVar, get_args
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from sclong_tasks.encoders.genes import find_genes
 from sclong_tasks.encoders.sclong import model_digest, vocabulary_names
 from sclong_tasks.task import RunContext
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass
@@ -61,12 +61,13 @@ class ScLongSums(Embedding):
         assert model.vocabulary is not None
         positions, coverage = find_genes(table.genes, model.vocabulary)
         self.facts = {"model": model_digest(model), "coverage": coverage.describe()}
-        key = {"what": "pooled scLong", "version": _VERSION, "pool": options.pool, **self.facts}
+        key = {"what": "pooled scLong", "version": _VERSION, **self.facts}
         key.update(cells=table.digest, genes=digest_arrays(positions))
         cache = ContentCache(self.context.cache)
-        values = cache.arrays(key, lambda: {"cells": self._pooled(model, data, positions)})["cells"]
+        found = cache.arrays(key, lambda: self._pooled(model, data, positions))
+        values = np.asarray(found[options.pool])
         if options.pool == "gene_sums":
-            return np.asarray(values), list(table.genes)
+            return values, list(table.genes)
         return numbered(values)
 
     def _pooled(
@@ -74,13 +75,13 @@ class ScLongSums(Embedding):
         model: ScLong,
         data: IntegrationData,
         positions: "np.ndarray[tuple[int], np.dtype[np.int64]]",
-    ) -> Values:
+    ) -> dict[str, Values]:
+        """Cells by every rule, from one pass."""
         table, vocabulary = data.expression, model.vocabulary
         assert vocabulary is not None
         assert self.context is not None
         names = vocabulary_names(table.genes, positions, vocabulary)
-        rule = cast(Pool, self.options.pool)
-        parts = []
+        parts: dict[Pool, list[Values]] = {rule: [] for rule in get_args(Pool)}
         with (
             prepare_cells(
                 table.anndata(names), vocabulary, model.config.input, normalisation="log1p"
@@ -89,11 +90,12 @@ class ScLongSums(Embedding):
         ):
             size = self.options.encoder.batch_size
             for batch in run_model(model, cells, batch_size=size, advance=advance):
-                pooled = pool_cells(batch.output, batch.expression, rule)
-                if rule == "gene_sums":
-                    pooled = with_mean(pooled, positions)
-                parts.append(pooled.float().cpu().numpy())
-        return np.concatenate(parts)
+                for rule, found in parts.items():
+                    pooled = pool_cells(batch.output, batch.expression, rule)
+                    if rule == "gene_sums":
+                        pooled = with_mean(pooled, positions)
+                    found.append(pooled.float().cpu().numpy())
+        return {rule: np.concatenate(found) for rule, found in parts.items()}
 
 
 def chosen_model(options: ScLongOptions, context: RunContext, genes: tuple[str, ...]) -> ScLong:
@@ -146,6 +148,36 @@ class RandomScLongMean(ScLongSums):
     Options: ClassVar[type] = _options(
         "RandomMeanOptions", lambda: EncoderOptions(name="random"), "mean"
     )
+
+
+class RandomScLongMeanExpressed(ScLongSums):
+    """Weights that were never trained, the mean over expressed genes."""
+
+    Options: ClassVar[type] = _options(
+        "RandomExpressedOptions", lambda: EncoderOptions(name="random"), "mean_expressed"
+    )
+
+
+class RandomScLongWeighted(ScLongSums):
+    """Weights that were never trained, the mean weighted by expression."""
+
+    Options: ClassVar[type] = _options(
+        "RandomWeightedOptions", lambda: EncoderOptions(name="random"), "expression_weighted"
+    )
+
+
+@dataclass
+class NormalOptions(ScLongOptions):
+    """Weights from N(0, 1), as the paper draws those of its ablation."""
+
+    weights: str = "normal"
+    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="random"))
+
+
+class NormalScLong(ScLongSums):
+    """All weights from N(0, 1), by the paper's rule."""
+
+    Options: ClassVar[type] = NormalOptions
 
 
 class NoLowExpression(ScLongSums):
