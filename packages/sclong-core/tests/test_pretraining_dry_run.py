@@ -16,6 +16,7 @@ def settings_of(*, network=None, graph=None, trainer=None, **data):
         "accelerator": "cpu",
         "accumulate_grad_batches": 4,
         "precision": None,
+        "strategy": "auto",
     }
     return SimpleNamespace(
         model=SimpleNamespace(
@@ -53,3 +54,8 @@ def test_devices_are_counted_however_they_are_given(devices, count):
     assert layout.ranks == 2 * count
     assert layout.effective_batch == 2 * 4 * 2 * count
     assert layout.precision == "32-true"
+
+
+def test_fsdp_is_a_strategy_by_its_name():
+    assert not planned_layout(settings_of()).sharded
+    assert planned_layout(settings_of(trainer={"strategy": "fsdp"})).sharded

@@ -9,6 +9,7 @@ from sclong_core.pretraining.plan import (
     activation_bytes,
     count_parameters,
     plan_rows,
+    state_bytes,
 )
 
 
@@ -45,7 +46,18 @@ def test_flops_of_a_layer_by_hand():
 
 
 def test_parameters_are_counted_without_memory():
-    assert count_parameters(ScLongConfig()) == 1_006_086_461
+    assert count_parameters(ScLongConfig()).all == 1_006_086_461
+
+
+def test_a_rank_holds_all_or_its_share_and_what_it_fetches():
+    found = count_parameters(ScLongConfig())
+    one = layout(nodes=1, devices=1)
+    assert state_bytes(found, one) == 16 * found.all
+    assert state_bytes(found, layout()) == 20 * found.all
+    fetched = 4 * (found.outside + 2 * found.largest_layer)
+    at_once = layout(sharded=True, accumulation=1)
+    assert state_bytes(found, at_once) == -(-4 * found.all // 96) * 4 + fetched
+    assert state_bytes(found, layout(sharded=True)) == state_bytes(found, at_once) + 4 * found.all
 
 
 def test_recomputing_activations_saves_memory():

@@ -12,6 +12,11 @@ MASK_MAXIMUM_NORM = 1.0
 """The release clips the L2 norm of its [MASK] vector to this at every use."""
 
 
+def clip_norm(mask_1c: Tensor) -> Tensor:
+    """The mask vector with its norm clipped."""
+    return torch.renorm(mask_1c, p=2, dim=0, maxnorm=MASK_MAXIMUM_NORM)
+
+
 class ExpressionEmbedding(nn.Module):
     """``Linear(1, hidden)``, ReLU, ``Linear(hidden, dim)``, LayerNorm of each expression value.
 
@@ -41,7 +46,7 @@ class ExpressionEmbedding(nn.Module):
         maximum norm does (the release's).
         """
         with torch.no_grad():
-            clipped = torch.renorm(self.mask, p=2, dim=0, maxnorm=MASK_MAXIMUM_NORM)
+            clipped = clip_norm(self.mask)
             if self.training:
                 self.mask.copy_(clipped)
         return self.mask + (clipped - self.mask).detach()

@@ -1,11 +1,13 @@
 """Training checkpoints that appear whole or not at all, and are verified before they are used.
 
-A checkpoint ``step=1000.ckpt`` counts only with its record ``step=1000.ckpt.json``, which is
-written last and holds the size and SHA-256.
+A checkpoint ``step=1000.ckpt``, a file or a folder with the shares of all ranks, counts only with
+its record ``step=1000.ckpt.json``, which is written last and holds the size and SHA-256.
 """
 
+import hashlib
 import json
 import logging
+import shutil
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -28,9 +30,9 @@ class CheckpointRecord:
     """What the record of a checkpoint says."""
 
     bytes: int
-    """Size."""
+    """Size; of a folder, that of its files together."""
     sha256: str
-    """Of all bytes."""
+    """Of all bytes; of a folder, of the lines ``SHA-256  size  name`` of its files."""
     step: int
     """Steps of the optimiser so far."""
     epoch: int
@@ -62,15 +64,9 @@ class AtomicCheckpointIO(CheckpointIO):
         final.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(final) as temporary:
             _write(checkpoint, temporary)
-            record = {"bytes": temporary.stat().st_size, "sha256": sha256_file(temporary)}
-        write_json(
-            _record_path(final),
-            {
-                **record,
-                "step": checkpoint.get("global_step", 0),
-                "epoch": checkpoint.get("epoch", 0),
-            },
-        )
+            if final.is_dir():  # of another strategy
+                self.remove_checkpoint(final)
+        write_record(final, checkpoint)
 
     def load_checkpoint(
         self,
@@ -84,6 +80,12 @@ class AtomicCheckpointIO(CheckpointIO):
             CheckpointError: it has no record, differs from it, or holds more than plain values.
         """
         verify(Path(path))
+        if Path(path).is_dir():
+            from sclong_core.pretraining.sharded_files import (  # noqa: PLC0415  # loads slowly
+                read_whole,
+            )
+
+            return read_whole(Path(path))
         try:
             loaded: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
         except Exception as error:
@@ -99,9 +101,28 @@ class AtomicCheckpointIO(CheckpointIO):
         """
         for item in (_record_path(Path(path)), Path(path)):
             try:
-                item.unlink(missing_ok=True)
+                _remove(item)
             except OSError as error:
                 _LOG.warning("%s could not be removed: %s", item, error.strerror)
+
+
+def write_record(path: Path, checkpoint: dict[str, Any]) -> None:
+    """Make a checkpoint that is in its place count.
+
+    Args:
+        path: of the checkpoint.
+        checkpoint: what it holds.
+    """
+    size, digest = _measure(path)
+    write_json(
+        _record_path(path),
+        {
+            "bytes": size,
+            "sha256": digest,
+            "step": checkpoint.get("global_step", 0),
+            "epoch": checkpoint.get("epoch", 0),
+        },
+    )
 
 
 def verify(path: Path) -> CheckpointRecord:
@@ -110,7 +131,7 @@ def verify(path: Path) -> CheckpointRecord:
     Raises:
         CheckpointError: either is missing or they differ.
     """
-    if not path.is_file():
+    if not path.exists():
         raise CheckpointError(f"{path} does not exist")
     try:
         record = CheckpointRecord(**json.loads(_record_path(path).read_text(encoding="utf-8")))
@@ -118,12 +139,12 @@ def verify(path: Path) -> CheckpointRecord:
         raise CheckpointError(f"{path} has no record: it was not written to its end") from error
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{_record_path(path)} is damaged") from error
-    size = path.stat().st_size
+    size, digest = _measure(path)
     if size != record.bytes:
         raise CheckpointError(f"{path} has {size} bytes instead of {record.bytes}: it is damaged")
-    if (found := sha256_file(path)) != record.sha256:
+    if digest != record.sha256:
         raise CheckpointError(
-            f"{path} has SHA-256 {found} instead of {record.sha256}: it is damaged"
+            f"{path} has SHA-256 {digest} instead of {record.sha256}: it is damaged"
         )
     return record
 
@@ -156,7 +177,7 @@ def clean_checkpoints(folder: str | PathLike[str], *, keep: int) -> None:
     """
     folder = Path(folder)
     for stray in folder.glob(_TEMPORARY):
-        stray.unlink(missing_ok=True)
+        _remove(stray)
     recorded = [path for path in folder.glob("*.ckpt") if _record_path(path).is_file()]
     if keep > 0:
         for path in sorted(recorded, key=_step, reverse=True)[keep:]:
@@ -170,6 +191,22 @@ def _write(checkpoint: dict[str, Any], path: Path) -> None:
     except RuntimeError as error:
         # PyTorch's zip writer reports a full disk as an internal error.
         raise OSError(f"{path.name} could not be written: is the disk full?") from error
+
+
+def _measure(path: Path) -> tuple[int, str]:
+    """Size and digest of a file or folder."""
+    if path.is_file():
+        return path.stat().st_size, sha256_file(path)
+    sizes = {item: item.stat().st_size for item in sorted(path.iterdir()) if item.is_file()}
+    lines = [f"{sha256_file(item)}  {size}  {item.name}\n" for item, size in sizes.items()]
+    return sum(sizes.values()), hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _record_path(path: Path) -> Path:

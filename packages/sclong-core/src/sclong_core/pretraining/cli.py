@@ -33,9 +33,9 @@ from sclong_core.pretraining.dry_run import print_plan
 from sclong_core.pretraining.export import ExportModel
 from sclong_core.pretraining.launch import apply_launch
 from sclong_core.pretraining.module import PRECISIONS, ScLongPretraining, precision_message
-from sclong_core.pretraining.plan import PlanConfig
+from sclong_core.pretraining.plan import FSDP, PlanConfig
 from sclong_core.pretraining.preemption import StopOnSignal
-from sclong_core.pretraining.sharding import NAME, ShardedStrategy
+from sclong_core.pretraining.sharding import ShardedStrategy
 
 _LOG = logging.getLogger("sclong")
 _FOLDER = "runs/pretrain"
@@ -157,7 +157,7 @@ class PretrainCLI(LightningCLI):
         trainer = {**config.trainer, **kwargs}
         if trainer["logger"] in (None, True):
             trainer["logger"] = CSVLogger(self.folder, name="logs")
-        if trainer["strategy"] == NAME:
+        if trainer["strategy"] == FSDP:
             trainer["strategy"] = ShardedStrategy()
         plugins = _listed(trainer["plugins"])
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):

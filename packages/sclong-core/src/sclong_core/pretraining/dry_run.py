@@ -11,7 +11,7 @@ from sclong_core.config import ScLongConfig
 from sclong_core.errors import ConfigError
 from sclong_core.pretraining.data_choice import choose_data
 from sclong_core.pretraining.network import NetworkConfig
-from sclong_core.pretraining.plan import Layout, PlanConfig, plan_rows
+from sclong_core.pretraining.plan import FSDP, Layout, PlanConfig, plan_rows
 from sclong_core.vocabulary import GeneVocabulary
 
 
@@ -66,6 +66,7 @@ def planned_layout(settings: Any) -> Layout:
         accumulation=trainer.accumulate_grad_batches,
         precision=str(trainer.precision or "32-true"),
         activation_checkpointing=settings.model.activation_checkpointing,
+        sharded=trainer.strategy == FSDP,
     )
 
 

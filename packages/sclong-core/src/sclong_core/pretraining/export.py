@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from sclong_core.checkpoint import read_checkpoint_info, write_checkpoint
 from sclong_core.errors import CheckpointError
 from sclong_core.pretraining.module import ScLongPretraining
+from sclong_core.pretraining.sharding import ShardedStrategy
 
 _LOG = logging.getLogger("sclong")
 _PREFIX = "model."
@@ -41,12 +42,17 @@ class ExportModel(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the model of a run that was killed after its last step and before its export."""
-        if trainer.is_global_zero and not trainer.interrupted and not self._is_exported(trainer):
-            self._write(trainer, pl_module, pl_module.state_dict())
+        missing = not trainer.interrupted and not self._is_exported(trainer)
+        if trainer.strategy.broadcast(missing):
+            self._export(trainer, pl_module)
 
     def _export(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        strategy = trainer.strategy
         # All ranks: where weights are spread over them, this gathers.
-        state = trainer.strategy.lightning_module_state_dict()
+        if isinstance(strategy, ShardedStrategy):
+            state = strategy.whole_state_dict()
+        else:
+            state = strategy.lightning_module_state_dict()
         if trainer.is_global_zero:
             self._write(trainer, pl_module, state)
 

@@ -25,6 +25,7 @@ from sclong_core.pretraining.loss import scored_error
 from sclong_core.pretraining.metrics import ValidationMetrics
 from sclong_core.pretraining.network import NetworkConfig
 from sclong_core.pretraining.schedule import ScheduleConfig, make_scheduler
+from sclong_core.pretraining.sharding import clip_mask_vector, gradient_norm, is_sharded, shard
 from sclong_core.vocabulary import GeneVocabulary
 
 _LOG = logging.getLogger("sclong")
@@ -124,6 +125,11 @@ class ScLongPretraining(LightningModule):
         if str(self.trainer.precision) not in PRECISIONS:
             raise ConfigError(precision_message(self.trainer.precision))
 
+    def configure_model(self) -> None:
+        """Spread the weights over the ranks where the strategy does so."""
+        if self.device_mesh is not None and not is_sharded(self.model):
+            shard(self.model, self.device_mesh)
+
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam with the rate of the schedule."""
         optimizer = Adam(
@@ -144,6 +150,8 @@ class ScLongPretraining(LightningModule):
         index = self.trainer.fit_loop.total_batch_idx // self.feature_redraw_interval
         if index != int(self.model.redraw_index):
             self.model.redraw_features(index)
+        if is_sharded(self.model):
+            clip_mask_vector(self.model)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The loss of a batch, for the backward pass.
@@ -166,12 +174,7 @@ class ScLongPretraining(LightningModule):
         Raises:
             ScLongError: a gradient is not finite on some rank. All ranks raise.
         """
-        norms = [
-            torch.linalg.vector_norm(parameter.grad)
-            for parameter in self.model.parameters()
-            if parameter.grad is not None
-        ]
-        norm = torch.linalg.vector_norm(torch.stack(norms))
+        norm = gradient_norm(self.model)
         finite = self.trainer.strategy.reduce_boolean_decision(bool(torch.isfinite(norm)), all=True)
         if not finite:
             self._stop("norm of the gradient", norm)

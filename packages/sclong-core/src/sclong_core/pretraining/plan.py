@@ -13,8 +13,12 @@ from sclong_core.graph import GeneGraph
 from sclong_core.model import ScLong
 from sclong_core.pretraining.flops import flops_per_cell, positions
 
-_BYTES_A_WEIGHT = 16
-"""float32 weight, gradient, and the two means of Adam."""
+FSDP = "fsdp"
+"""Name of the strategy that spreads weights, gradients and the optimiser over the ranks."""
+_NUMBER = 4
+"""Bytes of a float32."""
+_NUMBERS_A_WEIGHT = 4
+"""Weight, gradient, and the two means of Adam."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Layout:
     """As the Trainer names it."""
     activation_checkpointing: bool
     """Whether activations are computed again in the backward pass."""
+    sharded: bool = False
+    """Whether weights, gradients and Adam are spread over the ranks (FSDP), or each has all."""
 
     @property
     def ranks(self) -> int:
@@ -64,14 +70,47 @@ class Layout:
         return self.batch_size * self.ranks * self.accumulation
 
 
-def count_parameters(config: ScLongConfig) -> int:
+@dataclass(frozen=True)
+class Parameters:
+    """Trainable numbers of a model."""
+
+    all: int
+    """Of the model."""
+    outside: int
+    """Of what is in no layer of an encoder; FSDP fetches it as one."""
+    largest_layer: int
+    """Of the largest layer, which FSDP fetches by itself."""
+
+
+def count_parameters(config: ScLongConfig) -> Parameters:
     """Trainable numbers, counted on a model without memory."""
     graph = None
     if config.graph != "none":
         graph = GeneGraph(config.genes, *_no_edges())
     with torch.device("meta"):
         model = ScLong(config, graph=graph)
-    return sum(parameter.numel() for parameter in model.parameters())
+    layers = [
+        sum(parameter.numel() for parameter in layer.parameters())
+        for encoder in model.encoders().values()
+        for layer in encoder.layers
+    ]
+    count = sum(parameter.numel() for parameter in model.parameters())
+    return Parameters(count, count - sum(layers), max(layers))
+
+
+def state_bytes(parameters: Parameters, layout: Layout) -> int:
+    """Bytes of weights, gradients and Adam on one rank, with what comes and goes beside them.
+
+    Each rank has all (DDP), and where there are several the buckets in which gradients travel; or
+    it has its share (FSDP), what is fetched (all that is in no layer, the layer that is computed,
+    and the next one), and whole gradients where they are accumulated without communication.
+    """
+    everything = _NUMBERS_A_WEIGHT * parameters.all
+    if not layout.sharded:
+        return _NUMBER * (everything + (parameters.all if layout.ranks > 1 else 0))
+    fetched = parameters.outside + 2 * parameters.largest_layer
+    accumulated = parameters.all if layout.accumulation > 1 else 0
+    return _NUMBER * (-(-everything // layout.ranks) + fetched + accumulated)
 
 
 def activation_bytes(config: ScLongConfig, layout: Layout) -> int:
@@ -103,7 +142,7 @@ def plan_rows(
     """What a dry run shows: names and figures, with the formula where one was used."""
     parameters = count_parameters(config)
     flops = flops_per_cell(config)
-    states, activations = _BYTES_A_WEIGHT * parameters, activation_bytes(config, layout)
+    states, activations = state_bytes(parameters, layout), activation_bytes(config, layout)
     batch = (
         f"{layout.effective_batch:,} cells ({layout.batch_size} a rank x {layout.ranks} ranks x "
         f"{layout.accumulation} accumulated)"
@@ -113,13 +152,13 @@ def plan_rows(
         "(4 dim x inner + 8 dim^2 + heads x features x (4 dim_head + 2))"
     )
     recomputed = ", recomputed" if layout.activation_checkpointing else ""
+    spread = f"spread over {layout.ranks:,} ranks" if layout.sharded else "all on each rank"
     memory = (
-        f"{_gib(states + activations)} = weights, gradients and Adam {_gib(states)} (16 bytes a "
-        f"parameter) + activations {_gib(activations)} (batch {layout.batch_size}{recomputed}); "
-        "an estimate"
+        f"{_gib(states + activations)} = weights, gradients and Adam {_gib(states)} ({spread}) + "
+        f"activations {_gib(activations)} (batch {layout.batch_size}{recomputed}); an estimate"
     )
     rows = [
-        ("parameters", f"{parameters:,}"),
+        ("parameters", f"{parameters.all:,}"),
         ("genes", f"{config.genes:,}, of which {config.high_genes:,} in the large encoder"),
         ("world size", f"{layout.ranks:,} ({layout.nodes} nodes x {layout.devices} devices)"),
         ("effective batch", batch),

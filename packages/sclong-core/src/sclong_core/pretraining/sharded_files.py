@@ -1,0 +1,210 @@
+"""Checkpoints that every rank writes its part of, and any number of ranks reads.
+
+A folder as ``torch.distributed.checkpoint`` lays it out, with tensors alone, and beside them the
+plain values of a training checkpoint. PyTorch pickles the list of tensors: only the classes that
+make up such a list are admitted when it is read.
+"""
+
+import pickle
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
+from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
+
+from sclong_core.errors import CheckpointError
+
+VALUES = "values.pt"
+"""Everything that is no tensor of the model or the optimiser."""
+_MODEL, _OPTIMISER = "model/", "optimiser/"
+_GROUPS = "parameter_groups"
+_METADATA = "torch.distributed.checkpoint.metadata"
+_ADMITTED = {
+    *(
+        (_METADATA, name)
+        for name in (
+            "BytesStorageMetadata",
+            "ChunkStorageMetadata",
+            "Metadata",
+            "MetadataIndex",
+            "StorageMeta",
+            "TensorProperties",
+            "TensorStorageMetadata",
+            "_MEM_FORMAT_ENCODING",
+        )
+    ),
+    ("torch.distributed.checkpoint.filesystem", "_StorageInfo"),
+    ("torch.serialization", "_get_layout"),
+    ("torch", "Size"),
+    ("torch", "float32"),
+    ("torch", "int64"),
+    ("torch", "bool"),
+    ("pathlib", "PosixPath"),
+    ("pathlib._local", "PosixPath"),
+}
+
+
+def write_sharded(checkpoint: dict[str, Any], folder: Path, *, rank: int) -> None:
+    """Write this rank's part of a Lightning checkpoint; all ranks call it together.
+
+    Args:
+        checkpoint: whose ``state_dict`` and ``optimizer_states`` hold this rank's shards, the
+            latter by the names of parameters.
+        folder: is there and empty.
+        rank: of this process; the first one writes the plain values.
+    """
+    values = dict(checkpoint)
+    optimisers = values.pop("optimizer_states", [])
+    tensors = flat_tensors(values.pop("state_dict"), optimisers)
+    if rank == 0:
+        values[_GROUPS] = [optimiser["param_groups"] for optimiser in optimisers]
+        torch.save(values, folder / VALUES)
+    with _quiet_alone() as alone:
+        save(tensors, storage_writer=FileSystemWriter(folder), no_dist=alone)
+
+
+def flat_tensors(
+    model: dict[str, Tensor], optimisers: list[dict[str, Any]] | tuple[()] = ()
+) -> dict[str, Tensor]:
+    """Tensors of a model and its optimisers under one name each."""
+    tensors = {_MODEL + name: tensor for name, tensor in model.items()}
+    for number, optimiser in enumerate(optimisers):
+        for name, state in optimiser["state"].items():
+            tensors |= {_state(number, name, what): value for what, value in state.items()}
+    return tensors
+
+
+def read_values(folder: Path) -> dict[str, Any]:
+    """The plain values of a checkpoint.
+
+    Raises:
+        CheckpointError: it holds more than plain values.
+    """
+    try:
+        values: dict[str, Any] = torch.load(folder / VALUES, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(f"{folder} is not a sharded training checkpoint") from error
+    return values
+
+
+def fill(tensors: dict[str, Tensor], folder: Path) -> None:
+    """Read into tensors, which may be shards; where there are ranks, all call it together."""
+    with _quiet_alone() as alone:
+        load(tensors, storage_reader=PlainReader(folder), no_dist=alone)
+
+
+def read_whole(folder: Path) -> dict[str, Any]:
+    """The checkpoint in one piece, as Lightning's other strategies write it; in one process.
+
+    Raises:
+        CheckpointError: it is damaged, or holds more than tensors and plain values.
+    """
+    values = read_values(folder)
+    tensors = {
+        name: torch.empty(what.size, dtype=what.properties.dtype)
+        for name, what in PlainReader(folder).read_metadata().state_dict_metadata.items()
+        if isinstance(what, TensorStorageMetadata)
+    }
+    with _quiet_alone():
+        load(tensors, storage_reader=PlainReader(folder), no_dist=True)
+    values["state_dict"] = {
+        name.removeprefix(_MODEL): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(_MODEL)
+    }
+    groups = values.pop(_GROUPS)
+    values["optimizer_states"] = [
+        _numbered(number, parameters, tensors) for number, parameters in enumerate(groups)
+    ]
+    return values
+
+
+@contextmanager
+def _quiet_alone() -> Iterator[bool]:
+    """Whether there are no other ranks, of which PyTorch warns although it is told so."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")
+        yield not dist.is_initialized()
+
+
+def _numbered(
+    number: int, groups: list[dict[str, Any]], tensors: dict[str, Tensor]
+) -> dict[str, Any]:
+    """The state of an optimiser with its parameters by number, as PyTorch keeps it."""
+    state: dict[int, dict[str, Tensor]] = {}
+    numbered: list[dict[str, Any]] = []
+    for group in groups:
+        numbers = list(range(len(state), len(state) + len(group["params"])))
+        numbered.append({**group, "params": numbers})
+        for place, name in zip(numbers, group["params"], strict=True):
+            prefix = _state(number, name, "")
+            state[place] = {
+                key.removeprefix(prefix): tensor
+                for key, tensor in tensors.items()
+                if key.startswith(prefix)
+            }
+    return {"state": state, "param_groups": numbered}
+
+
+def with_groups(
+    values: dict[str, Any], tensors: dict[str, Tensor], states: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """States of optimisers of the same shape as given, with what was read."""
+    groups = values.pop(_GROUPS)
+    return [
+        {
+            "state": {
+                name: {what: tensors[_state(number, name, what)] for what in state}
+                for name, state in given["state"].items()
+            },
+            "param_groups": groups[number],
+        }
+        for number, given in enumerate(states)
+    ]
+
+
+def _state(number: int, parameter: str, what: str) -> str:
+    return f"{_OPTIMISER}{number}/{parameter}/{what}"
+
+
+class PlainReader(FileSystemReader):
+    """PyTorch's reader, without running what a pickle from anyone says."""
+
+    def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
+        """The list of tensors.
+
+        Raises:
+            CheckpointError: it is missing or damaged, or holds anything else.
+        """
+        path = Path(self.path) / ".metadata"
+        try:
+            with path.open("rb") as handle:
+                found = _Unpickler(handle).load()
+        except (OSError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
+            raise CheckpointError(f"{path} is not the list of tensors of a checkpoint") from error
+        if not isinstance(found, Metadata):
+            raise CheckpointError(f"{path} is not the list of tensors of a checkpoint")
+        if found.storage_meta is None:
+            found.storage_meta = StorageMeta()
+        found.storage_meta.load_id = self.load_id
+        return found
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        """Only what makes up a list of tensors.
+
+        Raises:
+            UnpicklingError: anything else is asked for.
+        """
+        if (module, name) not in _ADMITTED:
+            raise pickle.UnpicklingError(f"{module}.{name}")
+        return super().find_class(module, name)
