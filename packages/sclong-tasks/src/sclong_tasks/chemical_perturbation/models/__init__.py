@@ -1,0 +1,1 @@
+"""Models of chemical perturbation, a file a kind."""

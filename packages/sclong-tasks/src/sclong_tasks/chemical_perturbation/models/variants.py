@@ -1,0 +1,179 @@
+"""The network with each kind of gene vectors: scLong, its ablations, what it is compared to.
+
+A gene's vector is the same in every cell, so that scLong's encoders of expression have no part in
+this task: leaving one of them out would change nothing, and there is no such ablation.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from sclong_core.errors import InputError
+from sclong_tasks.chemical_perturbation.data import ChemicalData, Values
+from sclong_tasks.chemical_perturbation.models.network import Network, NetworkOptions
+from sclong_tasks.chemistry.molecules import shown
+from sclong_tasks.encoders.choose import EncoderOptions
+from sclong_tasks.encoders.protocol import Coverage
+from sclong_tasks.task import ProtocolName, RunContext
+
+
+@dataclass
+class ScLongOptions(NetworkOptions):
+    """Gene vectors of scLong."""
+
+    @classmethod
+    def for_protocol(cls, protocol: ProtocolName) -> Self:
+        """Published: the output of the graph convolution alone, as the paper says."""
+        options = super().for_protocol(protocol)
+        if protocol == "published":
+            options.encoder.name = "graph"
+        return options
+
+
+class ScLong(Network):
+    """What scLong itself adds to every gene: its gene vector and its graph convolution."""
+
+    Options: ClassVar[type] = ScLongOptions
+
+
+@dataclass
+class NoGraphOptions(NetworkOptions):
+    """The paper's "w/o GO"."""
+
+    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(graph="none"))
+
+
+class NoGraph(Network):
+    """Ablation: gene graph left out."""
+
+    Options: ClassVar[type] = NoGraphOptions
+
+
+@dataclass
+class RandomGraphOptions(NetworkOptions):
+    """The paper's "Random GO"."""
+
+    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(graph="random"))
+
+
+class RandomGraph(Network):
+    """Ablation: random weights of the gene graph."""
+
+    Options: ClassVar[type] = RandomGraphOptions
+
+
+@dataclass
+class RandomOptions(NetworkOptions):
+    """Weights that were never trained."""
+
+    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="random"))
+
+
+class RandomScLong(Network):
+    """Gene vectors of an scLong that was never trained."""
+
+    Options: ClassVar[type] = RandomOptions
+
+
+@dataclass
+class Gene2vecOptions(NetworkOptions):
+    """Gene2vec table of the checkpoint: what the released notebook takes."""
+
+    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="gene2vec"))
+
+
+class Gene2vec(Network):
+    """Gene2vec vectors as the checkpoint holds them."""
+
+    Options: ClassVar[type] = Gene2vecOptions
+
+
+@dataclass
+class GraphOptions(NetworkOptions):
+    """Graph convolution of the checkpoint: what the paper takes."""
+
+    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="graph"))
+
+
+class GraphVectors(Network):
+    """Output of the graph convolution alone: scLong without the gene's own vector."""
+
+    Options: ClassVar[type] = GraphOptions
+
+
+@dataclass
+class PrecomputedOptions(NetworkOptions):
+    """``model.encoder.path`` names the file; an empty name waits for it."""
+
+    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="precomputed"))
+
+
+class Precomputed(Network):
+    """Gene vectors of another program, by symbol, from a file."""
+
+    Options: ClassVar[type] = PrecomputedOptions
+
+
+@dataclass
+class GeneformerOptions(NetworkOptions):
+    """``model.encoder.path`` names its folder."""
+
+    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="geneformer"))
+
+
+class Geneformer(Network):
+    """Embeddings of Geneformer's gene tokens."""
+
+    Options: ClassVar[type] = GeneformerOptions
+
+
+class DeepCe(Network):
+    """DeepCE's own gene vectors."""
+
+    def gene_vectors(
+        self, data: ChemicalData, context: RunContext
+    ) -> tuple[Values, tuple[str, ...], dict[str, Any]]:
+        """Those of its file, by symbol; genes that it lacks get the mean.
+
+        Raises:
+            InputError: the file was not given, or knows none of the genes.
+        """
+        del context
+        if data.gene_vectors is None:
+            raise InputError(
+                "the data have no gene vectors of DeepCE: prepare them with gene_vector.csv beside"
+            )
+        names, vectors = data.gene_vectors
+        place = {name: number for number, name in enumerate(names)}
+        places = [place.get(gene, -1) for gene in data.genes]
+        unknown = tuple(gene for gene in data.genes if gene not in place)
+        if len(unknown) == len(places):
+            raise InputError(f"gene_vector.csv knows none of the genes: {shown(data.genes)}")
+        known = np.array([number for number in places if number >= 0])
+        extended = np.concatenate([vectors, vectors[known].mean(0, keepdims=True)])
+        coverage = Coverage("genes", len(known), unknown).describe()
+        return extended[places], unknown, {"encoder": "deepce", "coverage": coverage}
+
+
+@dataclass
+class RandomVectorOptions(NetworkOptions):
+    """Vectors that say nothing."""
+
+    width: int = 200
+    """Of a vector."""
+
+
+class RandomVectors(Network):
+    """Gene vectors drawn from N(0, 1): what a network learns without knowing its genes."""
+
+    Options: ClassVar[type] = RandomVectorOptions
+
+    def gene_vectors(
+        self, data: ChemicalData, context: RunContext
+    ) -> tuple[Values, tuple[str, ...], dict[str, Any]]:
+        """Drawn by the seed."""
+        generator = np.random.default_rng(context.seed)
+        values = generator.standard_normal((len(data.genes), self.options.width))
+        facts = {"encoder": "random vectors", "coverage": "drawn for all genes"}
+        return values.astype(np.float32), (), facts
