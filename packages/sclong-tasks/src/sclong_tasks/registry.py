@@ -13,6 +13,7 @@ TASKS: dict[str, str] = {
     "batch_integration": "sclong_tasks.batch_integration",
     "chemical_perturbation": "sclong_tasks.chemical_perturbation",
     "genetic_interactions": "sclong_tasks.genetic_interactions",
+    "marker_clustering": "sclong_tasks.marker_clustering",
 }
 """Name -> module that holds an object ``task``; imported when it is asked for."""
 

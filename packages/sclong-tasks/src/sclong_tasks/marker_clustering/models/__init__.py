@@ -1,0 +1,1 @@
+"""Models of marker-gene clustering by what they rest on."""
