@@ -1,0 +1,224 @@
+"""BEELINE's files as published: what is read, what is left out and named, and what is refused."""
+
+import gzip
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sclong_core.errors import ConfigError, InputError
+from sclong_core.testing import shared_folder
+from sclong_tasks.data_files import prepare_data
+from sclong_tasks.grn import task
+from sclong_tasks.grn.config import GrnSettings
+from sclong_tasks.grn.data import load
+from sclong_tasks.grn.reading import (
+    read_expression,
+    read_factors,
+    read_network,
+    read_weights,
+)
+from sclong_tasks.grn.synthetic import NetworkSizes, write_network_files
+
+
+@pytest.fixture
+def files(tmp_path):
+    write_network_files(tmp_path / "files", NetworkSizes(factors=4, genes=10, cells=12))
+    return tmp_path / "files"
+
+
+def loaded(files, tmp_path, name="data", **settings):
+    prepare_data(task, tmp_path / name, str(files), overwrite=True)
+    return load(tmp_path / name, GrnSettings(**settings))
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_candidates_are_edges_from_factors_to_all_genes_of_the_network(files, tmp_path):
+    data = loaded(files, tmp_path)
+    edges = pd.read_csv(files / "refNetwork.csv")
+    rows = data.rows_of("reference")
+    nodes = len({*edges["Gene1"], *edges["Gene2"]})
+    factors = edges["Gene1"].nunique()
+    assert len(rows) == factors * nodes - factors
+    assert data.edge[rows].sum() == len(edges)
+    labels = data.labels.iloc[rows][data.edge[rows] == 1]
+    found = set(zip(labels["Gene1"], labels["Gene2"], strict=True))
+    assert found == set(zip(edges["Gene1"], edges["Gene2"], strict=True))
+    assert set(data.networks) == {"specific", "string", "reference"}
+    assert data.hide(rows).truth["edge"].iloc[rows].isna().all()
+    assert data.digest != data.hide(rows).digest
+
+
+def test_pairs_and_self_loops_are_by_choice(files, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "sclong")
+    edges = pd.read_csv(files / "refNetwork.csv")
+    loop = edges.iloc[:1].assign(Gene2=edges["Gene1"].iloc[0])
+    pd.concat([edges, loop, edges.iloc[:2]]).to_csv(files / "refNetwork.csv", index=False)
+    nodes = len({*edges["Gene1"], *edges["Gene2"]})
+    pairs = loaded(files, tmp_path, candidates="pairs")
+    assert len(pairs.rows_of("reference")) == nodes**2 - nodes
+    assert "2 edges of refNetwork.csv occur twice and count once" in caplog.text
+    assert "1 edges of a gene to itself are left out" in caplog.text
+    with_loops = loaded(files, tmp_path, self_loops=True)
+    rows = with_loops.rows_of("reference")
+    assert len(rows) == edges["Gene1"].nunique() * nodes
+    assert with_loops.edge[rows].sum() == len(edges) + 1
+    with pytest.raises(InputError, match="more than 10"):
+        loaded(files, tmp_path, most_candidates=10)
+
+
+def test_genes_that_are_absent_or_constant_are_named_and_counted(files, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "sclong")
+    table = pd.read_csv(files / "ExpressionData.csv", index_col=0)
+    factor, target = table.index[0], table.index[-1]
+    table.loc[table.index[5]] = 1.5
+    table.drop([factor, target]).to_csv(files / "ExpressionData.csv")
+    loaded(files, tmp_path)
+    assert "1 genes never vary, and no edge of theirs can be told from expression: " in caplog.text
+    assert f"network reference: 1 transcription factors are not measured: {factor}" in caplog.text
+    assert f"network reference: 1 targets are not measured: {target}" in caplog.text
+    assert "edges are left out with them" in caplog.text
+    assert f"1 listed factors are not measured: {factor}" in caplog.text
+
+
+def test_factors_without_edges_and_sources_without_list_are_named(files, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "sclong")
+    names = pd.read_csv(files / "ExpressionData.csv", index_col=0).index
+    listed = pd.DataFrame({"TF": [names[0], names[-1]]})
+    listed.to_csv(files / "human-tfs.csv", index=False)
+    data = loaded(files, tmp_path)
+    assert f"1 listed factors have no edge in any network: {names[-1]}" in caplog.text
+    assert f"sources of edges are no listed factors: {names[1]}" in caplog.text
+    assert names[-1] in [data.genes[place] for place in data.factors]
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        ("NaN", "1 values are no numbers, the first, 'NaN', of gene 'b' in cell 'y'"),
+        ("high", "'high'"),
+        ("", "''"),
+        ("-1", "negative"),
+        ("inf", "'inf'"),
+    ],
+)
+def test_expression_that_is_no_number_is_refused_by_gene_and_cell(value, what, tmp_path):
+    path = write(tmp_path / "ExpressionData.csv", f",x,y\na,1,2\nb,3,{value}\n")
+    with pytest.raises(InputError, match=what):
+        read_expression(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (",x\na,1\na,2\n", "1 genes occur twice: a"),
+        (",x\n,1\n", "1 genes have no name"),
+        (",x\n", "0 genes and 1 cells"),
+        ("", "is no table"),
+    ],
+)
+def test_other_expression_is_refused(text, what, tmp_path):
+    with pytest.raises(InputError, match=what):
+        read_expression(write(tmp_path / "e.csv", text))
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("TF,Target\na,b\n", "no column Gene1, Gene2: it has TF, Target"),
+        ("Gene1,Gene2\na,b\nc,\n", "line 3: 1 edges have a gene without name"),
+        ("Gene1,Gene2\n", "has no edge"),
+    ],
+)
+def test_networks_that_are_none_are_refused(text, what, tmp_path):
+    with pytest.raises(InputError, match=what):
+        read_network(write(tmp_path / "network.csv", text))
+
+
+def test_a_gene_may_be_called_na(tmp_path):
+    network = read_network(write(tmp_path / "n.csv", "Gene1,Gene2,Score\nNA, b,3\n"))
+    assert network.to_numpy().tolist() == [["NA", "b"]]
+
+
+def test_lists_of_factors_in_both_forms(tmp_path):
+    assert read_factors(write(tmp_path / "a.csv", "TF,Sources\nB,x|y\nA,x\nB,z\n")) == ("B", "A")
+    assert read_factors(write(tmp_path / "b.csv", ",TF,index\n0,B,3\n1,A,5\n")) == ("B", "A")
+    with pytest.raises(InputError, match="no column TF"):
+        read_factors(write(tmp_path / "c.csv", "name\nB\n"))
+    with pytest.raises(InputError, match="names no transcription factor"):
+        read_factors(write(tmp_path / "d.csv", "TF,Sources\n,x\n"))
+
+
+def test_weights_with_tabs_or_commas(tmp_path):
+    text = "Gene1\tGene2\tEdgeWeight\na\tb\t-0.5\n"
+    tabs = read_weights(write(tmp_path / "rankedEdges.csv", text))
+    with gzip.open(tmp_path / "w.csv.gz", "wt") as file:
+        file.write(text.replace("\t", ","))
+    pd.testing.assert_frame_equal(tabs, read_weights(tmp_path / "w.csv.gz"))
+    with pytest.raises(InputError, match="line 2: 1 weights are no numbers, the first 'x'"):
+        read_weights(write(tmp_path / "x.csv", text.replace("-0.5", "x")))
+    with pytest.raises(InputError, match="1 edges occur twice, a to b"):
+        read_weights(write(tmp_path / "y.csv", text + "a\tb\t1\n"))
+    with pytest.raises(InputError, match="no column EdgeWeight"):
+        read_weights(write(tmp_path / "z.csv", "Gene1,Gene2\na,b\n"))
+
+
+def test_networks_of_other_genes_are_refused(files, tmp_path):
+    edges = pd.read_csv(files / "refNetwork.csv")
+    lower = edges.assign(Gene1=edges["Gene1"].str.lower(), Gene2=edges["Gene2"].str.lower())
+    lower.to_csv(files / "refNetwork.csv", index=False)
+    with pytest.raises(InputError, match="the same but for upper and lower case"):
+        loaded(files, tmp_path)
+    edges.iloc[:1].assign(Gene1="q", Gene2="r").to_csv(files / "refNetwork.csv", index=False)
+    with pytest.raises(InputError, match="no edge of the network reference is between genes"):
+        loaded(files, tmp_path)
+    loops = edges.iloc[:1].assign(Gene2=edges["Gene1"].iloc[0])
+    loops.to_csv(files / "refNetwork.csv", index=False)
+    with pytest.raises(InputError, match="no edges but of genes to themselves"):
+        loaded(files, tmp_path)
+
+
+def test_a_network_is_needed_and_expression_is_not(files, tmp_path):
+    (files / "ExpressionData.csv").unlink()
+    data = loaded(files, tmp_path)
+    with pytest.raises(InputError, match="networks without expression"):
+        _ = data.cells
+    with pytest.raises(InputError, match="no network 'lofgof' in the data: it has specific"):
+        task.split(data, scenario="lofgof", seed=0, settings=GrnSettings())
+    for path in files.glob("*etwork.csv"):
+        path.unlink()
+    with pytest.raises(InputError, match="no network is there: give one of"):
+        loaded(files, tmp_path)
+
+
+def test_wrong_settings_are_refused():
+    for change in ({"candidates": "x"}, {"ties": "x"}, {"scale": "x"}, {"bootstrap": -1}):
+        with pytest.raises(ConfigError, match="task"):
+            GrnSettings(**change)
+    assert GrnSettings.for_protocol("published").self_loops
+
+
+@pytest.mark.real_data
+def test_the_three_networks_of_mouse_dendritic_cells_are_read_as_published(tmp_path):
+    folder = shared_folder("data/grn")
+    if folder is None:
+        pytest.skip("the shared data are not here")
+    data = loaded(folder / "beeline_mDC_500", tmp_path)
+    assert data.cells.values.shape == (383, 821)
+    sizes = {
+        name: (len(data.rows_of(name)), int(data.edge[data.rows_of(name)].sum()))
+        for name in data.networks
+    }
+    assert sizes == {
+        "specific": (20 * 448 - 20, 756),
+        "non_specific": (250 * 643 - 250, 3067),
+        "string": (264 * 487 - 264, 4815),
+    }
+    simulated = loaded(folder / "beeline_GSD", tmp_path, "gsd")
+    assert np.isfinite(simulated.cells.values).all()
+    assert simulated.edge.sum() == 76
