@@ -11,8 +11,10 @@ TASKS: dict[str, str] = {
     "drug_combination": "sclong_tasks.drug_combination",
     "genetic_perturbation": "sclong_tasks.genetic_perturbation",
     "batch_integration": "sclong_tasks.batch_integration",
+    "chemical_perturbation": "sclong_tasks.chemical_perturbation",
     "grn": "sclong_tasks.grn",
     "genetic_interactions": "sclong_tasks.genetic_interactions",
+    "marker_clustering": "sclong_tasks.marker_clustering",
 }
 """Name -> module that holds an object ``task``; imported when it is asked for."""
 
