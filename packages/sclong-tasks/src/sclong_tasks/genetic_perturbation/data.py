@@ -6,7 +6,7 @@ Shapes: r conditions, c cells, g genes.
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -25,12 +25,14 @@ from sclong_tasks.genetic_perturbation.conditions import (
     perturbation_of,
 )
 from sclong_tasks.genetic_perturbation.config import GeneticPerturbationSettings
+from sclong_tasks.genetic_perturbation.graphs import Terms, read_terms
 from sclong_tasks.genetic_perturbation.reading import read_screen
 from sclong_tasks.task import Rows
 
 _LOG = logging.getLogger("sclong")
 Floats = npt.NDArray[np.float64]
 _CELLS, _OBS, _GENES, _RANKING = "cells.npz", "obs.parquet", "genes.parquet", "ranking.parquet"
+_TERMS = "terms.parquet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,8 @@ class PerturbationData:
     """``(r, g)`` mean of the cells of each condition; NaN where hidden."""
     ranking: npt.NDArray[np.int32] | None = None
     """``(r, g)`` ranked genes as the original file has them; None where it has none, or hidden."""
+    terms: Terms = field(default_factory=dict)
+    """Annotations of measured and perturbed genes, by name; none where no file had any."""
 
     @cached_property
     def digest(self) -> str:
@@ -61,6 +65,8 @@ class PerturbationData:
             for array in (matrix.data, matrix.indices, matrix.indptr):
                 digest.update(np.ascontiguousarray(array).data)
         digest.update(np.ascontiguousarray(self.row).data)
+        for gene in sorted(self.terms):
+            digest.update("\t".join([gene, *sorted(self.terms[gene])]).encode())
         return digest.hexdigest()
 
     @property
@@ -101,14 +107,25 @@ def mean_of(cells: sparse.csr_matrix) -> Floats:
     return found
 
 
-def prepare(source: Path, folder: Path) -> None:
-    """Convert a screen; see :mod:`sclong_tasks.genetic_perturbation.reading`."""
+def prepare(source: Path, folder: Path, annotations: Path | None = None) -> None:
+    """Convert a screen; see :mod:`sclong_tasks.genetic_perturbation.reading`.
+
+    Args:
+        source: the screen.
+        folder: where to write.
+        annotations: of genes, in any format that gene graphs are built from.
+    """
     screen = read_screen(source)
     sparse.save_npz(folder / _CELLS, screen.cells)
     screen.obs.to_parquet(folder / _OBS, index=False)
     pd.DataFrame({"gene": list(screen.genes)}).to_parquet(folder / _GENES, index=False)
     if screen.ranking is not None:
         screen.ranking.to_parquet(folder / _RANKING, index=False)
+    if annotations is not None:
+        perturbed = {gene for name in set(screen.obs["condition"]) for gene in genes_of(name)}
+        terms = read_terms(annotations, {*screen.genes, *perturbed})
+        pairs = [(gene, term) for gene in sorted(terms) for term in sorted(terms[gene])]
+        pd.DataFrame(pairs, columns=["gene", "term"]).to_parquet(folder / _TERMS, index=False)
 
 
 def load(folder: Path, settings: GeneticPerturbationSettings) -> PerturbationData:
@@ -145,6 +162,7 @@ def load(folder: Path, settings: GeneticPerturbationSettings) -> PerturbationDat
         control=cells[np.flatnonzero(~perturbed)],
         means=_means(found, row, len(table)),
         ranking=_ranking(folder, table, merged=settings.merge_spellings),
+        terms=_terms(folder),
     )
     report(data)
     return data
@@ -178,7 +196,11 @@ def read_perturbations(inputs: Mapping[str, Path], known: PerturbationData) -> P
     """
     path = inputs["perturbations"]
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, sep=None, engine="python")
+        # Told by the header: a guess from all lines finds a separator within names of genes.
+        with path.open(encoding="utf-8") as handle:
+            header = handle.readline()
+        separator = next((mark for mark in "\t;" if mark in header), ",")
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, sep=separator)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if "perturbation" not in frame or frame.empty:
@@ -234,6 +256,13 @@ def _means(cells: sparse.csr_matrix, row: npt.NDArray[np.int64], count: int) -> 
     sums = (groups @ cells.astype(np.float64)).toarray()
     found: Floats = sums / np.bincount(row, minlength=count)[:, None]
     return found
+
+
+def _terms(folder: Path) -> dict[str, frozenset[str]]:
+    if not (folder / _TERMS).is_file():
+        return {}
+    pairs = pd.read_parquet(folder / _TERMS)
+    return {str(gene): frozenset(terms) for gene, terms in pairs.groupby("gene")["term"]}
 
 
 def _ranking(folder: Path, table: pd.DataFrame, *, merged: bool) -> npt.NDArray[np.int32] | None:

@@ -67,6 +67,18 @@ def write_gears_example(folder: Path, sizes: ExampleSizes | None = None, *, seed
     return folder / "perturb_processed.h5ad"
 
 
+def write_annotations_example(folder: Path, sizes: ExampleSizes | None = None) -> Path:
+    """Write ``gene2go.csv``: genes of a module share three terms, and each has one of its own."""
+    lines = ["symbol,go_id"]
+    for gene in _symbols(sizes or ExampleSizes()):
+        module = int(gene[1:].split("G")[0])
+        terms = [f"GO:{module:05d}{number:02d}" for number in range(3)]
+        lines += [f"{gene},{term}" for term in (*terms, f"GO:{gene}")]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "gene2go.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder / "gene2go.csv"
+
+
 def write_counts_example(folder: Path, sizes: ExampleSizes | None = None, *, seed: int = 0) -> Path:
     """Write ``papalexi_lowmoi_subset.h5ad``: counts, and a target for each cell."""
     sizes = sizes or ExampleSizes(pairs=False)

@@ -14,12 +14,13 @@ from sclong_tasks.genetic_perturbation import data as screens
 from sclong_tasks.genetic_perturbation.config import GeneticPerturbationSettings
 from sclong_tasks.genetic_perturbation.data import PerturbationData
 from sclong_tasks.genetic_perturbation.evaluation import measure
+from sclong_tasks.genetic_perturbation.published import published_numbers
 from sclong_tasks.genetic_perturbation.splits import SUBGROUPS, Simulation, simulation
 from sclong_tasks.splits import Split, make_split
 from sclong_tasks.task import DataFile, Metric, ProtocolName, Task
 
 _MODELS = "sclong_tasks.genetic_perturbation.models"
-_SCREEN = "perturb_processed.h5ad"
+_SCREEN, _ANNOTATIONS = "perturb_processed.h5ad", "goa_human.gaf"
 
 
 class GeneticPerturbation(Task[PerturbationData]):
@@ -28,6 +29,21 @@ class GeneticPerturbation(Task[PerturbationData]):
     name: ClassVar = "genetic_perturbation"
     title: ClassVar = "genetic perturbation: mean expression of perturbed cells (GEARS)"
     models: ClassVar = {
+        "sclong": f"{_MODELS}.variants:ScLong",
+        "random_sclong": f"{_MODELS}.variants:RandomScLong",
+        "gears": f"{_MODELS}.network:Gears",
+        "gears_wide": f"{_MODELS}.variants:WideGears",
+        "gene2vec": f"{_MODELS}.variants:Gene2vec",
+        "graph": f"{_MODELS}.variants:GraphEmbedding",
+        "expression": f"{_MODELS}.variants:Expression",
+        "precomputed": f"{_MODELS}.variants:Precomputed",
+        "geneformer": f"{_MODELS}.variants:Geneformer",
+        "sclong_no_low_expression": f"{_MODELS}.variants:NoLowExpression",
+        "sclong_random_low_expression": f"{_MODELS}.variants:RandomLowExpression",
+        "sclong_no_graph": f"{_MODELS}.variants:NoGraph",
+        "sclong_random_graph": f"{_MODELS}.variants:RandomGraph",
+        "sclong_no_gene_vectors": f"{_MODELS}.variants:NoGeneVectors",
+        "sclong_single_encoder": f"{_MODELS}.variants:SingleEncoder",
         "additive": f"{_MODELS}.linear:Additive",
         "linear": f"{_MODELS}.linear:Linear",
         "matching_mean": f"{_MODELS}.means:MatchingMean",
@@ -47,13 +63,22 @@ class GeneticPerturbation(Task[PerturbationData]):
             "https://dataverse.harvard.edu/api/access/datafile/6154020",
             aliases=("papalexi_lowmoi_subset.h5ad",),
         ),
+        DataFile(
+            _ANNOTATIONS,
+            "annotations that join genes which were never perturbed to those that were",
+            "CC BY 4.0 (Gene Ontology)",
+            "https://release.geneontology.org/2025-06-01/annotations/goa_human.gaf.gz",
+            required=False,
+            aliases=("human_ensembl_gene2go_direct.csv", "gene2go", "gene2go.csv"),
+        ),
     )
+    published: ClassVar = published_numbers()
     inputs: ClassVar = {"perturbations": 'table with a column perturbation: "A", "A+ctrl" or "A+B"'}
     Settings: ClassVar = GeneticPerturbationSettings
 
     def prepare(self, sources: Mapping[str, Path], folder: Path) -> None:
         """Convert a screen; see :mod:`sclong_tasks.genetic_perturbation.reading`."""
-        screens.prepare(sources[_SCREEN], folder)
+        screens.prepare(sources[_SCREEN], folder, sources.get(_ANNOTATIONS))
 
     def load(self, folder: Path, settings: GeneticPerturbationSettings) -> PerturbationData:
         """Read prepared conditions."""
