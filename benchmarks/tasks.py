@@ -1,19 +1,25 @@
 """All tasks: what the package does beside the original's way; one report.
 
-``python -m benchmarks.tasks`` runs :mod:`benchmarks.response`, :mod:`benchmarks.combination` and
-:mod:`benchmarks.grn`, and writes their reports end to end into ``tasks.md``.
+``python -m benchmarks.tasks`` runs :mod:`benchmarks.response`, :mod:`benchmarks.combination`,
+:mod:`benchmarks.perturbation` and :mod:`benchmarks.grn`, and writes their reports end to end into
+``tasks.md``.
 """
 
 import argparse
 import json
 from pathlib import Path
 
-from benchmarks import combination, grn, response
+from benchmarks import combination, grn, perturbation, response
 from benchmarks.machine import ROOT
 from benchmarks.turns import TURNS
 from sclong_core.files import atomic_file, write_json
 
-PARTS = {"response": response, "combination": combination, "grn": grn}
+PARTS = {
+    "response": response,
+    "combination": combination,
+    "perturbation": perturbation,
+    "grn": grn,
+}
 
 
 def main(arguments: list[str] | None = None) -> None:
