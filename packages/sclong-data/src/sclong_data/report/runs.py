@@ -106,7 +106,9 @@ def _finite(line: Runs) -> list[float]:
 
 def _shortened(name: str) -> str:
     most = int((_MOST_FOR_NAMES - 14) / _LETTER)
-    return name if len(name) <= most else f"{name[: most - 1]}\N{HORIZONTAL ELLIPSIS}"
+    half = most // 2
+    short = f"{name[:half]}\N{HORIZONTAL ELLIPSIS}{name[half + 1 - most :]}"
+    return name if len(name) <= most else short  # names that begin alike often end apart
 
 
 def _line(
