@@ -149,7 +149,7 @@ def test_runs_are_drawn_from_what_they_left(path, tmp_path, monkeypatch, capsys)
     assert main(["task", "figures", "task-runs", "-o", "out", "--map", "pca", *metrics]) == 0
     names = sorted(file.name for file in Path("out").iterdir())
     assert len(names) == 6  # two metrics; two models by batch and by type, one seed each
-    assert "batch_integration-honest-zero_shot-cell_type_asw.svg" in names
+    assert "batch_integration-honest-zero_shot-cell_type_asw-all.svg" in names
     maps = [name for name in names if name.startswith("pca-") and "seed1" in name]
     assert [name.rsplit("-", 1)[1] for name in maps] == ["batch.svg", "cell_type.svg"]
     text = (Path("out") / maps[1]).read_text()
@@ -158,7 +158,7 @@ def test_runs_are_drawn_from_what_they_left(path, tmp_path, monkeypatch, capsys)
     assert main(["task", "results", "task-runs", "--csv", "rows.csv"]) == 0
     assert main(["task", "figures", "rows.csv", "-o", "bars"]) == 0
     assert [file.name for file in Path("bars").iterdir()] == [
-        "batch_integration-honest-zero_shot-batch_asw.svg"
+        "batch_integration-honest-zero_shot-batch_asw-all.svg"
     ]
     capsys.readouterr()
     assert main(["task", "figures", "task-runs", "-o", "out2", "--metrics", "auroc"]) == 2

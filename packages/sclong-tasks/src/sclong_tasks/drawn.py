@@ -8,11 +8,10 @@ import pandas as pd
 
 from sclong_core.errors import InputError
 from sclong_core.files import atomic_folder
-from sclong_data.report.runs import Runs, run_chart
 from sclong_data.report.standalone import write_svg
-from sclong_data.report.svg import Text
 from sclong_tasks.maps import Way, label_maps, plane
 from sclong_tasks.registry import TASKS, get_task
+from sclong_tasks.result_figures import result_figures
 from sclong_tasks.results import finished_runs, read_metrics, read_runs
 from sclong_tasks.run import PREDICTIONS_FILE
 from sclong_tasks.tables import read_rows
@@ -42,7 +41,7 @@ def draw_runs(
         InputError: there are no runs, or none has such a metric.
     """
     table = read_rows(runs) if runs.is_file() else read_runs(runs)
-    drawings = dict(seed_bars(table, metrics))
+    drawings = dict(result_figures(table, metrics or _first(table)))
     if not drawings:
         raise InputError(f"{runs} has no {', '.join(metrics or [])}: see sclong task results")
     if way is not None and not runs.is_file():
@@ -53,46 +52,10 @@ def draw_runs(
     return sorted(drawings)
 
 
-def seed_bars(
-    rows: pd.DataFrame, metrics: Sequence[str] | None = None
-) -> Iterator[tuple[str, Element]]:
-    """For each task, protocol, scenario and metric: bars of means, with every seed as a dot.
-
-    Args:
-        rows: of :func:`~sclong_tasks.results.read_runs`.
-        metrics: to draw; the first of each task by default.
-    """
-    whole = rows[rows["stratum"] == "all"]
-    for names, group in whole.groupby(["task", "protocol", "scenario"], sort=False):
-        for metric in metrics or [group["metric"].iloc[0]]:
-            here = group[group["metric"] == metric]
-            if here["value"].notna().any():
-                yield "-".join([*map(str, names), metric]), _bars(here, *map(str, names))
-
-
-def _bars(rows: pd.DataFrame, task: str, protocol: str, scenario: str) -> Element:
-    metric = str(rows["metric"].iloc[0])
-    paper = {
-        number.model: number.value
-        for number in (get_task(task).published if task in TASKS else ())
-        if (number.scenario, number.metric) == (scenario, metric)
-    }
-    models = rows.groupby(["model", "variant"])["value"]
-    order = models.mean().sort_values(ascending=not rows["higher_is_better"].iloc[0])
-    lines = [
-        Runs(
-            model,
-            models.get_group((model, variant)).tolist(),
-            spread=float(pd.Series(models.get_group((model, variant))).std(ddof=1) or 0),
-            published=paper.get(model),
-            note="not defined",
-        )
-        for model, variant in order.index
-    ]
-    title = f"{metric.replace('_', ' ')}: {task}, {protocol} protocol, split {scenario}"
-    said = f"Means of {len(lines)} models, best first; dots are seeds, whiskers one s.d."
-    key = "-".join((task, protocol, scenario, metric)).replace("_", "-")
-    return run_chart(Text(key, title, said), lines, label=metric.replace("_", " "))
+def _first(rows: pd.DataFrame) -> list[str]:
+    """The first metric of each task, protocol and scenario."""
+    found = rows.groupby(["task", "protocol", "scenario"], sort=False)["metric"].first()
+    return sorted(set(map(str, found)))
 
 
 def _maps(runs: Path, way: Way) -> Iterator[tuple[str, Element]]:
