@@ -140,7 +140,8 @@ def _metric(
         return summary(values_r[rows])
 
     low, high = bootstrap_interval(statistic, units, draws=draws)
-    defined = int(np.isfinite(values_r).sum())
+    # Where no profile has a value, it is the predictions of all of them that have none.
+    defined = int(np.isfinite(values_r).sum()) or len(values_r)
     return Metric(name, summary(values_r), defined, name != "rmse", unit, low, high)
 
 

@@ -23,7 +23,7 @@ from sclong_tasks.task import DataFile, Metric, ProtocolName, PublishedNumber, R
 _LOG = logging.getLogger("sclong")
 _DEEPCE = "https://raw.githubusercontent.com/pth1993/DeepCE/master/DeepCE/data"
 _NONE = "none stated (DeepCE)"
-_L1000 = "CC BY 4.0 (LINCS L1000)"
+_L1000 = "that of where it is from"
 _FILES = {
     "train": "signature_train.csv",
     "validation": "signature_dev.csv",
