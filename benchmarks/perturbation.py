@@ -36,9 +36,9 @@ def neighbours(genes: int, count: int, generator: np.random.Generator) -> GeneGr
     step = 1 + generator.permutation(genes - 1)[:count]
     source = np.concatenate([every, *((every + one) % genes for one in step)])
     edges = np.stack([source, np.tile(every, count + 1)])
-    weights = generator.uniform(0.4, 1.0, edges.shape[1]).astype(np.float32)
+    weights = generator.uniform(0.4, 1.0, size=(edges.shape[1],))
     weights[:genes] = 1.0
-    return GeneGraph(genes, edges, weights)
+    return GeneGraph(genes, edges, weights.astype(np.float32))
 
 
 class Problem:

@@ -39,7 +39,8 @@ def direction(predicted_bg: Tensor, true_bg: Tensor, control_g: Tensor, kept_bg:
 def mean_over_conditions(values_b: Tensor, condition_b: Tensor) -> Tensor:
     """The mean over conditions of their means over cells: a condition counts once."""
     _, place_b, cells = torch.unique(condition_b, return_inverse=True, return_counts=True)
-    return (values_b / cells[place_b]).sum() / len(cells)
+    mean: Tensor = (values_b / cells[place_b]).sum() / len(cells)
+    return mean
 
 
 def gears_loss(
