@@ -55,9 +55,10 @@ class ResultsCommand:
         )
 
         rows = read_rows(args.runs) if args.runs.is_file() else read_runs(args.runs)
-        text = markdown_tables(rows, args.seeds, args.metrics)
         if args.csv is not None:
             write_rows(rows, args.csv)
+            rows = read_rows(args.csv)  # tables are those of the rows that are kept, to the digit
+        text = markdown_tables(rows, args.seeds, args.metrics)
         if args.figures is not None:
             from sclong_tasks.result_figures import (  # noqa: PLC0415  # keeps --help fast
                 write_result_figures,
