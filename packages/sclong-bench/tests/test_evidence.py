@@ -19,6 +19,9 @@ from sclong_core.cli.main import main
 from sclong_core.errors import ConfigError, InputError
 
 GENES = 520
+PAGE = "".join(
+    f"<!-- results evidence {name} -->\n<!-- end -->\n" for name in ("done", "claims", "baselines")
+)
 
 
 def _cells(folder, name, cells, *, seed):
@@ -81,7 +84,10 @@ def evidence(sources, tmp_path_factory):
     """The folder of a finished evidence."""
     output = tmp_path_factory.mktemp("evidence")
     words = ["bench", "evidence", "--data", str(sources), "--output", str(output)]
-    assert main([*words, "--suite", str(sources / "suite.yaml")]) == 0
+    page = output / "evidence.md"
+    page.write_text(PAGE)
+    words += ["--page", str(page), "--suite", str(sources / "suite.yaml")]
+    assert main(words) == 0
     return output
 
 

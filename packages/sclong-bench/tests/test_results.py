@@ -216,3 +216,15 @@ def test_seeds_that_lack():
     with pytest.raises(InputError, match="n lacks seed 2 in t, mse"):
         refuse_missing_seeds(rows)
     refuse_missing_seeds(rows.query("label != 'n'"))
+
+
+def test_columns_of_a_table_may_say_of_leakage_and_tuning(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text(
+        "task,metric,model,seed,value,tuning_budget,leakage_in_pretraining\n"
+        "t,r2,a,1,0.5,none,\n"
+        "t,r2,a,2,0.5,none,no cell was seen\n"
+    )
+    first, second = read_results(path).facts.values()
+    assert first == {"tuning_budget": "none"}
+    assert second == {"tuning_budget": "none", "leakage_in_pretraining": "no cell was seen"}

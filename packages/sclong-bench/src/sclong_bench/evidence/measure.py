@@ -20,7 +20,7 @@ from sclong_core.pretraining.metrics import baseline_predictions
 from sclong_tasks.batch_integration.config import IntegrationSettings
 from sclong_tasks.batch_integration.metrics import measure as measure_batches
 
-RECONSTRUCTION, CELL_TYPES, BATCHES = "masked_reconstruction", "cell_types", "batch_integration"
+RECONSTRUCTION, CELL_TYPES, BATCHES = "masked_reconstruction", "cell_types", "batch_mixing"
 """Tasks of the evidence."""
 GENE_SUMS, GENE_MEANS = "gene_sums", "gene_means"
 """How genes become a cell: the paper's rule for batch integration, and the mean over genes."""

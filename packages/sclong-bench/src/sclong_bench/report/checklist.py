@@ -16,6 +16,7 @@ from sclong_bench.report.evidence import Evidence
 from sclong_bench.report.summaries import Setting
 from sclong_bench.report.verdicts import verdict
 from sclong_bench.report.words import counted, listed, name_of
+from sclong_bench.results.reading import LEAKAGE, TUNING
 from sclong_bench.results.roles import ROLES
 from sclong_bench.results.schema import LABEL, SOURCE, measured
 from sclong_bench.statistics.tests import PAIRED
@@ -168,7 +169,7 @@ def _leakage(evidence: Evidence) -> tuple[State, str]:
     stated = dict.fromkeys(evidence.tasks, False)
     for _, row in evidence.results.rows.drop_duplicates(SOURCE).iterrows():
         facts = evidence.results.facts.get(row[SOURCE], {})
-        stated[row["task"]] |= any("leak" in str(name) for name in facts)
+        stated[row["task"]] |= any(LEAKAGE in str(name) for name in facts)
         folder = evidence.results.folders.get(row[SOURCE])
         if folder is not None and (folder / "split.json").is_file():
             unit = json.loads((folder / "split.json").read_text("utf-8")).get("unit", "")
@@ -192,7 +193,7 @@ def _same(evidence: Evidence) -> tuple[State, str]:
     rows = measured(evidence.results.rows)
     have = {name: rows[f"{name}_digest"].ne("").mean() for name in ("data", "split")}
     facts = evidence.results.facts.values()
-    budget = bool(facts) and all("tuning_budget" in fact for fact in facts)
+    budget = bool(facts) and all(TUNING in fact for fact in facts)
     if not any(have.values()):
         return "no", "No digests of data and splits are recorded."
     complete = all(share == 1 for share in have.values())

@@ -1,6 +1,7 @@
 """Figures of a setting: bars with every seed as a dot, and ROC curves from predictions."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -11,10 +12,10 @@ import pandas as pd
 from sclong_bench.published.numbers import key
 from sclong_bench.report.evidence import Evidence
 from sclong_bench.report.summaries import Line, Setting
-from sclong_bench.report.tables import decimals_of, models_table
+from sclong_bench.report.tables import decimals_of
 from sclong_bench.report.units import PREDICTIONS, truth_column
 from sclong_bench.report.verdicts import metric_of, place_of
-from sclong_bench.report.words import name_of
+from sclong_bench.report.words import name_of, plain
 from sclong_bench.results.schema import LABEL, SOURCE
 from sclong_data.report.figure import Figure
 from sclong_data.report.lines import Series, line_chart, line_legend
@@ -25,6 +26,8 @@ from sclong_data.report.table import Column, Table
 _CURVES = 4
 """As many as the style sheet tells apart."""
 _POINTS = 120
+_PANELS = 8
+"""Of a figure of ablations, at most."""
 
 
 def slug(*parts: str) -> str:
@@ -34,7 +37,6 @@ def slug(*parts: str) -> str:
 
 def bar_figure(evidence: Evidence, setting: Setting) -> Figure:
     """Means from zero, and the same range enlarged without bars."""
-    table = models_table(evidence, setting)
     published = any(line.published is not None for line in setting.lines)
     place = place_of(setting)
     caption = (
@@ -42,7 +44,17 @@ def bar_figure(evidence: Evidence, setting: Setting) -> Figure:
         "the values alone, without ceilings. Dots are runs, whiskers ± one standard deviation"
     )
     caption += "; upright marks are the paper's numbers." if published else "."
-    return Figure(bar_panels(evidence, setting), caption, [table], run_legend(published=published))
+    numbers = Table(
+        [Column("model"), Column("runs", words=True)],
+        [
+            [line.label, ", ".join(plain(value, decimals_of(setting)) for value in line.values)]
+            for line in setting.lines
+        ],
+        caption="Value of each run, in the order of seeds",
+    )
+    return Figure(
+        bar_panels(evidence, setting), caption, [numbers], run_legend(published=published)
+    )
 
 
 def bar_panels(evidence: Evidence, setting: Setting) -> list[Element]:
@@ -74,6 +86,64 @@ def bar_panels(evidence: Evidence, setting: Setting) -> list[Element]:
         )
         for kind, shown in (("bars", lines), ("enlarged", capped or lines))
     ]
+
+
+def ablation_figure(
+    evidence: Evidence, task: str, settings: Sequence[Setting] | None = None
+) -> Figure | None:
+    """The reference beside models that lack a part of it, a panel a setting; None without such.
+
+    Args:
+        evidence: what is reported.
+        task: whose settings are drawn.
+        settings: to choose among; the main ones of the task by default.
+    """
+    chosen = evidence.main_settings(task) if settings is None else settings
+    drawings, rows = [], []
+    shown: dict[str, None] = {}
+    for setting in chosen:
+        lines = [line for line in setting.lines if line.values and _is_part(line)]
+        if setting.task != task or not any(line.role == "ablation" for line in lines):
+            continue
+        lines.sort(key=lambda line: line.role != "reference")
+        shown.update(dict.fromkeys(line.label for line in lines))
+        words = f"{metric_of(setting)}, {place_of(setting)}"
+        runs = [
+            Runs(
+                _short(line.label, evidence.reference),
+                line.values,
+                spread=line.sd if math.isfinite(line.sd) else 0.0,
+                emphasis=line.label == evidence.reference,
+            )
+            for line in lines
+        ]
+        text = Text(f"{slug(*setting.keys)}-ablations", words, f"Means of {len(lines)} models.")
+        label = f"{name_of(setting.metric)}, {name_of(setting.scenario)}"
+        drawings.append(
+            run_chart(text, runs, label=label, decimals=decimals_of(setting), enlarged=True)
+        )
+        rows.append((words, {line.label: line.mean for line in lines}))
+    if not drawings:
+        return None
+    numbers = Table(
+        [Column("setting", words=True), *(Column(name, 3) for name in shown)],
+        [[words, *(means.get(name) for name in shown)] for words, means in rows],
+        caption="Means over seeds",
+    )
+    caption = (
+        f"{name_of(task).capitalize()}: {evidence.reference} beside models that lack a part of it. "
+        "Dots are runs, whiskers ± one standard deviation; axes show the range of values alone."
+    )
+    return Figure(drawings[:_PANELS], caption, [numbers], run_legend(published=False))
+
+
+def _is_part(line: Line) -> bool:
+    untrained = key(line.label) in ("untrainedsclong", "randomsclong")
+    return line.role in ("reference", "ablation") or untrained
+
+
+def _short(label: str, reference: str) -> str:
+    return name_of(label.removeprefix(f"{reference}_").removesuffix(f"_{reference}"))
 
 
 def _note(line: Line) -> str:

@@ -6,7 +6,8 @@ from xml.etree.ElementTree import Element
 
 from sclong_bench.report.checklist import checklist
 from sclong_bench.report.evidence import Evidence
-from sclong_bench.report.figures import bar_figure, roc_figure
+from sclong_bench.report.figures import ablation_figure, bar_figure, roc_figure
+from sclong_bench.report.maps import run_maps
 from sclong_bench.report.others import beyond_table, other_settings, recomputed_table
 from sclong_bench.report.provenance import (
     commands,
@@ -20,7 +21,7 @@ from sclong_bench.report.summaries import Setting
 from sclong_bench.report.tables import comparison_table, decimals_of, models_table
 from sclong_bench.report.verdicts import metric_of, place_of, sentence, verdict
 from sclong_bench.report.words import NOTHING, counted, name_of, plain
-from sclong_bench.results.schema import RUN, measured
+from sclong_bench.results.schema import RUN, failed, measured
 from sclong_data.report.markup import tag
 from sclong_data.report.page import Block, Page, Section, key_figures, write_page
 from sclong_data.report.table import Cell, Column, Ranked, Table
@@ -74,10 +75,11 @@ def _facts(evidence: Evidence) -> Element:
     checks = checklist(evidence)
     ticked = sum(check.state == "yes" for check in checks)
     failing = len(evidence.lacking.drop_duplicates(["task", "protocol", "scenario", "label"]))
+    broken = len(failed(evidence.results.rows).drop_duplicates(RUN))
     facts = (
         ("clearly ahead of every other model", f"{good} of {len(found)}", "main tables, q < 0.05"),
         ("not ahead of some model", f"{behind} of {len(found)}", "main tables; named below"),
-        ("models that lack runs", str(failing), "left out of tests, and listed"),
+        ("models that lack runs", str(failing), f"{counted(broken, 'run')} failed; all listed"),
         ("checks of a credible report", f"{ticked} of {len(checks)}", "from the data alone"),
     )
     return key_figures(facts)
@@ -141,6 +143,10 @@ def _task(evidence: Evidence, task: str) -> list[Block]:
         blocks += [table] if table is not None else []
         roc = roc_figure(evidence, setting)
         blocks += [roc] if roc is not None else []
+    parts = ablation_figure(evidence, task)
+    maps = run_maps(evidence, task)
+    blocks += [tag("h3", "Without parts of it"), parts] if parts is not None else []
+    blocks += [tag("h3", "Maps of the cells"), *maps] if maps else []
     beyond = beyond_table(evidence, task)
     if beyond is not None:
         blocks += [tag("h3", "Beyond seeds: the same test rows"), beyond]

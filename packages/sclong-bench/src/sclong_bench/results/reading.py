@@ -19,6 +19,9 @@ METRICS = "metrics.json"
 """File of a run's folder that holds its rows."""
 FAILED = "failed.json"
 """File of a run that failed: what was to be run, and the reason."""
+TUNING, LEAKAGE = "tuning_budget", "leak"
+"""A fact of a run, and what the names of others hold; columns of a table with such names are
+facts of its rows."""
 _LARGEST = 2**30
 _LOGGER = logging.getLogger("sclong")
 
@@ -60,12 +63,24 @@ def read_results(path: str | os.PathLike[str]) -> Results:
         sources = {place(row): facts for row in range(len(rows))} if facts else {}
         return Results(_tidied(pd.DataFrame(rows), found, place), found.stem, sources)
     if found.suffix in (".csv", ".tsv"):
-        return Results(_tidied(_csv(found), found, _lines_of(found.name)), found.stem)
+        return _table(_csv(found), found, _lines_of(found.name))
     if found.suffix in (".parquet", ".pq"):
-        return Results(_tidied(_parquet(found), found, _rows_of(found.name)), found.stem)
+        return _table(_parquet(found), found, _rows_of(found.name))
     raise InputError(
         f"{found}: results are read from folders of runs, .csv, .tsv, .json and .parquet"
     )
+
+
+def _table(frame: pd.DataFrame, path: Path, place: Place) -> Results:
+    """A table of results, with what its columns say of leakage and tuning as facts of each row."""
+    facts: dict[str, dict[str, Any]] = {}
+    for name in frame.columns:
+        if str(name).lower() != TUNING and LEAKAGE not in str(name).lower():
+            continue
+        for row, said in enumerate(frame[name]):
+            if isinstance(said, str) and said.strip():
+                facts.setdefault(place(row), {})[str(name).lower()] = said.strip()
+    return Results(_tidied(frame, path, place), path.stem, facts)
 
 
 def _runs(folder: Path) -> Results:

@@ -1,0 +1,113 @@
+"""Tables of the evidence, the same for the report and the page of words."""
+
+import math
+
+from sclong_bench.evidence.claims import PRIMARY, Claim, Gain
+from sclong_bench.evidence.measure import BATCHES
+from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.summaries import Setting
+from sclong_bench.report.verdicts import LEVEL
+from sclong_bench.report.words import interval, name_of, p_text, plain
+from sclong_data.report.markup import tag
+from sclong_data.report.table import Cell, Column, Ranked, Table
+
+GAIN_HEADINGS = (
+    *("measure", "data", "without it", "full", "without", "gain [95 %]", "q", "Hedges g [95 %]"),
+    "reading",
+)
+"""Of the table of a claim."""
+BASELINE_HEADINGS = ("measure", "data", "scLong", "best simple method", "floor", "scLong is")
+"""Of the table of baselines."""
+
+
+def gain_cells(claim: Claim, gain: Gain) -> tuple[str, ...]:
+    """One line of a claim as texts."""
+    words = dict(claim.without)
+    effect = f"{plain(gain.effect, 1)} {interval(gain.effect_low, gain.effect_high, 1)}".strip()
+    return (
+        gain.measure,
+        name_of(gain.scenario),
+        words[gain.without],
+        plain(gain.full, 3),
+        plain(gain.ablated, 3),
+        f"{plain(gain.gain, 3)} {interval(gain.low, gain.high, 3)}".strip(),
+        p_text(gain.q_value),
+        effect,
+        gain.verdict,
+    )
+
+
+def gains_table(claim: Claim, found: list[Gain]) -> Table:
+    """The gains of a claim; every column sorts."""
+    numbers = {3: "full", 4: "ablated", 5: "gain", 6: "q_value", 7: "effect"}
+    rows: list[list[Cell]] = []
+    for gain in found:
+        row: list[Cell] = []
+        for place, text in enumerate(gain_cells(claim, gain)):
+            if place not in numbers:
+                row.append(text)
+                continue
+            value, _, span = text.partition(" [")
+            shown = tag("span", value, " ", tag("small", f"[{span}")) if span else value
+            row.append(Ranked(shown, getattr(gain, numbers[place])))
+        rows.append(row)
+    columns = [
+        Column(name, right=place in numbers, words=place in (0, 2, 8))
+        for place, name in enumerate(GAIN_HEADINGS)
+    ]
+    caption = (
+        f"{claim.part}: full model minus the model without it; above zero the part helps. Welch's "
+        "test over seeds, q by Benjamini-Hochberg over all data sets and models of a measure"
+    )
+    return Table(columns, rows, caption=caption, sortable=True)
+
+
+def primary_settings(evidence: Evidence) -> list[Setting]:
+    """The settings that claims are judged by, in their order."""
+    return [
+        setting
+        for task, protocol, metric in PRIMARY
+        for setting in evidence.settings
+        if (setting.task, setting.protocol, setting.metric) == (task, protocol, metric)
+    ]
+
+
+def baseline_cells(evidence: Evidence, setting: Setting, measure: str) -> tuple[str, ...]:
+    """The full model beside the best simple method and the best floor of a setting.
+
+    Where batches are to mix, shuffled points are the best of all: no floor, but a warning.
+    """
+    ours = setting.of(evidence.reference)
+    others = ("simple",) if setting.task == BATCHES else ("simple", "floor")
+    simple = [
+        line
+        for line in setting.lines
+        if line.role in others and line.deterministic and not line.label.startswith("permuted")
+    ]
+    sign = 1 if setting.higher_is_better else -1
+    best = max(simple, key=lambda line: sign * line.mean, default=None)
+    floor = setting.of("permuted_embedding")
+    mean = math.nan if ours is None else ours.mean
+    span = "" if ours is None else interval(ours.low, ours.high, 3)
+    found = (
+        measure,
+        name_of(setting.scenario),
+        f"{plain(mean, 3)} {span}".strip(),
+        "" if best is None else f"{plain(best.mean, 3)} {name_of(best.label)}",
+        "" if floor is None else f"{plain(floor.mean, 3)} shuffled",
+    )
+    return (*found, _standing(evidence, setting, None if best is None else best.label))
+
+
+def _standing(evidence: Evidence, setting: Setting, other: str | None) -> str:
+    """Whether the full model is ahead of a simple method, and clearly so."""
+    table = evidence.comparisons_of(setting).set_index("model")
+    if other is None or other not in table.index:
+        return "not compared"
+    row = table.loc[other]
+    if not math.isfinite(float(row["q_value"])):
+        return "not tested"
+    if float(row["q_value"]) >= LEVEL:
+        return "not clearly apart"
+    ahead = (float(row["difference"]) < 0) == bool(row["higher_is_better"])
+    return "ahead" if ahead else "behind"
