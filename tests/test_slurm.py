@@ -1,9 +1,10 @@
-"""Pretraining on a real SLURM of one machine: whatever happens to the job, the model is the same.
+"""Jobs on a real SLURM of one machine: whatever happens to one, what it makes is the same.
 
 A fixture starts the SLURM and ends it. Jobs are those of the folder ``slurm``, with the numbers of
 GPUs, cores and minutes given on the command line of sbatch, as a user would.
 """
 
+import json
 import os
 import re
 import shutil
@@ -16,10 +17,13 @@ from pathlib import Path
 import pytest
 
 from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
+from sclong_data.harmoniser.testing import corpus_bytes, made_up_vocabulary, write_datasets
+from sclong_tasks.data_files import prepare_data
+from sclong_tasks.drug_combination import task
+from sclong_tasks.drug_combination.synthetic import write_synthetic_files
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "slurm"
-TEMPLATES = sorted(SCRIPTS.glob("*.sbatch"))
 PATIENCE = 240
 NEEDED = ("sbatch", "slurmctld", "slurmd", "munged")
 
@@ -27,34 +31,6 @@ needs_slurm = pytest.mark.skipif(
     os.geteuid() != 0 or any(shutil.which(name) is None for name in NEEDED),
     reason="no SLURM can be started here: needs root, slurm-wlm and munge",
 )
-
-
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
-class TestTemplates:
-    def test_is_a_script_that_bash_can_read(self, template):
-        subprocess.run(["bash", "-n", template], check=True)
-
-    def test_sbatch_sees_every_directive(self, template):
-        """A line '# SBATCH', or one after the first command, is passed over without a word."""
-        lines = template.read_text().splitlines()
-        first_command = next(
-            number for number, line in enumerate(lines) if line and not line.startswith("#")
-        )
-        directives = [n for n, line in enumerate(lines) if re.match(r"#\s*SBATCH", line)]
-        assert directives
-        for number in directives:
-            assert lines[number].startswith("#SBATCH --"), lines[number]
-            assert number < first_command, lines[number]
-
-    def test_says_how_it_is_submitted(self, template):
-        assert f"sbatch slurm/{template.name}" in template.read_text().splitlines()[1]
-
-
-@pytest.mark.parametrize("template", [SCRIPTS / "pretrain.sbatch"], ids=lambda path: path.name)
-def test_a_long_job_can_come_back(template):
-    text = template.read_text()
-    for directive in ("--signal=SIGUSR1@180", "--requeue", "--open-mode=append"):
-        assert f"#SBATCH {directive}" in text
 
 
 class Slurm:
@@ -78,22 +54,28 @@ class Slurm:
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def submit(self, folder: Path, *options: str, words: tuple[str, ...]) -> str:
+    def submit(
+        self, folder: Path, *options: str, words: tuple[str, ...], script: str = "pretrain"
+    ) -> str:
+        tasks = "--ntasks-per-node=2" if script == "pretrain" else "--ntasks=2"
         said = self.call(
             "sbatch",
-            "--ntasks-per-node=2",
+            tasks,
             "--gpus-per-node=0",
             "--cpus-per-task=1",
             *options,
-            SCRIPTS / "pretrain.sbatch",
+            SCRIPTS / f"{script}.sbatch",
             *words,
             folder=folder,
         )
         return said.split()[-1]
 
     def field(self, job: str, name: str) -> str:
-        said = self.call("scontrol", "show", "job", job)
-        return re.search(rf"\b{name}=(\S+)", said)[1]
+        return self.fields(job, name)[0]
+
+    def fields(self, job: str, name: str) -> list[str]:
+        """One, or one for each task of an array."""
+        return re.findall(rf"\b{name}=(\S+)", self.call("scontrol", "show", "job", job))
 
     def wait_for(self, what: Callable[[], bool], why: str) -> None:
         until = time.monotonic() + PATIENCE
@@ -110,7 +92,8 @@ class Slurm:
         hurried = set()
 
         def ended() -> bool:
-            state = self.field(job, "JobState")
+            states = self.fields(job, "JobState")
+            state = next((one for one in states if one != "COMPLETED"), "COMPLETED")
             assert state not in {"FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL"}, state
             restarts = self.field(job, "Restarts")
             waits = state == "PENDING" and self.field(job, "Reason") == "BeginTime"
@@ -143,6 +126,38 @@ def words(*options: str) -> tuple[str, ...]:
         "--model.feature_redraw_interval=10",
         *options,
     )
+
+
+@needs_slurm
+@pytest.mark.slow
+def test_a_corpus_made_by_workers_of_a_job_is_that_of_one_process(slurm, tmp_path):
+    pytest.importorskip("distributed")
+    write_datasets(tmp_path).write(tmp_path / "manifest.tsv")
+    made_up_vocabulary().write(tmp_path / "vocabulary.tsv")
+    (tmp_path / "rules.yaml").write_text("min_genes_per_dataset: 20\nmin_genes_per_cell: 10\n")
+    words = ("manifest.tsv", "--vocabulary=vocabulary.tsv", "--rules=rules.yaml")
+    job = slurm.submit(
+        tmp_path, "--mem-per-cpu=500", script="harmonise", words=(*words, "-o", "of-the-job")
+    )
+    slurm.wait_for_the_end(job)
+    said = (tmp_path / f"sclong-harmonise-{job}.log").read_text()
+    assert "cluster: tcp://" in said, said
+    slurm.call("sclong", "data", "harmonise", *words, "-o", "of-one-process", folder=tmp_path)
+    assert corpus_bytes(tmp_path / "of-the-job") == corpus_bytes(tmp_path / "of-one-process")
+
+
+@needs_slurm
+@pytest.mark.slow
+def test_jobs_make_the_runs_of_a_suite(slurm, tmp_path):
+    write_synthetic_files(tmp_path / "files")
+    prepare_data(task, tmp_path / "task-data" / task.name, str(tmp_path / "files"))
+    run = {"task": task.name, "models": ["pair_prior"]}
+    (tmp_path / "suite.yaml").write_text(json.dumps({"runs": [run], "seeds": [1, 2]}))
+    words = ("bench", "run", "suite.yaml", "--on", "slurm", "--jobs", "2")
+    said = slurm.call("sclong", *words, "--sbatch=--cpus-per-task=1", folder=tmp_path)
+    slurm.wait_for_the_end(re.search(r"number (\d+)", said)[1])
+    planned = slurm.call("sclong", "bench", "plan", "suite.yaml", folder=tmp_path)
+    assert len(list((tmp_path / "bench-runs").rglob("metrics.json"))) == 2, planned
 
 
 EPOCHS = "--trainer.max_epochs=60"
@@ -223,7 +238,7 @@ def test_a_disturbed_job_comes_back_and_ends_the_same(disturb, slurm, undisturbe
 def test_a_job_that_reaches_its_time_limit_is_told_before_and_comes_back(slurm, tmp_path):
     folder = job_folder(tmp_path)
     endless = words("--trainer.max_steps=-1", "--trainer.max_epochs=100000")
-    job = slurm.submit(folder, "--time=1", "--signal=SIGUSR1@55", words=endless)
+    job = slurm.submit(folder, "--time=1", "--signal=SIGUSR1@25", words=endless)
     slurm.wait_for(lambda: slurm.field(job, "Restarts") == "1", "the job is queued again")
     saved = sorted((folder / "runs/tiny/checkpoints").glob("*.ckpt.json"))
     assert saved
