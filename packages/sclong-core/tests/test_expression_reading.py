@@ -56,7 +56,7 @@ def test_a_failure_becomes_one_line():
 
 
 def test_a_message_for_the_user_and_other_errors_pass():
-    for error in (InputError("said already"), MemoryError(), KeyboardInterrupt()):
+    for error in (InputError("said already"), ZeroDivisionError(), KeyboardInterrupt()):
         with pytest.raises(type(error)) as raised, refuse_unreadable("cells", "obs"):
             raise error
         assert raised.value is error
@@ -66,3 +66,24 @@ def test_a_message_for_the_user_and_other_errors_pass():
 def test_only_real_numbers_are_expression(dtype):
     with pytest.raises(InputError, match="must be integers or real numbers"):
         require_numbers(np.dtype(dtype), "cells", "X")
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("size", [2**31, 2**60])
+def test_an_array_that_is_said_to_be_enormous_is_refused(file, size):
+    """Chunks that were never written read as zeros, and take all memory."""
+    file.create_dataset("names", shape=(size,), dtype="S8", chunks=(1024,))
+    file.create_dataset("indptr", shape=(size,), dtype="i8", chunks=(1024,))
+    with pytest.raises(ValueError, match="is said to hold"):
+        texts(file["names"])
+    with pytest.raises(ValueError, match="for 3 rows"):
+        CompressedRows({**file, "data": None, "indices": None}, 3, 4)
+
+
+@pytest.mark.fault
+def test_too_little_memory_is_said_as_such():
+    with (
+        pytest.raises(InputError, match="more memory than there is"),
+        refuse_unreadable("cells.h5ad", "X"),
+    ):
+        raise MemoryError("Unable to allocate 8 TiB")

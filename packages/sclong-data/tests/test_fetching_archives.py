@@ -152,3 +152,18 @@ def test_archives_of_a_manifest_are_unpacked_and_their_members_found(tmp_path):
     assert manifest.local_path(manifest["part"]).read_bytes() == b"y"
     assert manifest.local_path(manifest["whole"]).is_dir()
     assert "out of its folder" in found["hostile"].error
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("error", [OSError(22, "Invalid argument"), IndexError("x"), ValueError()])
+def test_what_zipfile_raises_over_damage_is_refused(tmp_path, monkeypatch, error):
+    def damaged(*_, **__):
+        raise error
+
+    path = zipped(tmp_path / "a", [("x", b"1")])
+    monkeypatch.setattr(zipfile.ZipFile, "open", damaged)
+    with pytest.raises(InputError, match="damaged or cut short"):
+        unpack(path, tmp_path / "out")
+    error = OSError(28, "No space left on device")
+    with pytest.raises(OSError, match="No space"):
+        unpack(path, tmp_path / "out")

@@ -3,6 +3,7 @@ import gzip
 import pytest
 
 from sclong_core.errors import InputError
+from sclong_data import text_files
 from sclong_data.text_files import first_line, read_lines
 
 
@@ -40,3 +41,17 @@ def test_what_cannot_be_read_is_named(tmp_path, content, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"gone cannot be read: No such file"):
         first_line(tmp_path / "gone")
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize(
+    ("line", "message"), [(b"0", "longer than"), (b"0" * 99 + b"\n", "50 times its size")]
+)
+def test_bombs_are_refused(tmp_path, monkeypatch, line, message):
+    monkeypatch.setattr(text_files, "LONGEST_LINE", 10**6)
+    monkeypatch.setattr(text_files, "UNSUSPICIOUS_BYTES", 10**6)
+    monkeypatch.setattr(text_files, "RATIO", 50)
+    (tmp_path / "a.gz").write_bytes(gzip.compress(line * (10**7 // len(line))))
+    with pytest.raises(InputError, match=message):
+        for _ in read_lines(tmp_path / "a.gz"):
+            pass

@@ -1,16 +1,15 @@
 """The gene graph that the model's graph convolution runs over."""
 
 import hashlib
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from sclong_core.array_files import read_arrays
 from sclong_core.errors import InputError
 from sclong_core.files import atomic_file
 
@@ -65,14 +64,10 @@ class GeneGraph:
         Raises:
             InputError: the file is damaged or not a gene graph.
         """
-        try:
-            # Opened here, because np.load leaves a damaged file open.
-            with Path(path).open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
-                return cls(int(arrays["genes"]), arrays["edge_index"], arrays["edge_weight"])
-        except (KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(
-                f"{path} is not a gene graph ({error}): build or convert it again"
-            ) from error
+        arrays = read_arrays(path, ("genes", "edge_index", "edge_weight"), "a gene graph")
+        if arrays["genes"].shape != () or arrays["genes"].dtype.kind not in "iu":
+            raise InputError(f"{path} is not a gene graph: its number of genes is none")
+        return cls(int(arrays["genes"]), arrays["edge_index"], arrays["edge_weight"])
 
     def write(self, path: str | PathLike[str]) -> None:
         """Write ``graph.npz`` with the arrays ``genes``, ``edge_index`` and ``edge_weight``."""

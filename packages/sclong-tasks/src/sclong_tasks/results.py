@@ -83,7 +83,7 @@ def read_metrics(path: Path) -> pd.DataFrame:
         if content["format"] != FORMAT:
             raise InputError(f"{path}: format {content['format']!r} is not {FORMAT!r}")
         return pd.DataFrame(content["rows"]).astype({"value": float, "low": float, "high": float})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is no metrics file of a run: {error}") from error
 
 

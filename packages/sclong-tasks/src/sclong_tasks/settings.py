@@ -55,7 +55,7 @@ def read_changes(path: Path | None, settings: Sequence[str]) -> dict[str, Any]:
         changes = OmegaConf.to_container(
             OmegaConf.merge(loaded, OmegaConf.from_dotlist(words)), resolve=True
         )
-    except (OSError, OmegaConfBaseException, YAMLError) as error:
+    except (OSError, OmegaConfBaseException, YAMLError, UnicodeError, RecursionError) as error:
         raise ConfigError(f"{path or 'settings'}: {' '.join(str(error).split())}") from error
     assert isinstance(changes, dict)
     unknown = sorted(str(key) for key in set(changes) - {"task", "model"})

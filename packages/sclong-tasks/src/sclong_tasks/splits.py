@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sclong_core.array_files import read_arrays
 from sclong_core.errors import InputError
 from sclong_core.files import atomic_file, write_json
 
@@ -59,11 +60,15 @@ class Split:
         Raises:
             InputError: the files are damaged.
         """
-        facts = json.loads((folder / "split.json").read_text(encoding="utf-8"))
-        with np.load(folder / "split.npz", allow_pickle=False) as arrays:
+        try:
+            facts = json.loads((folder / "split.json").read_text(encoding="utf-8"))
+            arrays = read_arrays(folder / "split.npz", PARTS, "a split")
             parts = {part: arrays[part].astype(np.int64) for part in PARTS}
-        split = cls(name=facts["name"], seed=facts["seed"], unit=facts["unit"], **parts)
-        if split.digest != facts["digest"]:
+            split = cls(name=facts["name"], seed=facts["seed"], unit=facts["unit"], **parts)
+            recorded = facts["digest"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InputError(f"{folder} holds no split ({error}): run again") from error
+        if split.digest != recorded:
             raise InputError(f"{folder / 'split.npz'} does not match its digest: run again")
         return split
 

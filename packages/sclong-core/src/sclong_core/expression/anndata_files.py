@@ -24,6 +24,7 @@ from sclong_core.expression.reading import (
     open_hdf5,
     refuse_unreadable,
     require_numbers,
+    require_stored,
 )
 
 _STORE_MARKS = ("zarr.json", ".zgroup", ".zattrs", ".zmetadata")
@@ -32,7 +33,8 @@ _STORE_MARKS = ("zarr.json", ".zgroup", ".zattrs", ".zmetadata")
 def open_h5ad(path: Path, matrix: str | None) -> CellSource:
     """Open an ``.h5ad`` file; see :func:`sclong_core.expression.open_cells`."""
     file = open_hdf5(path)
-    return _open(file, str(path), matrix, file.close)
+    with refuse_unreadable(str(path), "the file"):
+        return _open(file, str(path), matrix, file.close)
 
 
 def open_zarr(path: Path, matrix: str | None) -> CellSource:
@@ -44,7 +46,7 @@ def open_zarr(path: Path, matrix: str | None) -> CellSource:
         )
     with refuse_unreadable(str(path), "the zarr store"):
         group = zarr.open_group(path, mode="r")
-    return _open(group, str(path), matrix, lambda: None)
+        return _open(group, str(path), matrix, lambda: None)
 
 
 def is_zarr_store(path: Path) -> bool:
@@ -111,6 +113,8 @@ def _table(store: Any, place: str, name: str) -> pd.DataFrame:
     """An annotation table."""
     with refuse_unreadable(name, place):
         _refuse_pickles(store[place], name)
+        for array in _arrays(store[place]):
+            require_stored(array)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", OldFormatWarning)
             table = read_elem(store[place])
@@ -170,6 +174,7 @@ def _logged(store: Any) -> bool:
     note = store["uns/log1p"]
     if not isinstance(note, h5py.Group | zarr.Group) or "base" not in note:
         return True
+    require_stored(note["base"])
     base = read_elem(note["base"])
     return base is None or natural(base)
 
@@ -182,6 +187,8 @@ def natural(base: Any) -> bool:
 def _refuse_pickles(element: Any, name: str) -> None:
     """Refuse zarr arrays that only unpickling could read: pickles can run any program."""
     for array in _arrays(element):
+        if isinstance(array, h5py.Dataset):
+            continue  # HDF5 holds no pickles
         described = array.metadata.to_dict()
         codecs = [described.get(key) for key in ("filters", "compressor", "codecs")]
         if "pickle" in json.dumps(codecs, default=repr):
@@ -191,14 +198,17 @@ def _refuse_pickles(element: Any, name: str) -> None:
             )
 
 
-def _arrays(element: Any) -> Iterator[zarr.Array[Any]]:
-    """The zarr arrays at and under an element; none for HDF5, which holds no pickles."""
-    if isinstance(element, zarr.Array):
+def _arrays(element: Any) -> Iterator[Any]:
+    """The arrays at and under an element."""
+    if isinstance(element, zarr.Array | h5py.Dataset):
         yield element
     elif isinstance(element, zarr.Group):
         yield from (
             array for _, array in element.members(max_depth=None) if isinstance(array, zarr.Array)
         )
+    elif isinstance(element, h5py.Group):
+        for key in element:
+            yield from _arrays(element[key])
 
 
 def _text(value: Any) -> str:

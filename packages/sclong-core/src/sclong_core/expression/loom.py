@@ -25,10 +25,11 @@ _CELL_NAMES = ("CellID", "obs_names", "cell_names", "barcode")
 def open_loom(path: Path, matrix: str | None) -> CellSource:
     """Open a loom file; see :func:`sclong_core.expression.open_cells`."""
     file = open_hdf5(path)
-    lacking = [key for key in ("matrix", "row_attrs", "col_attrs") if key not in file]
-    if lacking:
-        raise InputError(f"{path} is not a loom file: it has no {', '.join(lacking)}")
-    return _open(file, str(path), matrix)
+    with refuse_unreadable(str(path), "the file"):
+        lacking = [key for key in ("matrix", "row_attrs", "col_attrs") if key not in file]
+        if lacking:
+            raise InputError(f"{path} is not a loom file: it has no {', '.join(lacking)}")
+        return _open(file, str(path), matrix)
 
 
 def _open(file: h5py.File, name: str, matrix: str | None) -> CellSource:

@@ -1,6 +1,7 @@
 """Reading matrices from HDF5 and zarr by runs of rows, and saying clearly when that fails."""
 
 import logging
+import math
 import os
 import zlib
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ from sclong_core.errors import InputError
 from sclong_core.expression.rows import Rows
 
 _LOG = logging.getLogger("sclong")
+_UNSUSPICIOUS_BYTES = 1 << 30
+_RATIO = 1100
+"""Bytes that one of a packed array can stand for; gzip reaches 1032."""
 _FAILURES = (
     OSError,
     ValueError,
@@ -25,6 +29,7 @@ _FAILURES = (
     TypeError,
     AttributeError,
     EOFError,
+    OverflowError,
     zlib.error,
 )
 """What h5py, zarr, numcodecs, pandas and scipy raise over damaged files."""
@@ -41,6 +46,31 @@ def refuse_unreadable(name: str, what: str) -> Iterator[None]:
             f"{name}: {what} cannot be read ({reason[:200]}): the file is damaged or cut short, "
             "copy or write it again"
         ) from error
+    except MemoryError as error:
+        raise InputError(
+            f"{name}: {what} needs more memory than there is ({' '.join(str(error).split())}): use "
+            "a larger machine; or the file is damaged, if that is more than it can hold"
+        ) from error
+
+
+def require_stored(array: Any) -> None:
+    """Refuse an array of HDF5 or zarr that is said to be enormous, and of which little is there.
+
+    Chunks that were never written read as zeros: a few bytes can promise more than all memory.
+
+    Raises:
+        ValueError: it is such an array.
+    """
+    size = math.prod(array.shape or ()) * array.dtype.itemsize  # an empty one has no shape
+    if size <= _UNSUSPICIOUS_BYTES:
+        return
+    stored = array.id.get_storage_size() if isinstance(array, h5py.Dataset) else _stored(array)
+    if size > _RATIO * stored:
+        raise ValueError(f"{array.name} is said to hold {size:,} bytes, of which {stored:,} exist")
+
+
+def _stored(array: Any) -> int:
+    return int(array.nbytes_stored())
 
 
 def open_hdf5(path: Path) -> h5py.File:
@@ -77,6 +107,7 @@ def require_numbers(dtype: Any, name: str, matrix: str) -> None:
 
 def texts(dataset: h5py.Dataset) -> list[str]:
     """Strings of any HDF5 string type; other values as they print."""
+    require_stored(dataset)
     values = np.asarray(dataset[()])
     return [item.decode() if isinstance(item, bytes) else str(item) for item in values.tolist()]
 
@@ -127,10 +158,10 @@ class CompressedRows:
 
     def __init__(self, group: Any, cells: int, genes: int) -> None:
         self._data, self._indices = group["data"], group["indices"]
-        self.indptr = np.asarray(group["indptr"][:], dtype=np.int64)
         self.shape = (cells, genes)
-        if self.indptr.shape != (cells + 1,):
-            raise ValueError(f"indptr has {self.indptr.size} entries for {cells} rows")
+        if group["indptr"].shape != (cells + 1,):
+            raise ValueError(f"indptr has {group['indptr'].size} entries for {cells} rows")
+        self.indptr = np.asarray(group["indptr"][:], dtype=np.int64)
         if self.indptr[0] != 0 or (np.diff(self.indptr) < 0).any():
             raise ValueError("indptr does not rise from 0")
         stored = {self._data.shape, self._indices.shape, (int(self.indptr[-1]),)}

@@ -15,6 +15,7 @@ from sclong_core.expression.reading import (
     open_hdf5,
     refuse_unreadable,
     require_numbers,
+    require_stored,
     texts,
 )
 
@@ -33,6 +34,12 @@ def open_tenx(path: Path, matrix: str | None) -> CellSource:
     Both layouts store the matrix by barcodes, so that cells are read in runs.
     """
     file = open_hdf5(path)
+    with refuse_unreadable(str(path), "the file"):
+        return _choose(file, path, matrix)
+
+
+def _choose(file: h5py.File, path: Path, matrix: str | None) -> CellSource:
+    """The cells of the asked-for matrix."""
     genomes = [
         key for key in file if isinstance(file[key], h5py.Group) and set(file[key]) >= _ARRAYS
     ]
@@ -58,6 +65,7 @@ def _open(file: h5py.File, name: str, chosen: str, genomes: list[str]) -> CellSo
         obs = pd.DataFrame(index=pd.Index(texts(group["barcodes"]), name="barcode"))
         var = _features(group)
         require_numbers(group["data"].dtype, name, chosen)
+        require_stored(group["shape"])
         genes, cells = (int(size) for size in group["shape"][:])
         if (cells, genes) != (len(obs), len(var)):
             raise ValueError(f"its shape is {genes} x {cells}, its names {len(var)} x {len(obs)}")

@@ -137,7 +137,7 @@ def verify(path: Path) -> CheckpointRecord:
         record = CheckpointRecord(**json.loads(_record_path(path).read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} has no record: it was not written to its end") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{_record_path(path)} is damaged") from error
     size, digest = _measure(path)
     if size != record.bytes:

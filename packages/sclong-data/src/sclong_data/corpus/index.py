@@ -108,7 +108,7 @@ def read_index(folder: Path) -> CorpusIndex:
             f"{folder} holds no {INDEX}: it is no corpus, or `sclong data harmonise` did not come "
             "to its end (run it again)"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: it is not JSON") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} is damaged: it is not the index of a corpus")

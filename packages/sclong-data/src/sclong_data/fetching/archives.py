@@ -4,7 +4,9 @@ Only plain files and folders inside the target are written: no absolute or ``../
 devices or repeated names; and no more bytes than an honest archive of that size would hold.
 """
 
+import errno
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -24,9 +26,15 @@ _DAMAGE = (
     tarfile.TarError,
     zlib.error,
     EOFError,
+    IndexError,
+    MemoryError,
     NotImplementedError,
+    OverflowError,
     RuntimeError,
+    ValueError,
+    struct.error,
 )
+"""What zipfile and tarfile raise over damaged archives."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +97,12 @@ class _Unpacking:
                     raise self._refusal(f"more than {self._limits.members:,} members")
                 self._write(member, seen)
         except _DAMAGE as error:
-            raise InputError(
-                f"{self._archive} cannot be unpacked ({str(error)[:100]}): it is damaged or cut "
-                "short, fetch it again"
-            ) from error
+            raise self._damaged(error) from error
+        except OSError as error:
+            if error.errno not in (None, errno.EINVAL):
+                raise
+            # A checksum that does not fit, or a place before the beginning of the file.
+            raise self._damaged(error) from error
 
     def _members(self) -> Iterator[_Member]:
         if zipfile.is_zipfile(self._archive):
@@ -130,6 +140,12 @@ class _Unpacking:
         if not name.strip("/.") and not name.endswith("/") and name not in (".", "./"):
             raise self._refusal("a member without a name")
         return path
+
+    def _damaged(self, error: Exception) -> InputError:
+        return InputError(
+            f"{self._archive} cannot be unpacked ({str(error)[:100]}): it is damaged or cut short, "
+            "fetch it again"
+        )
 
     def _refusal(self, what: str) -> InputError:
         return InputError(f"{self._archive} holds {what}: it is not unpacked, do not trust it")

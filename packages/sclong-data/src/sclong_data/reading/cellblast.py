@@ -20,6 +20,7 @@ from sclong_core.expression.reading import (
     open_hdf5,
     refuse_unreadable,
     require_numbers,
+    require_stored,
     texts,
 )
 
@@ -28,7 +29,7 @@ _MARKS = {"exprs", "obs_names", "var_names"}
 
 def is_cellblast(path: Path) -> bool:
     """Whether an HDF5 file has Cell BLAST's layout."""
-    with open_hdf5(path) as file:
+    with open_hdf5(path) as file, refuse_unreadable(str(path), "the file"):
         return set(file) >= _MARKS
 
 
@@ -57,6 +58,7 @@ def _reader(element: Any, shape: tuple[int, int], name: str) -> RowReader:
         _require_shape(element.shape, shape)
         return DenseRows(element)
     require_numbers(element["data"].dtype, name, "exprs")
+    require_stored(element["shape"])
     _require_shape(tuple(element["shape"][:].tolist()), shape)
     return CompressedRows(element, *shape)
 
@@ -73,6 +75,7 @@ def _table(file: h5py.File, kind: str) -> pd.DataFrame:
     for key, column in file.get(kind, {}).items():
         if not isinstance(column, h5py.Dataset) or column.size != len(names):
             continue
+        require_stored(column)
         values = np.atleast_1d(np.asarray(column[()])).reshape(-1)
         if values.dtype.kind in "OS":
             columns[key] = [
