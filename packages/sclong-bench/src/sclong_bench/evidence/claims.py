@@ -19,7 +19,7 @@ PRIMARY = (
     (BATCHES, GENE_SUMS, "bras"),
     (BATCHES, GENE_SUMS, "cilisi"),
 )
-"""Task, protocol and metric that claims are judged by; chosen before anything was run."""
+"""Task, protocol and metric that claims are judged by; written before models were compared."""
 MEASURES = {
     (RECONSTRUCTION, "r2"): "R² of hidden values",
     (CELL_TYPES, "accuracy"): "cell types told by neighbours",

@@ -25,7 +25,7 @@ def budget(suite: EvidenceSuite, evidence: Evidence) -> str:
         f"“{training.preset}” over {training.genes} genes, {training.steps} steps of "
         f"{training.batch_size} cells, a rate of at most {training.learning_rate:g}, and "
         f"{training.masked:.0%} of a cell's non-zero values hidden and scored. Nothing was tuned: "
-        "steps and rate were fixed before anything was measured, by the time that there was. Gene "
+        "genes, steps and rate were set by the time that there was, not by held-out figures. Gene "
         "vectors start from a singular value decomposition of the cells of pretraining, in place "
         f"of Gene2vec; the graph joins each gene with up to {training.neighbours} genes of similar "
         "annotations in the Gene Ontology, as in the paper."
