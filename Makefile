@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+JOBS ?= logical
 
 BIN := $(VENV)/bin
 PACKAGES := core data tasks bench
@@ -12,12 +13,12 @@ DECLARED := constraints.txt requirements-dev.txt $(FOLDERS:%=%/pyproject.toml)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint bench bench-full docs wheels clean
+.PHONY: help install demo test test-fault lint bench bench-full docs wheels clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Settings: PYTHON=$(PYTHON) (makes the environment), VENV=$(VENV) (where it is), ARGS (more"
-	@echo "arguments, for example: make test ARGS='-m \"not slow\"')."
+	@echo "arguments, for example: make test ARGS='-m \"not slow\"'), JOBS=$(JOBS) (tests at a time)."
 
 install: $(INSTALLED)  ## make the environment, if it is missing or out of date
 
@@ -34,9 +35,16 @@ $(BIN)/python:
 demo: $(INSTALLED)  ## pretrain a tiny scLong on real cells, embed them, write a report page
 	$(BIN)/sclong demo $(ARGS)
 
-test: $(INSTALLED)  ## run every test
+test: $(INSTALLED)  ## run every test, JOBS files at a time
 	@tests/missing_system_packages
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest \
+		--numprocesses=$(JOBS) --maxprocesses=4 --dist=loadfile $(ARGS)
+
+test-fault: $(INSTALLED)  ## kill work 25 times each, read 10,000 bad files, write what survived
+	$(BIN)/python -W ignore -m faults.kills --kills 25 --rows faults/results/kills.json
+	$(BIN)/python -W ignore -m faults.inputs --count 10000 --rows faults/results/inputs.json
+	$(BIN)/python -m faults.page docs/reliability.md
+	$(BIN)/python -m pytest -m fault $(ARGS)
 
 lint: $(INSTALLED)  ## check style, types, the order of imports and the documentation
 	$(BIN)/ruff check
