@@ -19,7 +19,8 @@ class ExpressionCosine(GeneModel):
     def vectors(self, data: MarkerData, kind: int, genes: npt.NDArray[np.int64]) -> Values:
         """One number a cell."""
         logged: Values = data.drawn(kind, self.seed).log1p
-        return np.ascontiguousarray(logged[:, genes].T)
+        found: Values = np.ascontiguousarray(logged[:, genes].T)
+        return found
 
 
 class Correlation(ExpressionCosine):
