@@ -19,8 +19,7 @@ class ExpressionCosine(GeneModel):
     def vectors(self, data: MarkerData, kind: int, genes: npt.NDArray[np.int64]) -> Values:
         """One number a cell."""
         logged: Values = data.drawn(kind, self.seed).log1p
-        found: Values = np.ascontiguousarray(logged[:, genes].T)
-        return found
+        return np.array(logged[:, genes].T, dtype=np.float32)
 
 
 class Correlation(ExpressionCosine):
@@ -37,7 +36,8 @@ class Correlation(ExpressionCosine):
         centred[constant] = 0
         key = data.kinds[kind]
         self.facts.setdefault("constant_genes", {})[key] = int(constant.sum())
-        return centred.astype(np.float32)
+        vectors: Values = centred.astype(np.float32)
+        return vectors
 
 
 @dataclass
