@@ -31,7 +31,7 @@ class Correlation(ExpressionCosine):
     def vectors(self, data: MarkerData, kind: int, genes: npt.NDArray[np.int64]) -> Values:
         """One number a cell."""
         values = super().vectors(data, kind, genes).astype(np.float64)
-        centred = values - values.mean(1, keepdims=True)
+        centred: Values = (values - values.mean(1, keepdims=True)).astype(np.float32)
         constant = values.max(1) == values.min(1)
         centred[constant] = 0
         key = data.kinds[kind]
