@@ -21,7 +21,6 @@ from sclong_tasks.maps import label_maps, plane
 from sclong_tasks.registry import get_model
 from sclong_tasks.run import fit_and_predict
 from sclong_tasks.settings import resolve
-from sclong_tasks.tables import fill_page, markdown_tables, read_rows
 from sclong_tasks.task import RunContext
 
 CELLS, GENES = 90, 24
@@ -192,11 +191,3 @@ def test_umap_keeps_planted_types_together(data):
     middles = np.array([points[data.cell_type == kind].mean(0) for kind in ("B", "NK", "T")])
     nearest = np.linalg.norm(points[:, None] - middles, axis=2).argmin(1)
     assert (np.array(["B", "NK", "T"])[nearest] == data.cell_type).mean() > 0.8
-
-
-@pytest.mark.parametrize("block", ["batch_integration", "batch_integration_pbmc"])
-def test_the_tables_of_the_documentation_are_those_of_the_rows_beside_it(block):
-    root = Path(__file__).parents[3]
-    page = (root / "docs/results.md").read_text(encoding="utf-8")
-    rows = read_rows(root / f"benchmarks/results/{block}.csv.gz")
-    assert fill_page(page, block, markdown_tables(rows, range(5))) == page

@@ -14,7 +14,6 @@ from sclong_tasks.chemical_perturbation.metrics import (
     row_precision,
     row_spearman,
 )
-from sclong_tasks.tables import fill_page, markdown_tables, read_rows
 
 ROOT = Path(__file__).parents[3]
 ROWS, GENES, TOP = 9, 300, 100
@@ -97,11 +96,3 @@ def test_ties_at_the_edge_give_the_expected_share():
 def test_fewer_genes_than_extremes_are_refused(profiles):
     with pytest.raises(ConfigError, match="needs more genes than the 50"):
         found(profiles[0][:, :50], profiles[1][:, :50])
-
-
-@pytest.mark.parametrize("name", ["chemical_perturbation", "chemical_perturbation_ht115"])
-def test_the_tables_of_the_documentation_are_those_of_the_rows_beside_it(name):
-    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    rows = read_rows(ROOT / "benchmarks" / "results" / f"{name}.csv.gz")
-    shown = ["pearson", "rmse", "spearman", "pearson_beyond_mean", "pos_p_at_100", "neg_p_at_100"]
-    assert fill_page(page, name, markdown_tables(rows, range(5), shown)) == page

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,7 +24,7 @@ from sclong_tasks.registry import get_model
 from sclong_tasks.results import read_runs
 from sclong_tasks.run import RunRequest, run_task
 from sclong_tasks.settings import resolve
-from sclong_tasks.tables import fill_page, markdown_tables, read_rows
+from sclong_tasks.tables import markdown_tables
 from sclong_tasks.task import RunContext
 from sclong_tasks.training import Schedule
 
@@ -34,11 +33,6 @@ SMALL = {
     "shape": {"graph": [16], "drug": [16], "cell": [16], "head": [32], "dropout": 0.0},
     "training": {"epochs": 40, "batch_size": 64, "learning_rate": 5e-3, "patience": 40},
 }
-SHOWN = (
-    "auroc", "auroc, new compounds", "auprc", "balanced_accuracy", "auroc_within_pair",
-    "prevalence",
-)  # fmt: skip
-"""Columns of docs/results.md, as its command gives them."""
 NETWORKS = ("sclong", "random_sclong", "deepdds", "gene2vec", "sclong_finetuned", "sclong_lora")
 SIMPLE = ("gradient_boosting", "random_forest", "logistic_regression", "drug_prior", "pair_prior")
 
@@ -240,13 +234,6 @@ def test_tables_show_the_columns_that_were_asked_for(prepared, tmp_path):
     assert "| model | seeds | n | auroc | auprc | 95 % interval | paper | s |" in text
     assert "| drug_prior | 1 (missing: 2) |" in text
     assert "| sclong |  |  |  |  |  | 0.652 |" in text
-
-
-def test_the_tables_of_the_documentation_are_those_of_the_rows_beside_it():
-    root = Path(__file__).parents[3]
-    page = (root / "docs/results.md").read_text(encoding="utf-8")
-    rows = read_rows(root / "benchmarks/results/drug_combination.csv.gz")
-    assert fill_page(page, "drug_combination", markdown_tables(rows, range(1, 6), SHOWN)) == page
 
 
 def test_new_drugs_and_new_cell_lines_are_predicted(prepared, data, tmp_path):

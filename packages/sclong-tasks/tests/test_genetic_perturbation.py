@@ -1,7 +1,6 @@
 """The task through its commands: data, run, predict; leaks, strata and the ceiling."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,20 +15,10 @@ from sclong_tasks.genetic_perturbation.example import write_counts_example, writ
 from sclong_tasks.registry import get_model
 from sclong_tasks.results import read_runs
 from sclong_tasks.run import RunRequest, run_task
-from sclong_tasks.tables import fill_page, markdown_tables, read_rows
 
 SIMPLE = (
     "additive", "linear", "matching_mean", "perturbed_mean", "training_mean", "no_change",
 )  # fmt: skip
-SHOWN = (
-    "pearson_delta_de_non_dropout",
-    "mse_de_non_dropout",
-    "pearson_against_perturbed",
-    "centroid_accuracy",
-    "wrong_directions_de_non_dropout",
-    "ceiling_pearson_delta_de_non_dropout",
-)
-"""Columns of docs/results.md, as its command gives them."""
 
 
 @pytest.fixture(scope="module")
@@ -131,15 +120,6 @@ def test_the_commands_run_predict_and_tell(folder, tmp_path, capsys):
     assert np.isfinite(table.filter(like="predicted_").to_numpy()).all()
     facts = json.loads((chosen / "metrics.json").read_text())["facts"]
     assert facts["genes_perturbed_alone"] > 3
-
-
-def test_the_tables_of_the_documentation_are_those_of_the_rows_beside_it():
-    root = Path(__file__).parents[3]
-    page = (root / "docs/results.md").read_text(encoding="utf-8")
-    rows = read_rows(root / "benchmarks/results/genetic_perturbation.csv.gz")
-    assert (
-        fill_page(page, "genetic_perturbation", markdown_tables(rows, range(1, 6), SHOWN)) == page
-    )
 
 
 def test_models_are_found_by_name():

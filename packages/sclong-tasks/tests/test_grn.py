@@ -1,7 +1,5 @@
 """Gene regulatory networks on made-up cells: models, planted signal, commands, bad input."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,13 +21,8 @@ from sclong_tasks.grn.synthetic import NetworkSizes, write_network_files
 from sclong_tasks.registry import get_model
 from sclong_tasks.run import fit_and_predict
 from sclong_tasks.settings import resolve
-from sclong_tasks.tables import fill_page, markdown_tables, read_rows
 from sclong_tasks.task import RunContext
 
-SHOWN = (
-    "aupr_ratio", "epr", "density", "aupr_ratio, all pairs", "epr, all pairs",
-    "density, all pairs", "auroc_within_factor",
-)  # fmt: skip
 SETTINGS = GrnSettings(bootstrap=10)
 SIZES = NetworkSizes(factors=6, genes=24, cells=80)
 SHORT = {"training": {"epochs": 3, "batch_size": 40}, "network": {"hidden": 8}}
@@ -288,11 +281,3 @@ def test_the_commands_run_and_predict(files, tmp_path, monkeypatch, capsys):
     text = (tmp_path / "t.md").read_text()
     assert "| aupr_ratio, all pairs |" in text
     assert "| density, all genes |" in text
-
-
-@pytest.mark.parametrize("block", ["grn_mdc", "grn_gsd", "grn_hesc_labels"])
-def test_the_tables_of_the_documentation_are_those_of_the_rows_beside_it(block):
-    root = Path(__file__).parents[3]
-    page = (root / "docs/results.md").read_text(encoding="utf-8")
-    rows = read_rows(root / f"benchmarks/results/{block}.csv.gz")
-    assert fill_page(page, block, markdown_tables(rows, range(5), SHOWN)) == page
