@@ -230,6 +230,24 @@ def test_other_loggers_are_an_option(cells, package, logger):
     assert list(Path("elsewhere").rglob("*"))
 
 
+def test_keys_of_the_environment_are_written_nowhere(cells, monkeypatch, capfd):
+    """Neither into logs, settings, checkpoints and models nor onto the terminal."""
+    pytest.importorskip("wandb")
+    keys = {"WANDB_API_KEY": "5ec2e7" * 6 + "0000", "HF_TOKEN": "hf_s3cr3tofsomebody"}
+    for name, key in keys.items():
+        monkeypatch.setenv(name, key)
+    options = ["--trainer.logger=WandbLogger", "--trainer.logger.save_dir=elsewhere"]
+    options += ["--trainer.logger.offline=true", "--trainer.limit_train_batches=2"]
+    assert fit(cells, *options) == 0
+    written = [path for path in Path.cwd().rglob("*") if path.is_file()]
+    assert {"config.yaml", "model.safetensors"} <= {path.name for path in written}
+    assert any(path.suffix == ".wandb" for path in written)
+    said = "".join(capfd.readouterr())
+    for key in keys.values():
+        assert key not in said
+        assert not [path for path in written if key.encode() in path.read_bytes()]
+
+
 def test_logging_is_left_as_it_was(cells):
     logger = logging.getLogger("sclong")
     before = logger.level, list(logger.handlers)

@@ -300,6 +300,8 @@ def _quiet_logs() -> Iterator[None]:
         with warnings.catch_warnings():
             for pattern in _NOISE:
                 warnings.filterwarnings("ignore", pattern)
+            # Lightning's own use of jsonargparse
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"lightning\.")
             yield
     finally:
         _LOG.removeHandler(handler)
