@@ -26,7 +26,8 @@ def budget(suite: EvidenceSuite, evidence: Evidence) -> str:
         f"{training.batch_size} cells, a rate of at most {training.learning_rate:g}, and "
         f"{training.masked:.0%} of a cell's non-zero values hidden and scored. Nothing was tuned: "
         "genes, steps and rate were set by the time that there was, after trial runs of 6 "
-        "steps whose figures were seen. Gene vectors start from a singular value decomposition of the cells of pretraining, in place "
+        "steps whose figures were seen. Gene vectors start from a singular "
+        "value decomposition of the cells of pretraining, in place "
         f"of Gene2vec; the graph joins each gene with up to {training.neighbours} genes of similar "
         "annotations in the Gene Ontology, as in the paper."
     )
