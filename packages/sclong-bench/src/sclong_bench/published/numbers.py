@@ -24,12 +24,8 @@ _ALIASES = {
     "sclongnograph": "wogo",
     "sclongrandomgraph": "randomgo",
     "linearmodel": "linear",
+    "gograph": "graph",
     # metrics
-    "msetop20denondropout": "mse",
-    "msetop20": "mse",
-    "pearsondeltatop20denondropout": "pearson",
-    "pearsondeltatop20": "pearson",
-    "pearsondelta": "pearson",
     "rocauc": "auroc",
     "aupr": "auprratio",
     "asw": "batchasw",
@@ -50,7 +46,9 @@ def key(name: str) -> str:
     return _ALIASES.get(bare, bare)
 
 
-def published_results(task: str, metric: str, scenario: str = "") -> pd.DataFrame:
+def published_results(
+    task: str, metric: str, scenario: str = "", stratum: str = ""
+) -> pd.DataFrame:
     """What was published for one metric, a row a model; the paper's own number where it has one.
 
     Args:
@@ -58,12 +56,15 @@ def published_results(task: str, metric: str, scenario: str = "") -> pd.DataFram
         metric: the same.
         scenario: where the paper has several; one that it does not know finds what it gives
             without a scenario, or, if it has a single one, that.
+        stratum: part of the test rows; where it is given, numbers of this part alone.
     """
     found = published()
     found = found[found["kind"].eq("result") & found["origin"].isin(_SHOWN)]
     found = found[found["task"].map(key).eq(key(task)) & found["metric"].map(key).eq(key(metric))]
     scenarios = list(dict.fromkeys(found["scenario"]))
-    if len(scenarios) > 1 or key(scenario) in map(key, scenarios):
+    if stratum:
+        found = found[found["scenario"].map(key).eq(key(stratum))]
+    elif len(scenarios) > 1 or key(scenario) in map(key, scenarios):
         found = found[found["scenario"].map(key).eq(key(scenario))]
     order = found["origin"].map(_SHOWN.index)
     names = found["model"].map(key)

@@ -117,7 +117,7 @@ def settings(
     found = []
     for keys, group in rows.groupby(SETTING, sort=False):
         task, protocol, scenario, stratum, metric = keys
-        numbers = {} if stratum else _published(task, metric, scenario)
+        numbers = _published(task, metric, scenario, stratum)
         lines = [
             _line(label, roles[label], runs, missing.get((*keys, label), ""), confidence)
             for label, runs in group.groupby(LABEL, sort=False)
@@ -144,10 +144,13 @@ def _with(line: Line, number: tuple[str, Published] | None) -> Line:
     return Line(**{**vars(line), "published": number[1]})
 
 
-def _published(task: str, metric: str, scenario: str) -> dict[str, tuple[str, Published]]:
+def _published(
+    task: str, metric: str, scenario: str, stratum: str
+) -> dict[str, tuple[str, Published]]:
     found: dict[str, tuple[str, Published]] = {}
-    for _, row in published_results(task, metric, scenario).iterrows():
-        other = row["scenario"] if row["scenario"] and key(row["scenario"]) != key(scenario) else ""
+    for _, row in published_results(task, metric, scenario, stratum).iterrows():
+        named = key(row["scenario"]) in ("", key(scenario), key(stratum))
+        other = "" if named else row["scenario"]
         relation = "P" if row["p_relation"] else ""
         p_text = f"{relation} {row['p_relation']} {row['p_value']:g}" if relation else ""
         found[row["key"]] = (
