@@ -271,7 +271,14 @@ def run_cli(words: list[str]) -> int:
                 _LOG.error("the same command goes on from the newest checkpoint, if there is one")
                 raise KeyboardInterrupt from stop
             return stop.code if isinstance(stop.code, int) else 0
+    _leave_processes()
     return 0
+
+
+def _leave_processes() -> None:
+    """Join the threads of gloo: left to the end of the interpreter, they may abort the process."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _one_line(error: argparse.ArgumentError) -> str:
