@@ -238,7 +238,7 @@ def test_a_disturbed_job_comes_back_and_ends_the_same(disturb, slurm, undisturbe
 def test_a_job_that_reaches_its_time_limit_is_told_before_and_comes_back(slurm, tmp_path):
     folder = job_folder(tmp_path)
     endless = words("--trainer.max_steps=-1", "--trainer.max_epochs=100000")
-    job = slurm.submit(folder, "--time=1", "--signal=SIGUSR1@25", words=endless)
+    job = slurm.submit(folder, "--time=1", "--signal=SIGUSR1@55", words=endless)
     slurm.wait_for(lambda: slurm.field(job, "Restarts") == "1", "the job is queued again")
     saved = sorted((folder / "runs/tiny/checkpoints").glob("*.ckpt.json"))
     assert saved
