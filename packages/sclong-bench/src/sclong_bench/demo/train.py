@@ -18,6 +18,7 @@ from sclong_bench.demo.data import DemoData
 from sclong_bench.demo.settings import DemoSettings
 from sclong_core.pretraining.checkpoints import AtomicCheckpointIO
 from sclong_core.pretraining.data import AnnDataModule
+from sclong_core.pretraining.datamodule import PretrainingData
 from sclong_core.pretraining.export import ExportModel
 from sclong_core.pretraining.masking import MaskingConfig
 from sclong_core.pretraining.module import ScLongPretraining
@@ -112,13 +113,42 @@ def pretrain(
     )
     curves = Curves(steps_per_epoch(data, settings), advance)
     export = ExportModel(folder, settings.to_dict())
+    trainer = fit(module, cells, folder, [curves, export], max_epochs=settings.epochs)
+    return Training(
+        model_folder=export.model_folder,
+        steps=trainer.global_step,
+        parameters=sum(parameter.numel() for parameter in module.model.parameters()),
+        training_loss=tuple(curves.training),
+        held_out_loss=tuple(curves.held_out),
+    )
+
+
+def fit(
+    module: ScLongPretraining,
+    cells: PretrainingData,
+    folder: Path,
+    callbacks: list[Callback],
+    **length: int,
+) -> Trainer:
+    """Train on one CPU, with no files but those that callbacks leave.
+
+    Args:
+        module: to train.
+        cells: to train on.
+        folder: of the run.
+        callbacks: of the Trainer.
+        length: ``max_epochs`` or ``max_steps``.
+
+    Raises:
+        KeyboardInterrupt: someone stopped it; Lightning itself would leave the interpreter.
+    """
     with quiet():
         trainer = Trainer(
-            max_epochs=settings.epochs,
+            **length,  # type: ignore[arg-type]  # by name
             accelerator="cpu",
             devices=1,
             gradient_clip_val=_GRADIENT_NORM,
-            callbacks=[curves, export],
+            callbacks=callbacks,
             plugins=[AtomicCheckpointIO(), LightningEnvironment()],
             default_root_dir=folder,
             logger=False,
@@ -132,13 +162,7 @@ def pretrain(
         except SystemExit as error:
             raise KeyboardInterrupt from error
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    return Training(
-        model_folder=export.model_folder,
-        steps=trainer.global_step,
-        parameters=sum(parameter.numel() for parameter in module.model.parameters()),
-        training_loss=tuple(curves.training),
-        held_out_loss=tuple(curves.held_out),
-    )
+    return trainer
 
 
 def steps_per_epoch(data: DemoData, settings: DemoSettings) -> int:

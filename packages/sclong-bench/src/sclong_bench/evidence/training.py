@@ -1,24 +1,18 @@
 """Pretraining of one variant with one seed, by the trainer that every pretraining uses."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch import Trainer
-
-from sclong_bench.demo.train import one_cycle, quiet
+from sclong_bench.demo.train import fit, one_cycle
 from sclong_bench.evidence.data import GRAPH, PRETRAINING, VECTORS, EvidenceData
 from sclong_bench.evidence.suite import EvidenceSuite, Variant, ablation
 from sclong_core.model import ScLong
-from sclong_core.pretraining.checkpoints import AtomicCheckpointIO
 from sclong_core.pretraining.export import ExportModel
 from sclong_core.pretraining.masking import MaskingConfig
 from sclong_core.pretraining.module import ScLongPretraining
 from sclong_core.pretraining.network import NetworkConfig
 from sclong_data.loading.module import CorpusDataModule
 
-_GRADIENT_NORM = 1.0
 MODEL = "model"
 """Folder of the checkpoint in that of a run."""
 
@@ -60,24 +54,5 @@ def pretrain(
     if not variant.trained:
         module.model.save_pretrained(folder / MODEL)
         return module.model.eval()
-    with quiet():
-        trainer = Trainer(
-            max_steps=training.steps,
-            accelerator="cpu",
-            devices=1,
-            gradient_clip_val=_GRADIENT_NORM,
-            callbacks=[ExportModel(folder, suite.to_dict())],
-            plugins=[AtomicCheckpointIO(), LightningEnvironment()],
-            default_root_dir=folder,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
-        try:
-            trainer.fit(module, datamodule=cells)
-        except SystemExit as error:  # Lightning's way of taking Ctrl-C
-            raise KeyboardInterrupt from error
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    fit(module, cells, folder, [ExportModel(folder, suite.to_dict())], max_steps=training.steps)
     return module.model.eval()
