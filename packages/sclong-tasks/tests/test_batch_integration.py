@@ -17,11 +17,11 @@ from sclong_tasks.batch_integration.config import IntegrationSettings
 from sclong_tasks.batch_integration.data import read_cells
 from sclong_tasks.batch_integration.metrics import measure, over_types
 from sclong_tasks.batch_integration.models.embedding import expression_of
-from sclong_tasks.batch_integration.models.sclong import ScLongOptions, chosen_model
+from sclong_tasks.batch_integration.models.sclong import ScLongOptions
 from sclong_tasks.batch_integration.models.variable import highly_variable
 from sclong_tasks.cells import read_h5ad
 from sclong_tasks.data_files import prepare_data
-from sclong_tasks.encoders.choose import EncoderOptions
+from sclong_tasks.encoders.choose import EncoderOptions, model_with
 from sclong_tasks.registry import get_model
 from sclong_tasks.run import RunRequest, fit_and_predict, run_task
 from sclong_tasks.settings import defaults, resolve
@@ -306,9 +306,8 @@ def test_random_weights_give_finite_numbers(name, weights, data, tmp_path):
 
 def test_the_number_of_high_genes_can_be_changed(tmp_path, checkpoint):
     genes = tuple(synthetic_gene_ids(GENES))
-    model = chosen_model(
-        ScLongOptions(high_genes=10), context(tmp_path, checkpoint=checkpoint), genes
-    )
+    here = context(tmp_path, checkpoint=checkpoint)
+    model = model_with(EncoderOptions(), here, genes, high_genes=10, weights="own")
     assert model.config.high_genes == 10
 
 

@@ -1,5 +1,7 @@
 """Encoders: scLong frozen, trained, ablated and random; gene vectors; tables from elsewhere."""
 
+import dataclasses
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -21,6 +23,7 @@ from sclong_tasks.encoders.raw import RawExpression
 from sclong_tasks.encoders.sclong import ScLongEncoder, model_digest, random_sclong
 from sclong_tasks.encoders.slots import ScLongSlot, TableSlot, add_lora
 from sclong_tasks.encoders.tables import GeneVectors, vectors_of_model
+from sclong_tasks.encoders.variants import encoder_of, with_defaults
 from sclong_tasks.task import RunContext
 
 GENES = [*synthetic_gene_ids(20)[::-1], "ENSG09999999999"]
@@ -298,3 +301,16 @@ def test_what_an_encoder_lacks_is_said(tmp_path):
         make_encoder(EncoderOptions(), context(tmp_path), tuple(GENES))
     with pytest.raises(ConfigError, match=r"needs encoder\.path"):
         make_encoder(EncoderOptions("precomputed"), context(tmp_path), tuple(GENES))
+
+
+def test_options_with_another_encoder_differ_in_it_alone():
+    @dataclasses.dataclass
+    class Options:
+        pool: str = "mean"
+        encoder: EncoderOptions = dataclasses.field(default_factory=EncoderOptions)
+
+    made = with_defaults(Options, encoder_of("random", weights="normal"), pool="sum")()
+    assert isinstance(made, Options)
+    assert made.pool == "sum"
+    assert made.encoder == EncoderOptions(name="random", weights="normal")
+    assert with_defaults(Options)().encoder == EncoderOptions()

@@ -133,6 +133,11 @@ class RunContext:
     """Draw progress on standard error."""
 
 
+@dataclass
+class NoOptions:
+    """There is nothing to set."""
+
+
 class TaskModel(ABC, Generic[DataT]):
     """A model of a task: everything between data and predictions.
 

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from sclong_tasks.batch_integration.config import IntegrationSettings
 from sclong_tasks.metrics.clusters import nmi_and_ari
-from sclong_tasks.metrics.intervals import bootstrap_interval
+from sclong_tasks.metrics.intervals import mean_over
 from sclong_tasks.metrics.leiden import nmi_and_ari_of_leiden
 from sclong_tasks.metrics.neighbours import (
     cilisi_by_type,
@@ -67,21 +67,7 @@ def measure(
 
 def over_types(name: str, by_type: dict[str, float], draws: int) -> Metric:
     """The mean over cell types, with an interval by drawing types; NaN without any."""
-    values = np.array(list(by_type.values()))
-    if not len(values):
-        return Metric(name, float("nan"), 0, higher_is_better=True, unit="cell type")
-    low, high = bootstrap_interval(
-        lambda rows: float(values[rows].mean()), np.arange(len(values)), draws=draws
-    )
-    return Metric(
-        name,
-        float(values.mean()),
-        len(values),
-        higher_is_better=True,
-        unit="cell type",
-        low=low,
-        high=high,
-    )
+    return mean_over(name, list(by_type.values()), unit="cell type", draws=draws)
 
 
 def over_cells(name: str, value: float, cells: int) -> Metric:

@@ -155,6 +155,31 @@ def make_slot(
     return slot, {**facts, "pool": options.pool, "coverage": slot.coverage.describe()}
 
 
+def model_with(
+    encoder: EncoderOptions,
+    context: RunContext,
+    genes: tuple[str, ...],
+    *,
+    high_genes: int,
+    weights: str,
+) -> ScLong:
+    """:func:`make_model` with what a model's own options say of two settings of its encoder."""
+    check_weights(weights, encoder)
+    return make_model(replace(encoder, high_genes=high_genes, weights=weights), context, genes)
+
+
+def check_weights(weights: str, encoder: EncoderOptions) -> None:
+    """Refuse ``model.weights`` that this encoder cannot have.
+
+    Raises:
+        ConfigError: there are no such weights, or the encoder is no random scLong.
+    """
+    if weights not in WEIGHTS:
+        raise ConfigError(f"model.weights must be one of {', '.join(WEIGHTS)}")
+    if weights == "normal" and encoder.name != "random":
+        raise ConfigError("model.weights=normal goes with a random scLong")
+
+
 def make_model(options: EncoderOptions, context: RunContext, genes: tuple[str, ...]) -> ScLong:
     """The scLong of these options: a checkpoint, an ablation of it, or a random one of its shape.
 

@@ -9,7 +9,7 @@ from scipy.stats import false_discovery_control
 from sclong_tasks.marker_clustering.config import MarkerSettings
 from sclong_tasks.marker_clustering.data import MarkerData
 from sclong_tasks.marker_clustering.metrics import Sizes, TypeResult, measure_type
-from sclong_tasks.metrics.intervals import bootstrap_interval
+from sclong_tasks.metrics.intervals import mean_over
 from sclong_tasks.task import Metric, Rows
 
 _LEVEL = 0.05
@@ -72,18 +72,5 @@ def _discoveries(p_values: list[float]) -> list[float]:
 
 def _over_types(name: str, values: list[float], draws: int, *, higher: bool = True) -> Metric:
     """The mean over types; those where it is not defined are not counted."""
-    known = np.array([value for value in values if np.isfinite(value)])
-    if not len(known):
-        return Metric(name, float("nan"), 0, higher_is_better=higher, unit="cell type")
-    low, high = bootstrap_interval(
-        lambda rows: float(known[rows].mean()), np.arange(len(known)), draws=draws
-    )
-    return Metric(
-        name,
-        float(known.mean()),
-        len(known),
-        higher_is_better=higher,
-        unit="cell type",
-        low=low,
-        high=high,
-    )
+    known = [value for value in values if np.isfinite(value)]
+    return mean_over(name, known, unit="cell type", draws=draws, higher_is_better=higher)

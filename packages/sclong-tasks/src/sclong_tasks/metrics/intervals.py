@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from sclong_tasks.task import Metric
+
 Rows = npt.NDArray[np.int64]
 
 
@@ -50,3 +52,32 @@ def bootstrap_interval(
     tail = (1 - level) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def mean_over(
+    name: str, values: npt.ArrayLike, *, unit: str, draws: int, higher_is_better: bool = True
+) -> Metric:
+    """The mean of one value a unit, with an interval by drawing units; NaN without any.
+
+    Args:
+        name: of the metric.
+        values: of the units.
+        unit: what they are.
+        draws: of units.
+        higher_is_better: whether it is.
+    """
+    found = np.asarray(values, dtype=np.float64)
+    if not len(found):
+        return Metric(name, float("nan"), 0, higher_is_better=higher_is_better, unit=unit)
+    low, high = bootstrap_interval(
+        lambda rows: float(found[rows].mean()), np.arange(len(found)), draws=draws
+    )
+    return Metric(
+        name,
+        float(found.mean()),
+        len(found),
+        higher_is_better=higher_is_better,
+        unit=unit,
+        low=low,
+        high=high,
+    )

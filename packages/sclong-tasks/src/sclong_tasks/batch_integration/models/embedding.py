@@ -2,7 +2,6 @@
 
 import json
 from abc import abstractmethod
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -16,15 +15,10 @@ from sclong_tasks.batch_integration.data import IntegrationData
 from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.settings import as_plain
 from sclong_tasks.splits import Split
-from sclong_tasks.task import Rows, RunContext, TaskModel
+from sclong_tasks.task import NoOptions, Rows, RunContext, TaskModel
 
 Values = npt.NDArray[np.float32]
 _FACTS, _ARRAYS = "model.json", "arrays.npz"
-
-
-@dataclass
-class NoOptions:
-    """There is nothing to set."""
 
 
 class Embedding(TaskModel[IntegrationData]):

@@ -1,7 +1,5 @@
 """scLong as it is: all pooling rules, ablations, random weights, and its gene vectors alone."""
 
-import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, get_args
 
@@ -10,16 +8,20 @@ import numpy as np
 from sclong_core.embedding.inference import run_model, with_mean
 from sclong_core.embedding.pooling import Pool, check_pool, pool_cells
 from sclong_core.embedding.progress import cell_progress
-from sclong_core.errors import ConfigError
 from sclong_core.expression import prepare_cells
 from sclong_core.model import ScLong
 from sclong_tasks.batch_integration.data import IntegrationData
 from sclong_tasks.batch_integration.models.embedding import Embedding, Values, numbered
 from sclong_tasks.cache import ContentCache, digest_arrays
-from sclong_tasks.encoders.choose import WEIGHTS, EncoderOptions, make_encoder, make_model
+from sclong_tasks.encoders.choose import (
+    EncoderOptions,
+    check_weights,
+    make_encoder,
+    model_with,
+)
 from sclong_tasks.encoders.genes import find_genes
 from sclong_tasks.encoders.sclong import model_digest, vocabulary_names
-from sclong_tasks.task import RunContext
+from sclong_tasks.encoders.variants import encoder_of, with_defaults
 
 _VERSION = 2
 
@@ -41,10 +43,7 @@ class ScLongOptions:
         check_pool(self.pool)
         if isinstance(self.encoder, dict):
             self.encoder = EncoderOptions(**self.encoder)
-        if self.weights not in WEIGHTS:
-            raise ConfigError(f"model.weights must be one of {', '.join(WEIGHTS)}")
-        if self.weights == "normal" and self.encoder.name != "random":
-            raise ConfigError("model.weights=normal goes with a random scLong")
+        check_weights(self.weights, self.encoder)
 
 
 class ScLongSums(Embedding):
@@ -56,8 +55,14 @@ class ScLongSums(Embedding):
         """All cells through the model."""
         assert self.context is not None
         options: ScLongOptions = self.options
-        model = chosen_model(options, self.context, data.expression.genes)
         table = data.expression
+        model = model_with(
+            options.encoder,
+            self.context,
+            table.genes,
+            high_genes=options.high_genes,
+            weights=options.weights,
+        )
         assert model.vocabulary is not None
         positions, coverage = find_genes(table.genes, model.vocabulary)
         self.facts = {"model": model_digest(model), "coverage": coverage.describe()}
@@ -98,71 +103,49 @@ class ScLongSums(Embedding):
         return {rule: np.concatenate(found) for rule, found in parts.items()}
 
 
-def chosen_model(options: ScLongOptions, context: RunContext, genes: tuple[str, ...]) -> ScLong:
-    """The checkpoint, an ablation, or random weights; with another number of high genes."""
-    encoder = dataclasses.replace(
-        options.encoder, high_genes=options.high_genes, weights=options.weights
-    )
-    return make_model(encoder, context, genes)
-
-
-def _options(name: str, make: Callable[[], EncoderOptions], pool: str = "gene_sums") -> type:
-    """Options with other defaults."""
-    return dataclasses.make_dataclass(
-        name,
-        [
-            ("pool", str, field(default=pool)),
-            ("encoder", EncoderOptions, field(default_factory=make)),
-        ],
-        bases=(ScLongOptions,),
-    )
-
-
 class ScLongMean(ScLongSums):
     """The mean over genes."""
 
-    Options: ClassVar[type] = _options("MeanOptions", EncoderOptions, "mean")
+    Options: ClassVar[type] = with_defaults(ScLongOptions, pool="mean")
 
 
 class ScLongMeanExpressed(ScLongSums):
     """The mean over expressed genes."""
 
-    Options: ClassVar[type] = _options("ExpressedOptions", EncoderOptions, "mean_expressed")
+    Options: ClassVar[type] = with_defaults(ScLongOptions, pool="mean_expressed")
 
 
 class ScLongWeighted(ScLongSums):
     """The mean weighted by expression."""
 
-    Options: ClassVar[type] = _options("WeightedOptions", EncoderOptions, "expression_weighted")
+    Options: ClassVar[type] = with_defaults(ScLongOptions, pool="expression_weighted")
 
 
 class RandomScLong(ScLongSums):
     """Weights that were never trained, by the paper's rule."""
 
-    Options: ClassVar[type] = _options("RandomOptions", lambda: EncoderOptions(name="random"))
+    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("random"))
 
 
 class RandomScLongMean(ScLongSums):
     """Weights that were never trained, the mean over genes."""
 
-    Options: ClassVar[type] = _options(
-        "RandomMeanOptions", lambda: EncoderOptions(name="random"), "mean"
-    )
+    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("random"), pool="mean")
 
 
 class RandomScLongMeanExpressed(ScLongSums):
     """Weights that were never trained, the mean over expressed genes."""
 
-    Options: ClassVar[type] = _options(
-        "RandomExpressedOptions", lambda: EncoderOptions(name="random"), "mean_expressed"
+    Options: ClassVar[type] = with_defaults(
+        ScLongOptions, encoder_of("random"), pool="mean_expressed"
     )
 
 
 class RandomScLongWeighted(ScLongSums):
     """Weights that were never trained, the mean weighted by expression."""
 
-    Options: ClassVar[type] = _options(
-        "RandomWeightedOptions", lambda: EncoderOptions(name="random"), "expression_weighted"
+    Options: ClassVar[type] = with_defaults(
+        ScLongOptions, encoder_of("random"), pool="expression_weighted"
     )
 
 
@@ -183,29 +166,29 @@ class NormalScLong(ScLongSums):
 class NoLowExpression(ScLongSums):
     """Ablation: genes of low expression left out."""
 
-    Options: ClassVar[type] = _options(
-        "NoLowOptions", lambda: EncoderOptions(low_expression="none")
+    Options: ClassVar[type] = with_defaults(
+        ScLongOptions, encoder_of("sclong", low_expression="none")
     )
 
 
 class RandomLowExpression(ScLongSums):
     """Ablation: random encoder of genes of low expression."""
 
-    Options: ClassVar[type] = _options(
-        "RandomLowOptions", lambda: EncoderOptions(low_expression="random")
+    Options: ClassVar[type] = with_defaults(
+        ScLongOptions, encoder_of("sclong", low_expression="random")
     )
 
 
 class NoGraph(ScLongSums):
     """Ablation: gene graph left out."""
 
-    Options: ClassVar[type] = _options("NoGraphOptions", lambda: EncoderOptions(graph="none"))
+    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("sclong", graph="none"))
 
 
 class RandomGraph(ScLongSums):
     """Ablation: random weights of the gene graph."""
 
-    Options: ClassVar[type] = _options("RandomGraphOptions", lambda: EncoderOptions(graph="random"))
+    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("sclong", graph="random"))
 
 
 @dataclass

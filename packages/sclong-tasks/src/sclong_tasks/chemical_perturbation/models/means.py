@@ -4,7 +4,6 @@ Shapes: g genes, k groups.
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -16,14 +15,9 @@ from sclong_core.errors import InputError
 from sclong_core.files import write_json
 from sclong_tasks.chemical_perturbation.data import ChemicalData, Floats
 from sclong_tasks.splits import Split
-from sclong_tasks.task import Rows, RunContext, TaskModel
+from sclong_tasks.task import NoOptions, Rows, RunContext, TaskModel
 
 Columns = tuple[str, ...]
-
-
-@dataclass
-class NoOptions:
-    """There is nothing to set."""
 
 
 class MeanModel(TaskModel[ChemicalData]):

@@ -16,16 +16,11 @@ from sclong_core.errors import ConfigError
 from sclong_core.files import write_json
 from sclong_tasks.drug_response.data import TARGET, DrugResponseData
 from sclong_tasks.splits import Split
-from sclong_tasks.task import Rows, RunContext, TaskModel
+from sclong_tasks.task import NoOptions, Rows, RunContext, TaskModel
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 _FILE = "identity.npz"
-
-
-@dataclass
-class NoOptions:
-    """There is nothing to set."""
 
 
 class IdentityModel(TaskModel[DrugResponseData]):

@@ -2,7 +2,6 @@
 
 import json
 from abc import abstractmethod
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -15,15 +14,10 @@ from sclong_core.files import write_json
 from sclong_tasks.genetic_interactions.data import InteractionData
 from sclong_tasks.settings import as_plain
 from sclong_tasks.splits import Split
-from sclong_tasks.task import Rows, RunContext, TaskModel
+from sclong_tasks.task import NoOptions, Rows, RunContext, TaskModel
 
 Floats = npt.NDArray[np.float64]
 _ARRAYS, _FACTS = "arrays.npz", "model.json"
-
-
-@dataclass
-class NoOptions:
-    """There is nothing to set."""
 
 
 class PairModel(TaskModel[InteractionData]):

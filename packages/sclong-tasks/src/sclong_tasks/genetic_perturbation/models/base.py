@@ -6,7 +6,6 @@ Shapes: p conditions, g genes.
 import json
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -18,15 +17,10 @@ from sclong_core.errors import InputError
 from sclong_core.files import write_json
 from sclong_tasks.genetic_perturbation.data import PerturbationData
 from sclong_tasks.splits import Split
-from sclong_tasks.task import Rows, RunContext, TaskModel
+from sclong_tasks.task import NoOptions, Rows, RunContext, TaskModel
 
 Floats = npt.NDArray[np.float64]
 Targets = tuple[str, ...]
-
-
-@dataclass
-class NoOptions:
-    """There is nothing to set."""
 
 
 class MeanModel(TaskModel[PerturbationData]):

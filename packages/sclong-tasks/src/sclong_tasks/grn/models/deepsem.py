@@ -11,14 +11,11 @@ import torch
 from sclong_core.errors import ConfigError
 from sclong_tasks.batches import row_batches
 from sclong_tasks.cache import ContentCache
+from sclong_tasks.encoders.variants import with_defaults
 from sclong_tasks.grn.config import NetworkOptions
 from sclong_tasks.grn.data import GrnData
 from sclong_tasks.grn.models.edges import EdgeModel
-from sclong_tasks.grn.models.representation import (
-    CosineOptions,
-    gene_cosines,
-    with_defaults,
-)
+from sclong_tasks.grn.models.representation import CosineOptions, gene_cosines
 from sclong_tasks.grn.models.simple import Correlation, CorrelationOptions
 from sclong_tasks.grn.module import DeepSemModule, GrnLayer
 from sclong_tasks.settings import as_plain

@@ -1,18 +1,16 @@
 """Weights from representations of genes: cosines, as they are or as DeepSEM's first network."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from sclong_core.errors import ConfigError
-from sclong_tasks.batch_integration.models.sclong import ScLongOptions, chosen_model
 from sclong_tasks.cache import ContentCache
 from sclong_tasks.chemistry.molecules import shown
-from sclong_tasks.encoders.choose import EncoderOptions, make_encoder
+from sclong_tasks.encoders.choose import EncoderOptions, make_encoder, model_with
 from sclong_tasks.encoders.protocol import Encoder
 from sclong_tasks.encoders.sclong import ScLongEncoder
 from sclong_tasks.grn.data import GrnData
@@ -117,10 +115,8 @@ def _flattened(
 def _encoder(options: CosineOptions, data: GrnData, context: RunContext) -> Encoder:
     chosen = options.encoder
     if chosen.name in ("sclong", "random"):
-        model = chosen_model(
-            ScLongOptions(high_genes=options.high_genes, weights=options.weights, encoder=chosen),
-            context,
-            data.genes,
+        model = model_with(
+            chosen, context, data.genes, high_genes=options.high_genes, weights=options.weights
         )
         return ScLongEncoder(
             model,
@@ -131,18 +127,3 @@ def _encoder(options: CosineOptions, data: GrnData, context: RunContext) -> Enco
             progress=context.progress,
         )
     return make_encoder(chosen, context, data.genes)
-
-
-def cosine_of(name: str, **encoder: str) -> Callable[[], EncoderOptions]:
-    """Makes the options of an encoder."""
-    return lambda: EncoderOptions(name=name, **encoder)  # type: ignore[arg-type]  # by name
-
-
-def with_defaults(
-    base: type, make: Callable[[], EncoderOptions] | None = None, **other: Any
-) -> type:
-    """The options of ``base`` with another encoder, where one is given, and other defaults."""
-    fields: list[Any] = [(key, type(value), field(default=value)) for key, value in other.items()]
-    if make is not None:
-        fields.append(("encoder", EncoderOptions, field(default_factory=make)))
-    return make_dataclass(f"{base.__name__}With", fields, bases=(base,))

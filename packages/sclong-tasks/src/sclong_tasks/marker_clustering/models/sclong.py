@@ -1,7 +1,5 @@
 """Gene representations of scLong in cells of a type, its ablations, and its gene vectors alone."""
 
-import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +16,7 @@ from sclong_tasks.encoders.choose import EncoderOptions, make_encoder, make_mode
 from sclong_tasks.encoders.genes import find_genes, gene_table
 from sclong_tasks.encoders.protocol import ExpressionTable
 from sclong_tasks.encoders.sclong import model_digest, vocabulary_names
+from sclong_tasks.encoders.variants import encoder_of, with_defaults
 from sclong_tasks.marker_clustering.data import MarkerData
 from sclong_tasks.marker_clustering.models.base import GeneModel, Values
 
@@ -99,73 +98,64 @@ class ScLongGenes(GeneModel):
         return (total / len(table.cells)).astype(np.float32)
 
 
-def _options(name: str, make: Callable[[], EncoderOptions]) -> type:
-    """Options with another encoder."""
-    return dataclasses.make_dataclass(
-        name, [("encoder", EncoderOptions, field(default_factory=make))], bases=(ScLongOptions,)
-    )
-
-
 class RandomScLong(ScLongGenes):
     """Weights that were never trained."""
 
-    Options: ClassVar[type] = _options("RandomOptions", lambda: EncoderOptions(name="random"))
+    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("random"))
 
 
 class NormalScLong(ScLongGenes):
     """Weights that were never trained, all from N(0, 1)."""
 
-    Options: ClassVar[type] = _options(
-        "NormalOptions", lambda: EncoderOptions(name="random", weights="normal")
-    )
+    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("random", weights="normal"))
 
 
 class NoLowExpression(ScLongGenes):
     """Ablation: genes of low expression left out."""
 
-    Options: ClassVar[type] = _options(
-        "NoLowOptions", lambda: EncoderOptions(low_expression="none")
+    Options: ClassVar[type] = with_defaults(
+        ScLongOptions, encoder_of("sclong", low_expression="none")
     )
 
 
 class RandomLowExpression(ScLongGenes):
     """Ablation: random encoder of genes of low expression."""
 
-    Options: ClassVar[type] = _options(
-        "RandomLowOptions", lambda: EncoderOptions(low_expression="random")
+    Options: ClassVar[type] = with_defaults(
+        ScLongOptions, encoder_of("sclong", low_expression="random")
     )
 
 
 class NoGraph(ScLongGenes):
     """Ablation: gene graph left out."""
 
-    Options: ClassVar[type] = _options("NoGraphOptions", lambda: EncoderOptions(graph="none"))
+    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("sclong", graph="none"))
 
 
 class RandomGraph(ScLongGenes):
     """Ablation: random weights of the gene graph."""
 
-    Options: ClassVar[type] = _options("RandomGraphOptions", lambda: EncoderOptions(graph="random"))
+    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("sclong", graph="random"))
 
 
 class NoGene2vec(ScLongGenes):
     """Ablation: Gene2vec left out."""
 
-    Options: ClassVar[type] = _options(
-        "NoGene2vecOptions", lambda: EncoderOptions(gene_vectors="none")
+    Options: ClassVar[type] = with_defaults(
+        ScLongOptions, encoder_of("sclong", gene_vectors="none")
     )
 
 
 class SingleEncoder(ScLongGenes):
     """Ablation: all genes through the large encoder."""
 
-    Options: ClassVar[type] = _options("SingleOptions", lambda: EncoderOptions(high_genes=-1))
+    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("sclong", high_genes=-1))
 
 
 class Gene2vec(GeneModel):
     """Gene2vec vectors of the checkpoint, the same in every cell."""
 
-    Options: ClassVar[type] = _options("Gene2vecOptions", lambda: EncoderOptions(name="gene2vec"))
+    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("gene2vec"))
 
     def vectors(self, data: MarkerData, kind: int, genes: npt.NDArray[np.int64]) -> Values:
         """The same in every type."""
@@ -180,4 +170,4 @@ class Gene2vec(GeneModel):
 class Graph(Gene2vec):
     """Graph embeddings of genes, the same in every cell."""
 
-    Options: ClassVar[type] = _options("GraphOptions", lambda: EncoderOptions(name="graph"))
+    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("graph"))
