@@ -24,7 +24,7 @@ from sclong_tasks.registry import TASKS, get_model, get_task
 from sclong_tasks.results import read_metrics, read_runs, summarise
 from sclong_tasks.run import RunRequest, load_task, run_exists, run_task
 from sclong_tasks.splits import Split
-from sclong_tasks.tables import fill_page, markdown_tables, read_rows, write_rows
+from sclong_tasks.tables import collect, fill_page, markdown_tables, read_rows, write_rows
 
 PAGE = Path(__file__).parents[3] / "docs" / "tasks.md"
 
@@ -156,6 +156,18 @@ def test_results_of_many_runs_make_one_table(request_, tmp_path):
     assert fill_page(page, "x", text) == page
     with pytest.raises(InputError, match="no block"):
         fill_page(page, "y", text)
+
+
+def test_rows_of_earlier_runs_and_new_runs_make_one_table(request_, tmp_path):
+    for seed in range(2):
+        run_task(replace(request_, seed=seed, output=tmp_path / f"runs{seed}"))
+    first, second = (tmp_path / f"runs{seed}" for seed in range(2))
+    write_rows(collect([first]), tmp_path / "rows.csv.gz")
+    together = markdown_tables(collect([first, second]))
+    assert "| straight | 2 |" in together
+    assert markdown_tables(collect([tmp_path / "rows.csv.gz", second])) == together
+    with pytest.raises(InputError, match="two runs in"):
+        collect([tmp_path / "rows.csv.gz", first])
 
 
 @pytest.mark.parametrize(

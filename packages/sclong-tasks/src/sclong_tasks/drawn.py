@@ -12,9 +12,9 @@ from sclong_data.report.standalone import write_svg
 from sclong_tasks.maps import Way, label_maps, plane
 from sclong_tasks.registry import TASKS, get_task
 from sclong_tasks.result_figures import result_figures
-from sclong_tasks.results import finished_runs, read_metrics, read_runs
+from sclong_tasks.results import finished_runs, read_metrics
 from sclong_tasks.run import PREDICTIONS_FILE
-from sclong_tasks.tables import read_rows
+from sclong_tasks.tables import collect
 
 
 def draw_runs(
@@ -40,7 +40,7 @@ def draw_runs(
     Raises:
         InputError: there are no runs, or none has such a metric.
     """
-    table = read_rows(runs) if runs.is_file() else read_runs(runs)
+    table = collect([runs])
     drawings = dict(result_figures(table, metrics or _first(table)))
     if not drawings:
         raise InputError(f"{runs} has no {', '.join(metrics or [])}: see sclong task results")

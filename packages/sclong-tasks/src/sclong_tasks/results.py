@@ -109,12 +109,21 @@ def read_runs(folder: Path) -> pd.DataFrame:
     if not paths:
         raise InputError(f"no metrics.json below {folder}: run sclong task run first")
     rows = pd.concat([read_metrics(path) for path in paths], ignore_index=True)
+    return refuse_twice(rows, f"below {folder}")
+
+
+def refuse_twice(rows: pd.DataFrame, where: str) -> pd.DataFrame:
+    """The same rows.
+
+    Raises:
+        InputError: two runs gave the same row; names the first.
+    """
     keys = ["task", "protocol", "scenario", "metric", "stratum", "model", "variant", "seed"]
     twice = rows.duplicated(keys)
     if twice.any():
         first = rows[twice].iloc[0]
         raise InputError(
-            f"two runs below {folder} are {first['model']} ({first['variant']}), "
+            f"two runs {where} are {first['model']} ({first['variant']}), "
             f"{first['scenario']}, seed {first['seed']}: keep one of them"
         )
     return rows

@@ -8,7 +8,7 @@ import pandas as pd
 from sclong_core.errors import InputError
 from sclong_core.files import atomic_file
 from sclong_tasks.registry import TASKS, get_task
-from sclong_tasks.results import summarise
+from sclong_tasks.results import read_runs, refuse_twice, summarise
 
 _TEXT = ("variant", "checkpoint_digest", "split_digest", "data_digest", "config_digest")
 _WITHOUT = ("packages", "code_version", "date")
@@ -17,9 +17,7 @@ _WITHOUT = ("packages", "code_version", "date")
 
 def write_rows(rows: pd.DataFrame, path: Path) -> None:
     """Write tidy rows as ``.csv`` or ``.csv.gz``, sorted, digests shortened to eight characters."""
-    table = rows.drop(columns=list(_WITHOUT)).copy()
-    for name in [name for name in table if str(name).endswith("_digest")]:
-        table[name] = table[name].str[:8]
+    table = _shortened(rows.drop(columns=list(_WITHOUT)))
     keys = ["task", "protocol", "scenario", "model", "variant", "seed"]
     with atomic_file(path) as temporary:
         packing = {"method": "gzip", "mtime": 0} if path.suffix == ".gz" else None
@@ -40,6 +38,20 @@ def read_rows(path: Path) -> pd.DataFrame:
         return table.assign(**dict.fromkeys(_WITHOUT, "")).astype(dict.fromkeys(_TEXT, str))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} has no rows of results: {error}") from error
+
+
+def collect(places: Sequence[Path]) -> pd.DataFrame:
+    """Rows of folders of runs, and of files that :func:`write_rows` wrote, together.
+
+    Raises:
+        InputError: a place has no rows, or two have the same run.
+    """
+    parts = [read_rows(place) if place.is_file() else read_runs(place) for place in places]
+    if len(parts) == 1:
+        return parts[0]
+    # Files hold shortened digests: what belongs together has to look alike.
+    rows = pd.concat([_shortened(part) for part in parts], ignore_index=True)
+    return refuse_twice(rows, f"in {', '.join(map(str, places))}")
 
 
 def fill_page(page: str, name: str, tables: str) -> str:
@@ -155,3 +167,8 @@ def _published(task: str, scenario: str, metric: tuple[str, str]) -> dict[str, s
         for number in get_task(task).published
         if number.scenario == scenario and (number.metric, number.stratum) == metric
     }
+
+
+def _shortened(rows: pd.DataFrame) -> pd.DataFrame:
+    digests = [name for name in rows if str(name).endswith("_digest")]
+    return rows.assign(**{name: rows[name].str[:8] for name in digests})

@@ -14,8 +14,9 @@ class ResultsCommand:
         parser.add_argument(
             "runs",
             type=Path,
+            nargs="+",
             metavar="FOLDER|FILE",
-            help="holds folders of runs; or a .csv or .csv.gz that --csv wrote",
+            help="holds folders of runs; or a .csv or .csv.gz that --csv wrote; several are joined",
         )
         parser.add_argument(
             "--seeds", type=int, nargs="+", metavar="SEED", help="that each model should have"
@@ -46,15 +47,15 @@ class ResultsCommand:
 
     def run(self, args: argparse.Namespace) -> int:
         """Read, check that runs belong together, and write."""
-        from sclong_tasks.results import read_runs  # noqa: PLC0415  # keeps --help fast
-        from sclong_tasks.tables import (  # noqa: PLC0415
+        from sclong_tasks.tables import (  # noqa: PLC0415  # keeps --help fast
+            collect,
             fill_page,
             markdown_tables,
             read_rows,
             write_rows,
         )
 
-        rows = read_rows(args.runs) if args.runs.is_file() else read_runs(args.runs)
+        rows = collect(args.runs)
         if args.csv is not None:
             write_rows(rows, args.csv)
             rows = read_rows(args.csv)  # tables are those of the rows that are kept, to the digit
