@@ -158,7 +158,7 @@ def test_names_that_occur_twice_and_other_files_are_refused(tmp_path):
     with pytest.raises(InputError, match="1 cells occur twice: cell1"):
         read_cells(tmp_path / "x.h5ad", SETTINGS)
     (tmp_path / "y.h5ad").write_text("cells")
-    with pytest.raises(InputError, match="no readable h5ad file"):
+    with pytest.raises(InputError, match="not an HDF5 file"):
         read_h5ad(tmp_path / "y.h5ad")
 
 

@@ -260,6 +260,9 @@ def test_a_gctx_file_of_another_shape_or_with_nan_is_refused(original, tmp_path)
         file["0/META/COL/id"] = np.array(["a"], dtype="S")
     with pytest.raises(InputError, match=r"x\.gctx"):
         read_l1000(path)
+    path.write_bytes(path.read_bytes().replace(b"SNOD", b"SNOX"))
+    with pytest.raises(InputError, match=r"the file cannot be read .*node signature"):
+        read_l1000(path)
 
 
 def test_thousands_of_genes_need_to_be_told_which_are_landmarks(tmp_path):

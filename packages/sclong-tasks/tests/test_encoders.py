@@ -214,7 +214,11 @@ def test_precomputed_representations_are_checked_for_coverage(tmp_path, expressi
     with pytest.raises(InputError, match="1 rows hold NaN or infinite: B"):
         Precomputed(("A", "B"), np.array([[1.0], [np.nan]], np.float32), "here")
     np.savez(tmp_path / "pickled.npz", names=np.array([object()]), values=np.ones((1, 1)))
-    for file, reason in (("pickled.npz", "no table"), ("none.npz", "not there"), ("x.txt", "read")):
+    for file, reason in (
+        ("pickled.npz", "not a table"),
+        ("none.npz", "not there"),
+        ("x.txt", "read"),
+    ):
         with pytest.raises(InputError, match=reason):
             Precomputed.read(tmp_path / file)
 

@@ -245,6 +245,13 @@ def test_damaged_files_are_refused_by_line(tmp_path, name, old, new, said):
         prepare_data(task, tmp_path / "data", str(folder))
 
 
+def test_conditions_that_are_no_text_are_refused(tmp_path):
+    folder = write_norman_example(tmp_path / "source")
+    (folder / files.CONDITIONS).write_bytes(b"ctrl 500;A+\xff 50")
+    with pytest.raises(InputError, match="not UTF-8"):
+        prepare_data(task, tmp_path / "data", str(folder))
+
+
 def test_what_cannot_be_asked_is_refused(published, tmp_path):
     with pytest.raises(InputError, match="prepared without perturb_processed"):
         files.load(published, InteractionSettings(source="profiles"))

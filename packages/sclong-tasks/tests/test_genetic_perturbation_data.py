@@ -103,6 +103,11 @@ def test_an_archive_is_read_as_the_file_in_it(gears, tmp_path):
         archive.writestr("readme", "nothing")
     with pytest.raises(InputError, match=r"holds 0 .h5ad files"):
         read_screen(tmp_path / "empty.zip")
+    content = bytearray((tmp_path / "6154020").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "6154020").write_bytes(content)
+    with pytest.raises(InputError, match="damaged"):
+        read_screen(tmp_path / "6154020")
 
 
 def test_counts_are_normalised_and_cells_with_mixed_guides_left_out(counts, tmp_path, caplog):
@@ -195,7 +200,7 @@ def test_fractions_among_counts_are_refused(counts, tmp_path):
 
 def test_a_file_that_is_none_is_refused(tmp_path):
     (tmp_path / "perturb_processed.h5ad").write_text("nothing")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="not an HDF5 file"):
         read_screen(tmp_path / "perturb_processed.h5ad")
 
 

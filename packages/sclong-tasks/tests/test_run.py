@@ -124,6 +124,10 @@ def test_a_finished_run_predicts_new_rows(request_, tmp_path):
         predict(replace(ask, inputs={"cells": new}))
     with pytest.raises(InputError, match="no folder of a run"):
         predict(replace(ask, run=tmp_path))
+    for content in (b"\xff", b"protocol: x", b"- task", b"{" * 9999, b"!!python/name:os.system"):
+        (run / "config.yaml").write_bytes(content)
+        with pytest.raises(InputError, match=r"config\.yaml is damaged"):
+            predict(ask)
 
 
 def test_the_added_model_works(tmp_path, monkeypatch):

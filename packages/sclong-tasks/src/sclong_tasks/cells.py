@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import anndata
+import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import sparse
 
 from sclong_core.errors import InputError
+from sclong_core.expression.reading import open_hdf5, require_stored
 from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.encoders.protocol import Scale
 
@@ -22,21 +25,45 @@ CELL_TYPE_KEYS = (
 """Usual names of the column of cell types."""
 
 
-def read_h5ad(path: Path) -> anndata.AnnData:
+def read_h5ad(path: Path, *, needs_genes: bool = True) -> anndata.AnnData:
     """The whole file.
 
+    Args:
+        path: of the file.
+        needs_genes: refuse a file without any; what is asked for may be beside X.
+
     Raises:
-        InputError: it is no h5ad file, or holds no cells or genes.
+        InputError: it is no h5ad file, says that it holds more than it does, or holds no cells or
+            genes.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # names that occur twice are refused by the tasks
+            with open_hdf5(path) as file:
+                _require_all(file)
             found = anndata.read_h5ad(path)
+            for matrix in (found.X, *found.layers.values(), *found.obsm.values()):
+                if sparse.issparse(matrix):
+                    matrix.check_format(full_check=True)  # a place outside would crash
+    except InputError:
+        raise
     except Exception as error:  # whatever anndata says of a damaged file
-        raise InputError(f"{path} is no readable h5ad file: {error}") from error
-    if not found.n_obs or not found.n_vars:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} is no readable h5ad file: {reason}") from error
+    if not found.n_obs or (needs_genes and not found.n_vars):
         raise InputError(f"{path} holds {found.n_obs} cells and {found.n_vars} genes")
     return found
+
+
+def _require_all(group: h5py.Group) -> None:
+    """Refuse arrays that are said to be larger than what is there can be."""
+    for name in group:
+        if group.get(name, getlink=True).__class__ is not h5py.HardLink:
+            raise ValueError(f"{name} is a link to another place")
+        if isinstance(group[name], h5py.Group):
+            _require_all(group[name])
+        elif isinstance(group[name], h5py.Dataset):
+            require_stored(group[name])
 
 
 def obs_column(

@@ -13,10 +13,11 @@ import yaml
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.files import atomic_file
 from sclong_tasks.data_files import read_record
+from sclong_tasks.model_files import load_model
 from sclong_tasks.registry import get_model, get_task
 from sclong_tasks.run import CONFIG_FILE, MODEL_FOLDER, check_predictions
 from sclong_tasks.settings import resolve
-from sclong_tasks.task import RunContext, Task
+from sclong_tasks.task import PROTOCOLS, RunContext, Task
 
 _WRITERS = {".csv": "to_csv", ".tsv": "to_csv", ".parquet": "to_parquet"}
 
@@ -49,7 +50,7 @@ def predict(request: PredictRequest) -> pd.DataFrame:
     config = _read_config(request.run)
     if config["task"] != task.name:
         raise ConfigError(f"{request.run} is a run of {config['task']}, not of {task.name}")
-    settings = resolve(task.Settings, config["protocol"], config["settings"]["task"], "task")
+    settings = resolve(task.Settings, config["protocol"], config["changes"], "task")
     read_record(task, request.data)
     known = task.load(request.data, settings)
     data = task.read_inputs(request.inputs, known)
@@ -64,7 +65,7 @@ def predict(request: PredictRequest) -> pd.DataFrame:
             cache=request.cache,
             device=request.device,
         )
-        model = model_class.load(request.run / MODEL_FOLDER, context)
+        model = load_model(model_class, request.run / MODEL_FOLDER, context)
         predictions = model.predict(data.hide(rows), rows)
     check_predictions(predictions, data, rows)
     parts = [data.labels, predictions.add_prefix("predicted_")]
@@ -101,10 +102,13 @@ def _read_config(run: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load((run / CONFIG_FILE).read_text(encoding="utf-8"))
         return {
-            name: config[name]
-            for name in ("task", "model", "protocol", "scenario", "seed", "settings")
+            "task": str(config["task"]),
+            "model": str(config["model"]),
+            "protocol": PROTOCOLS[PROTOCOLS.index(config["protocol"])],
+            "seed": int(config["seed"]),
+            "changes": dict(config["settings"]["task"]),
         }
     except FileNotFoundError:
         raise InputError(f"{run} is no folder of a run: it has no {CONFIG_FILE}") from None
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{run / CONFIG_FILE} is damaged: {error}") from error

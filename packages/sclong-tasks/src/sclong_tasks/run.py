@@ -21,6 +21,7 @@ from sclong_core.manifest import read_checkpoint_info
 from sclong_tasks.data_files import read_record
 from sclong_tasks.figures import training_curve, write_svg
 from sclong_tasks.memory import peak_bytes, reset_peak
+from sclong_tasks.model_files import save_model
 from sclong_tasks.registry import get_model, get_task
 from sclong_tasks.results import ResultRow, config_digest, package_versions, write_metrics
 from sclong_tasks.settings import as_plain, resolve
@@ -123,8 +124,7 @@ def run_task(request: RunRequest, loaded: Loaded | None = None) -> RunResult:
             write_metrics(temporary / METRICS_FILE, map(row, metrics), facts)
             labelled(data, predictions).to_parquet(temporary / PREDICTIONS_FILE)
             split.write(temporary)
-            (temporary / MODEL_FOLDER).mkdir()
-            model.save(temporary / MODEL_FOLDER)
+            save_model(model, temporary / MODEL_FOLDER)
             _write_figures(task.figures(data, predictions, split), facts, temporary / "figures")
     return RunResult(folder, tuple(metrics), seconds)
 

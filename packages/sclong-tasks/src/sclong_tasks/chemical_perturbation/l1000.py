@@ -8,13 +8,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import anndata
 import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from sclong_core.errors import InputError
+from sclong_core.expression.reading import (
+    open_hdf5,
+    refuse_unreadable,
+    require_numbers,
+    require_stored,
+)
+from sclong_tasks.cells import read_h5ad
 from sclong_tasks.chemical_perturbation.profiles import (
     COLUMNS,
     GeneChoice,
@@ -63,22 +69,18 @@ def read_l1000(path: Path, beside: Beside | None = None) -> Profiles:
 
 
 def _read_hdf5(path: Path, beside: Beside) -> Profiles:
-    try:
-        with h5py.File(path, "r") as file:
-            gctx = "0" in file
-    except OSError as error:
-        raise InputError(f"{path} is damaged: {error}") from error
+    with open_hdf5(path) as file, refuse_unreadable(str(path), "the file"):
+        gctx = "0" in file
     return _read_gctx(path, beside) if gctx else _read_h5ad(path, beside)
 
 
 def _read_gctx(path: Path, beside: Beside) -> Profiles:
-    try:
-        with h5py.File(path, "r") as file:
-            shape = file[_MATRIX].shape
-            names, fields = _metadata(file, _PROFILES)
-            ids, gene_fields = _metadata(file, _GENES)
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path} is no whole GCTX file: {error}") from error
+    with open_hdf5(path) as file, refuse_unreadable(str(path), "the GCTX file"):
+        shape = file[_MATRIX].shape
+        require_numbers(file[_MATRIX].dtype, str(path), "its matrix")
+        require_stored(file[_MATRIX])
+        names, fields = _metadata(file, _PROFILES)
+        ids, gene_fields = _metadata(file, _GENES)
     if shape != (len(names), len(ids)):
         raise InputError(
             f"{path}: the matrix is {shape}, but there are {len(names)} profiles and {len(ids)} "
@@ -90,18 +92,20 @@ def _read_gctx(path: Path, beside: Beside) -> Profiles:
         order = np.sort(rows)
         if not np.array_equal(order, rows):
             raise ValueError("rows of a GCTX file are read in ascending order")
-        with h5py.File(path, "r") as file:
-            matrix = file[_MATRIX]
+        with open_hdf5(path) as file:
             for start in range(0, len(names), _BLOCK):
                 here = rows[(rows >= start) & (rows < start + _BLOCK)]
                 if len(here):
-                    block = matrix[start : min(start + _BLOCK, len(names))]
+                    with refuse_unreadable(str(path), "the matrix"):
+                        block = file[_MATRIX][start : min(start + _BLOCK, len(names))]
                     yield _checked(path, block[here - start][:, genes.places], here, names, genes)
 
     return _profiles(path, names, _joined(path, names, fields, beside.profiles), genes, read)
 
 
 def _metadata(file: h5py.File, group: str) -> tuple[list[str], pd.DataFrame]:
+    for name in file[group]:
+        require_stored(file[group][name])
     columns = {str(name): _text(file[group][name][:]) for name in file[group]}
     names = [name.strip() for name in columns.pop("id")]
     return names, pd.DataFrame(columns, index=names)
@@ -115,10 +119,7 @@ def _text(values: npt.NDArray[np.generic]) -> list[str]:
 
 
 def _read_h5ad(path: Path, beside: Beside) -> Profiles:
-    try:
-        data = anndata.read_h5ad(path)
-    except (OSError, KeyError, ValueError, anndata.io.utils.AnnDataReadError) as error:
-        raise InputError(f"{path} is no h5ad file: {' '.join(str(error).split())}") from error
+    data = read_h5ad(path)
     dense = data.X.toarray() if hasattr(data.X, "toarray") else np.asarray(data.X)
     ids, names = list(map(str, data.var_names)), list(map(str, data.obs_names))
     genes = choose_genes(path, ids, _joined(path, ids, data.var, beside.genes), beside.wanted)

@@ -4,18 +4,18 @@ This is how scGPT, scFoundation, UCE and GeneCompass take part: their own tools 
 cells (or genes) by name, and here it is checked against the names that the task needs.
 """
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import anndata
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sclong_core.array_files import read_arrays
 from sclong_core.errors import InputError
 from sclong_core.files import sha256_file
+from sclong_tasks.cells import read_h5ad
 from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.encoders.protocol import Coverage, ExpressionTable, Representation
 
@@ -78,9 +78,10 @@ class Precomputed:
             raise InputError(f"{path} is not there: compute the representations first")
         try:
             names, values = readers[path.suffix](path, key)
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path} holds no table of representations: {error}") from error
-        table = np.ascontiguousarray(values, dtype=np.float32)
+            table = np.ascontiguousarray(values, dtype=np.float32)
+        except (OSError, LookupError, ValueError, TypeError, MemoryError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{path} holds no table of representations: {reason}") from error
         return cls(tuple(map(str, names)), table, str(path), sha256_file(path), need)
 
     def cells(self, expression: ExpressionTable) -> Representation:
@@ -109,15 +110,16 @@ _Table = tuple[Sequence[str], npt.NDArray[np.float32]]
 
 
 def _read_h5ad(path: Path, key: str | None) -> _Table:
-    adata = anndata.read_h5ad(path)
+    adata = read_h5ad(path, needs_genes=key is None)
     values = adata.X if key is None else adata.obsm[key]
     dense = values.toarray() if hasattr(values, "toarray") else np.asarray(values)
     return list(adata.obs_names), dense
 
 
 def _read_npz(path: Path, key: str | None) -> _Table:
-    with path.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
-        return arrays["names"].astype(str).tolist(), arrays[key or "values"]
+    wanted = key or "values"
+    arrays = read_arrays(path, ("names", wanted), "a table of representations")
+    return arrays["names"].astype(str).tolist(), arrays[wanted]
 
 
 def _read_parquet(path: Path, key: str | None) -> _Table:

@@ -1,11 +1,13 @@
 """Names of conditions as GEARS writes them: "ctrl", "A+ctrl", "ctrl+A", "A+B"."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from sclong_core.errors import InputError
 
 CONTROL = "ctrl"
+_CELLS = re.compile("[0-9]{1,12}")
 
 
 def genes_of(condition: str) -> tuple[str, ...]:
@@ -45,10 +47,14 @@ def read_condition_list(path: Path) -> dict[str, int]:
     Raises:
         InputError: names the item that is wrong.
     """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text: {error}") from error
     found: dict[str, int] = {}
-    for item in path.read_text(encoding="utf-8").strip().split(";"):
+    for item in text.strip().split(";"):
         name, _, cells = item.strip().rpartition(" ")
-        if not name or not cells.isdigit():
+        if not name or not _CELLS.fullmatch(cells):
             raise InputError(f"{path}: {item!r} is not a condition and its cells")
         genes_of(name)
         if name in found:

@@ -20,6 +20,8 @@ import pandas as pd
 from scipy import sparse
 
 from sclong_core.errors import InputError
+from sclong_data.fetching.archives import unpack
+from sclong_tasks.cells import read_h5ad
 from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.genetic_perturbation.conditions import CONTROL, genes_of
 
@@ -53,10 +55,7 @@ def read_screen(path: Path) -> Screen:
     if zipfile.is_zipfile(path):
         with tempfile.TemporaryDirectory(prefix="sclong-screen-") as scratch:
             return read_screen(_unpacked(path, Path(scratch)))
-    try:
-        table = anndata.read_h5ad(path)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    table = read_h5ad(path)
     cells = sparse.csr_matrix(table.X, dtype=np.float32)
     genes = _gene_names(path, table.var)
     _check_values(path, cells, table.obs_names, genes)
@@ -72,15 +71,11 @@ def read_screen(path: Path) -> Screen:
 
 
 def _unpacked(path: Path, scratch: Path) -> Path:
-    with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if name.endswith(".h5ad")]
-        if len(names) != 1:
-            raise InputError(f"{path} holds {len(names)} .h5ad files: one is needed")
-        target = scratch / "perturb_processed.h5ad"
-        with archive.open(names[0]) as source, target.open("wb") as file:
-            while block := source.read(1 << 20):
-                file.write(block)
-    return target
+    unpack(path, scratch / "unpacked")
+    found = sorted((scratch / "unpacked").rglob("*.h5ad"))
+    if len(found) != 1:
+        raise InputError(f"{path} holds {len(found)} .h5ad files: one is needed")
+    return found[0]
 
 
 def _read_gears(
