@@ -198,6 +198,7 @@ def test_tables_and_json(tmp_path):
         (["A\tb\tONE", "A\tb\tTWO"], "'A' is there twice"),
         (["gene_id,go_id", "x"], "line 2: 1 columns where the header has 2"),
         (["{ not json"], "is not JSON"),
+        (["{" + '"a": {' * 5000], "is not JSON"),
         (['{"a": 3}'], "each with its list of terms"),
         (["whatever"], "no annotations of a known kind"),
     ],

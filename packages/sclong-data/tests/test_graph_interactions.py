@@ -63,6 +63,8 @@ def test_a_protein_of_two_genes_is_left_out(tmp_path):
         ([LINKS[0], "10090.ENSMUSP1 10090.ENSMUSP2 900"], ALIASES, None, "line 2.*two human"),
         ([LINKS[0], f"{PROTEINS[0]} {PROTEINS[1]} x"], ALIASES, None, "line 2"),
         ([LINKS[0], f"{PROTEINS[0]} {PROTEINS[1]} 1001"], ALIASES, None, "up to 1000"),
+        ([LINKS[0], f"{PROTEINS[0]} {PROTEINS[1]} ٩٠٠"], ALIASES, None, "line 2"),
+        ([LINKS[0], f"{PROTEINS[0]} {PROTEINS[1]} {'9' * 9999}"], ALIASES, None, "line 2"),
         (LINKS[:1], ALIASES, None, "none of the pairs joins"),
         (LINKS, ["x"], None, "does not name STRING's proteins"),
         (LINKS, INFO, None, "give a gene table"),

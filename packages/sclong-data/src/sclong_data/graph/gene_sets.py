@@ -77,7 +77,7 @@ def read_gene_to_terms(path: str | PathLike[str]) -> Iterator[Annotation]:
     """
     try:
         content = json.loads("\n".join(line for _, line in read_lines(path)))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON ({error})") from error
     if not isinstance(content, dict) or not all(
         isinstance(held, list) for held in content.values()

@@ -21,6 +21,7 @@ _INFO = "#string_protein_id\tpreferred_name\t"
 _SCORE = "combined_score"
 _HUMAN_GENE = re.compile(r"ENSG\d{11}(\.\d+)?")
 _HUMAN_PROTEIN = "9606."
+_NUMBER = re.compile(r"[0-9]{1,4}")
 _LARGEST = 1000
 """Scores are probabilities in thousandths."""
 MINIMUM_SCORE = 700
@@ -67,7 +68,8 @@ def read_string(
         one, _, rest = line.partition(" ")
         two, _, rest = rest.partition(" ")
         score = rest.rpartition(" ")[2]
-        if not (one.startswith(_HUMAN_PROTEIN) and score.isdecimal() and int(score) <= _LARGEST):
+        human = one.startswith(_HUMAN_PROTEIN)
+        if not (human and _NUMBER.fullmatch(score) and int(score) <= _LARGEST):
             raise InputError(
                 f"{links}, line {number}: {line[:60]!r} is no link of two human proteins with a "
                 f"score up to {_LARGEST}"
