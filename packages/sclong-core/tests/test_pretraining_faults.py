@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch.distributed.fsdp
 
 from sclong_core.pretraining.preemption import STOPPED
 from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
@@ -64,6 +65,11 @@ print(json.dumps(steps))
 TESTING = "sclong_core.pretraining.testing"
 CHECKPOINT_BYTES = 100_000
 """Less than a checkpoint of the small network, more than its logs."""
+SHARD_BYTES = 10_000
+"""Less than what one of two ranks writes."""
+PLACES = ("shard", "list", "name", "record")
+HAS_SHARDS = hasattr(torch.distributed.fsdp, "fully_shard")
+sharded = pytest.mark.skipif(not HAS_SHARDS, reason="FSDP needs PyTorch 2.6 or newer")
 PATIENCE = 60
 """Seconds in which the others must notice that a process has gone."""
 
@@ -76,7 +82,9 @@ class Runs:
         self.cells = write_cells(folder / "cells.h5ad")
         self.steps: list[dict] = []
 
-    def add(self, run: str, *, ranks: int = 1, second: bool = False, **faults: dict) -> None:
+    def add(
+        self, run: str, *options: str, ranks: int = 1, second: bool = False, **faults: dict
+    ) -> None:
         callbacks = [
             {"class_path": f"{TESTING}.{name}", "init_args": settings}
             for name, settings in faults.items()
@@ -98,9 +106,11 @@ class Runs:
             "--trainer.enable_progress_bar=false",
             "--checkpoints.every_n_steps=2",
             f"--trainer.callbacks={json.dumps(callbacks)}",
+            *options,
         ]
         output = str(self.folder / f"output{len(self.steps)}-")
         step = {"run": run, "ranks": ranks, "words": words, "output": output}
+        step["fault"] = bool(faults)
         self.steps.append({**step, "second": None} if second else step)
 
     def start(self) -> None:
@@ -136,17 +146,30 @@ def runs(tmp_path_factory):
     runs.add("held", second=True, SignalAtBatch={"batch": 4, "number": int(signal.SIGSTOP)})
     runs.add("interrupted", SignalAtBatch={"batch": 10, "number": int(signal.SIGINT)})
     runs.add("interrupted")
-    runs.add("full", FillDisk={"batch": 8, "size": CHECKPOINT_BYTES})
+    runs.add("full", "--checkpoints.keep=1", FillDisk={"batch": 8, "size": CHECKPOINT_BYTES})
     runs.add("full")
+    for_a_while = {"batch": 8, "size": CHECKPOINT_BYTES, "until": 18}
+    runs.add("full-a-while", "--checkpoints.keep=1", FillDisk=for_a_while)
     runs.add("straight-2", ranks=2)
+    runs.add("full-2", ranks=2, FillDisk={**for_a_while, "until": 14})
     runs.add("stopped-2", ranks=2, SignalAtBatch={"batch": 4, "rank": 0})
     runs.add("stopped-2", ranks=2, SignalAtBatch={"batch": 16, "rank": 1})
     runs.add("stopped-2", ranks=2)
     runs.add("lost-2", ranks=2, LoseRank={"batch": 10, "rank": 1})
     runs.add("lost-2", ranks=1)
+    if HAS_SHARDS:
+        shards = ("--trainer.strategy=fsdp",)
+        runs.add("straight-shards", *shards, ranks=2)
+        for place in PLACES:
+            runs.add(
+                "killed-shards", *shards, ranks=2, KillInShardedSave={"step": 4, "place": place}
+            )
+        runs.add("killed-shards", *shards, ranks=2)
+        one_disk = {"batch": 8, "until": 14, "rank": 1, "size": SHARD_BYTES}
+        runs.add("full-shards", *shards, ranks=2, FillDisk=one_disk)
     runs.start()
     fired = {path.name for path in runs.folder.glob("fired*")}
-    assert fired == {f"fired{number}" for number in (1, 2, 4, 7, 8, 10)}
+    assert fired == {f"fired{number}" for number, step in enumerate(runs.steps) if step["fault"]}
     return runs
 
 
@@ -172,10 +195,57 @@ def test_a_disk_that_fills_ends_the_run_in_one_line_and_costs_only_what_came_sin
     full, again = runs.of("full")
     assert full["statuses"] == [2], full
     assert "Traceback" not in full["said"]["0"]
-    assert "is the disk full?" in full["said"]["0"].splitlines()[-1]
+    said = full["said"]["0"].splitlines()
+    assert sum("is the disk full?" in line for line in said) == 3
+    assert said[-1].startswith("error: ")
+    assert "it is the third in a row, and the run stops" in said[-1]
     assert again["statuses"] == [0], again
     assert "step=2.ckpt" in again["said"]["0"]
     assert runs.model("full") == runs.model("straight")
+
+
+@pytest.mark.parametrize(
+    ("run", "straight", "failed"), [("full-a-while", "straight", 2), ("full-2", "straight-2", 1)]
+)
+def test_checkpoints_that_cannot_be_written_for_a_while_cost_a_warning(runs, run, straight, failed):
+    (step,) = runs.of(run)
+    assert set(step["statuses"]) == {0}, step
+    said = step["said"]["0"].splitlines()
+    assert sum(line.startswith("WARNING: ") and "the run goes on" in line for line in said) == (
+        failed
+    )
+    assert runs.model(run) == runs.model(straight)
+
+
+def test_the_newest_checkpoints_are_kept_whatever_failed_between_them(runs):
+    kept = {run: runs.checkpoints(run) for run in ("full-a-while", "full-2")}
+    assert kept["full-a-while"] == {"step=10.ckpt", "step=10.ckpt.json"}
+    assert kept["full-2"] == {
+        name for step in (6, 8, 10) for name in (f"step={step}.ckpt", f"step={step}.ckpt.json")
+    }
+
+
+@sharded
+def test_a_kill_while_ranks_write_a_checkpoint_together_costs_nothing(runs):
+    *killed, last = runs.of("killed-shards")
+    assert len(killed) == len(PLACES)
+    for place, step, again in zip(PLACES, killed, [*killed[1:], last], strict=True):
+        assert -signal.SIGKILL in step["statuses"], (place, step)
+        assert 0 not in step["statuses"], (place, step)
+        assert "step=2.ckpt" in again["said"]["0"], (place, again)
+    assert last["statuses"] == [0, 0], last
+    assert runs.model("killed-shards") == runs.model("straight-shards")
+    assert runs.checkpoints("killed-shards") == runs.checkpoints("straight-shards")
+
+
+@sharded
+def test_a_rank_that_cannot_write_its_shard_is_named_and_all_go_on(runs):
+    (step,) = runs.of("full-shards")
+    assert step["statuses"] == [0, 0], step
+    warned = [line for line in step["said"]["0"].splitlines() if line.startswith("WARNING: ")]
+    assert len(warned) == 1
+    assert "step=4.ckpt could not be written: rank 1: " in warned[0]
+    assert runs.model("full-shards") == runs.model("straight-shards")
 
 
 def test_two_processes_that_one_of_is_asked_to_stop_end_as_two_that_were_not(runs):

@@ -135,6 +135,12 @@ def runs(tmp_path_factory):
         runs.add("stopped", "--trainer.accumulate_grad_batches=3", fault=fault)
     runs.add("stopped", "--trainer.accumulate_grad_batches=3")
     runs.add("accumulated", "--trainer.accumulate_grad_batches=3")
+    often = ("--trainer.accumulate_grad_batches=3", "--checkpoints.every_n_steps=2")
+    runs.add(
+        "amid", *often, fault=runs.fault("SignalAtBatch", batch=10, number=int(signal.SIGTERM))
+    )
+    runs.add("amid", *often, fault=runs.fault("KillAtBatch", batch=12, after_save=True))
+    runs.add("amid", *often)
     runs.add("longer", "--trainer.max_epochs=1")
     runs.add("longer")
     runs.add("longer")
@@ -170,7 +176,7 @@ def test_killed_runs_end_as_one_that_never_was(runs):
     statuses, outputs = runs.of("killed")
     assert statuses == [*[-signal.SIGKILL] * len(KILLS), 0], outputs
     assert sum(path.name.startswith("fired") for path in runs.folder.iterdir()) == (
-        len(KILLS) + len(PLACES) + len(SIGNALS)
+        len(KILLS) + len(PLACES) + len(SIGNALS) + 2
     )
     assert_same_run(runs, "killed")
 
@@ -193,6 +199,14 @@ def test_a_run_that_is_asked_to_stop_does_so_after_a_step_and_goes_on(runs):
     assert "step=4.ckpt" in outputs[1]
     assert "step=9.ckpt" in outputs[2]
     assert_same_run(runs, "stopped", "accumulated")
+
+
+@pytest.mark.fault
+def test_a_run_that_went_on_keeps_its_checkpoint_until_the_next_step_is_whole(runs):
+    statuses, outputs = runs.of("amid")
+    assert statuses == [STOPPED, -signal.SIGKILL, 0], outputs
+    assert all("step=4.ckpt" in output for output in outputs[1:])
+    assert_same_run(runs, "amid", "accumulated")
 
 
 def test_a_finished_run_goes_on_when_it_is_to_be_longer_and_else_says_so(runs):

@@ -12,7 +12,7 @@ from sclong_core.pretraining.checkpoints import (
     newest_valid_checkpoint,
     write_record,
 )
-from sclong_core.pretraining.sharded_files import VALUES, read_whole, write_sharded
+from sclong_core.pretraining.sharded_files import VALUES, PlainReader, read_whole, write_sharded
 
 
 class Code:
@@ -36,7 +36,7 @@ def checkpoint(step=3):
 def folder(tmp_path):
     path = tmp_path / "step=3.ckpt"
     path.mkdir()
-    write_sharded(checkpoint(), path, rank=0)
+    write_sharded(checkpoint(), path)
     write_record(path, checkpoint())
     return path
 
@@ -56,7 +56,7 @@ def test_the_whole_is_what_was_written_with_parameters_by_number(folder):
 def test_damage_is_found_in_every_file_and_the_one_before_is_taken(folder, name):
     before = folder.with_name("step=2.ckpt")
     before.mkdir()
-    write_sharded(checkpoint(2), before, rank=0)
+    write_sharded(checkpoint(2), before)
     write_record(before, checkpoint(2))
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -72,6 +72,45 @@ def test_code_in_a_pickle_is_refused(folder, name, capsys):
     with pytest.raises(CheckpointError):
         read_whole(folder)
     assert "executed" not in capsys.readouterr().out
+
+
+def larger(found):
+    kind = found.state_dict_metadata["model/weight"]
+    kind.size = torch.Size([2**40])
+
+
+def elsewhere(found):
+    for place in found.storage_data.values():
+        place.relative_path = "../other.distcp"
+
+
+def none(found):
+    found.state_dict_metadata = ["model/weight"]
+
+
+@pytest.mark.parametrize(
+    ("lie", "said"),
+    [(larger, "more tensors than there are"), (elsewhere, "not the list"), (none, "not the list")],
+)
+def test_a_list_that_lies_is_refused(folder, lie, said):
+    path = folder / ".metadata"
+    found = PlainReader(folder).read_metadata()
+    lie(found)
+    path.write_bytes(pickle.dumps(found))
+    with pytest.raises(CheckpointError, match=said):
+        read_whole(folder)
+
+
+def test_a_shard_that_is_none_is_refused_by_rank_and_reason(folder):
+    (folder / "__0_0.distcp").write_bytes(b"none")
+    with pytest.raises(CheckpointError, match="cannot be read: rank 0: "):
+        read_whole(folder)
+
+
+def test_a_shard_that_cannot_be_written_is_an_error_of_the_system(tmp_path):
+    (tmp_path / "__0_0.distcp").mkdir()
+    with pytest.raises(OSError, match=r"rank 0: .*Is a directory"):
+        write_sharded(checkpoint(), tmp_path)
 
 
 def test_folders_are_removed_and_what_an_interrupted_run_left_too(folder):

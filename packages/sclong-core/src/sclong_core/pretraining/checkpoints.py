@@ -133,12 +133,7 @@ def verify(path: Path) -> CheckpointRecord:
     """
     if not path.exists():
         raise CheckpointError(f"{path} does not exist")
-    try:
-        record = CheckpointRecord(**json.loads(_record_path(path).read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} has no record: it was not written to its end") from error
-    except (ValueError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{_record_path(path)} is damaged") from error
+    record = read_record(path)
     size, digest = _measure(path)
     if size != record.bytes:
         raise CheckpointError(f"{path} has {size} bytes instead of {record.bytes}: it is damaged")
@@ -149,12 +144,26 @@ def verify(path: Path) -> CheckpointRecord:
     return record
 
 
+def read_record(path: Path) -> CheckpointRecord:
+    """What the record of a checkpoint says, without a look at the checkpoint.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    try:
+        return CheckpointRecord(**json.loads(_record_path(path).read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} has no record: it was not written to its end") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{_record_path(path)} is damaged") from error
+
+
 def newest_valid_checkpoint(folder: str | PathLike[str]) -> Path | None:
     """The checkpoint with most steps that verifies, None where there is none.
 
     Damaged ones are skipped, and each is said.
     """
-    candidates = sorted(Path(folder).glob("*.ckpt"), key=_step, reverse=True)
+    candidates = sorted(Path(folder).glob("*.ckpt"), key=_order, reverse=True)
     for path in candidates:
         try:
             verify(path)
@@ -163,6 +172,18 @@ def newest_valid_checkpoint(folder: str | PathLike[str]) -> Path | None:
         else:
             return path
     return None
+
+
+def recorded_checkpoints(folder: str | PathLike[str]) -> list[Path]:
+    """Those that were written to their end, the newest first; none is read."""
+    found = [path for path in Path(folder).glob("*.ckpt") if _record_path(path).is_file()]
+    return sorted(found, key=_order, reverse=True)
+
+
+def steps_of(path: Path) -> int:
+    """The steps in the name of a checkpoint (``step=1000.ckpt``), -1 where there are none."""
+    digits = path.stem.rpartition("=")[2]
+    return int(digits) if digits.isdecimal() else -1
 
 
 def clean_checkpoints(folder: str | PathLike[str], *, keep: int) -> None:
@@ -178,9 +199,8 @@ def clean_checkpoints(folder: str | PathLike[str], *, keep: int) -> None:
     folder = Path(folder)
     for stray in folder.glob(_TEMPORARY):
         _remove(stray)
-    recorded = [path for path in folder.glob("*.ckpt") if _record_path(path).is_file()]
     if keep > 0:
-        for path in sorted(recorded, key=_step, reverse=True)[keep:]:
+        for path in recorded_checkpoints(folder)[keep:]:
             if newest_valid_checkpoint(folder) not in (None, path):
                 AtomicCheckpointIO().remove_checkpoint(path)
 
@@ -213,7 +233,5 @@ def _record_path(path: Path) -> Path:
     return path.with_name(path.name + RECORD)
 
 
-def _step(path: Path) -> tuple[int, str]:
-    """The steps in the name of a checkpoint (``step=1000.ckpt``), -1 where there are none."""
-    digits = path.stem.rpartition("=")[2]
-    return (int(digits) if digits.isdigit() else -1, path.name)
+def _order(path: Path) -> tuple[int, str]:
+    return steps_of(path), path.name

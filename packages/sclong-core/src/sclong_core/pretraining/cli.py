@@ -6,14 +6,13 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint, ThroughputMonitor
+from lightning.pytorch.callbacks import Callback, Checkpoint, ThroughputMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins import CheckpointIO
@@ -25,6 +24,7 @@ from sclong_core.pretraining.checkpoints import (
     AtomicCheckpointIO,
     clean_checkpoints,
     newest_valid_checkpoint,
+    read_record,
     verify,
 )
 from sclong_core.pretraining.configs import with_config_paths
@@ -35,6 +35,7 @@ from sclong_core.pretraining.launch import apply_launch
 from sclong_core.pretraining.module import PRECISIONS, ScLongPretraining, precision_message
 from sclong_core.pretraining.plan import FSDP, PlanConfig
 from sclong_core.pretraining.preemption import StopOnSignal
+from sclong_core.pretraining.saving import CheckpointPolicy, SaveCheckpoints
 from sclong_core.pretraining.sharding import ShardedStrategy
 
 _LOG = logging.getLogger("sclong")
@@ -52,25 +53,6 @@ _NOISE = (
     r".*does not have many workers.*",
     r".*srun.*command is available.*",
 )
-
-
-@dataclass(frozen=True)
-class CheckpointPolicy:
-    """When training checkpoints are written and how many are kept."""
-
-    every_n_steps: int = 1000
-    """Steps of the optimiser between checkpoints; one more is written at the end."""
-    keep: int = 3
-    """Newest ones to keep; -1 keeps all."""
-
-    def __post_init__(self) -> None:
-        """Refuse a policy that keeps nothing."""
-        if self.every_n_steps < 1:
-            raise ConfigError(
-                f"checkpoints.every_n_steps must be at least 1, not {self.every_n_steps}"
-            )
-        if self.keep < 1 and self.keep != -1:
-            raise ConfigError(f"checkpoints.keep must be at least 1, or -1, not {self.keep}")
 
 
 class PretrainCLI(LightningCLI):
@@ -175,19 +157,9 @@ class PretrainCLI(LightningCLI):
             ExportModel(self.folder, self._record()),
             StopOnSignal(self.folder),
         ]
-        policy = self.settings.checkpoints
         if not any(isinstance(callback, Checkpoint) for callback in given):
-            found.append(
-                ModelCheckpoint(
-                    dirpath=self.folder / "checkpoints",
-                    filename="{step}",
-                    monitor="step",
-                    mode="max",
-                    save_top_k=policy.keep,
-                    every_n_train_steps=policy.every_n_steps,
-                    enable_version_counter=False,
-                )
-            )
+            policy = self.config_init[self.config.subcommand].checkpoints
+            found.append(SaveCheckpoints(self.folder / "checkpoints", policy))
         if logs:
             accumulated = self.settings.trainer.accumulate_grad_batches
             found.append(
@@ -217,10 +189,12 @@ class PretrainCLI(LightningCLI):
     def fit(self, model: ScLongPretraining, **kwargs: Any) -> None:
         """Train from the newest checkpoint of the run that is whole, if there is one."""
         path = kwargs.pop("ckpt_path", None) or newest_valid_checkpoint(self.folder / "checkpoints")
+        begun = None
         if path is not None:
             _LOG.info("going on from %s", path)
+            begun = read_record(Path(path)).step
         self.trainer.fit(model, ckpt_path=path, **kwargs)
-        if path is not None and verify(Path(path)).step == self.trainer.global_step:
+        if begun == self.trainer.global_step:
             _LOG.info(
                 "the run in %s is finished: nothing was left to do; its model is in %s",
                 self.folder,

@@ -30,9 +30,13 @@ def find_config(name: str) -> Path:
             file is there.
 
     Raises:
-        ConfigError: there is neither.
+        ConfigError: there is neither, or the file is no text.
     """
     if Path(name).is_file():
+        try:
+            Path(name).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{name} is not UTF-8 text: give a file of settings") from error
         return Path(name)
     shipped = shipped_configs()
     asked = Path(name)

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from sclong_core.checkpoint import read_checkpoint_info, write_checkpoint
 from sclong_core.errors import CheckpointError
 from sclong_core.pretraining.module import ScLongPretraining
+from sclong_core.pretraining.saving import save_together
 from sclong_core.pretraining.sharding import ShardedStrategy
 
 _LOG = logging.getLogger("sclong")
@@ -38,7 +39,7 @@ class ExportModel(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the model first, then the checkpoint: a run that has the second has both."""
         self._export(trainer, pl_module)
-        trainer.save_checkpoint(self.folder / "checkpoints" / f"step={trainer.global_step}.ckpt")
+        save_together(trainer, self.folder / "checkpoints" / f"step={trainer.global_step}.ckpt")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the model of a run that was killed after its last step and before its export."""

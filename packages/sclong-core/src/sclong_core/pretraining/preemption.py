@@ -12,6 +12,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from sclong_core.pretraining.saving import save_together
+
 STOPPED = 143
 """Exit status of a run that was asked to stop and can go on: 128 + SIGTERM."""
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
@@ -46,12 +48,13 @@ class StopOnSignal(Callback):
 
         Raises:
             SystemExit: some rank was asked to stop.
+            CheckpointError: one was, and the checkpoint could not be written.
         """
         if trainer.global_step == self._step:
             return
         self._step = trainer.global_step
         if trainer.strategy.reduce_boolean_decision(self.asked, all=False):
-            trainer.save_checkpoint(self.folder / "checkpoints" / f"step={self._step}.ckpt")
+            save_together(trainer, self.folder / "checkpoints" / f"step={self._step}.ckpt")
             raise SystemExit(STOPPED)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

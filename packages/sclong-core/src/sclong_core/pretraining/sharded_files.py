@@ -15,10 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
+from torch.distributed.checkpoint.storage import WriteResult
 
 from sclong_core.errors import CheckpointError
 
@@ -52,23 +54,26 @@ _ADMITTED = {
 }
 
 
-def write_sharded(checkpoint: dict[str, Any], folder: Path, *, rank: int) -> None:
+def write_sharded(checkpoint: dict[str, Any], folder: Path) -> None:
     """Write this rank's part of a Lightning checkpoint; all ranks call it together.
 
     Args:
         checkpoint: whose ``state_dict`` and ``optimizer_states`` hold this rank's shards, the
             latter by the names of parameters.
         folder: is there and empty.
-        rank: of this process; the first one writes the plain values.
+
+    Raises:
+        OSError: some rank could not write its part; raised on all of them.
     """
     values = dict(checkpoint)
     optimisers = values.pop("optimizer_states", [])
     tensors = flat_tensors(values.pop("state_dict"), optimisers)
-    if rank == 0:
-        values[_GROUPS] = [optimiser["param_groups"] for optimiser in optimisers]
-        torch.save(values, folder / VALUES)
-    with _quiet_alone() as alone:
-        save(tensors, storage_writer=FileSystemWriter(folder), no_dist=alone)
+    values[_GROUPS] = [optimiser["param_groups"] for optimiser in optimisers]
+    try:
+        with _quiet_alone() as alone:
+            save(tensors, storage_writer=_Writer(folder, values), no_dist=alone)
+    except CheckpointException as error:  # which is no Exception
+        raise OSError(_reasons(error)) from error
 
 
 def flat_tensors(
@@ -96,9 +101,16 @@ def read_values(folder: Path) -> dict[str, Any]:
 
 
 def fill(tensors: dict[str, Tensor], folder: Path) -> None:
-    """Read into tensors, which may be shards; where there are ranks, all call it together."""
-    with _quiet_alone() as alone:
-        load(tensors, storage_reader=PlainReader(folder), no_dist=alone)
+    """Read into tensors, which may be shards; where there are ranks, all call it together.
+
+    Raises:
+        CheckpointError: some rank could not read its part; raised on all of them.
+    """
+    try:
+        with _quiet_alone() as alone:
+            load(tensors, storage_reader=PlainReader(folder), no_dist=alone)
+    except CheckpointException as error:  # which is no Exception
+        raise CheckpointError(f"{folder} cannot be read: {_reasons(error)}") from error
 
 
 def read_whole(folder: Path) -> dict[str, Any]:
@@ -108,23 +120,39 @@ def read_whole(folder: Path) -> dict[str, Any]:
         CheckpointError: it is damaged, or holds more than tensors and plain values.
     """
     values = read_values(folder)
-    tensors = {
-        name: torch.empty(what.size, dtype=what.properties.dtype)
-        for name, what in PlainReader(folder).read_metadata().state_dict_metadata.items()
-        if isinstance(what, TensorStorageMetadata)
-    }
-    with _quiet_alone():
-        load(tensors, storage_reader=PlainReader(folder), no_dist=True)
+    tensors = _room(folder)
+    fill(tensors, folder)
     values["state_dict"] = {
         name.removeprefix(_MODEL): tensor
         for name, tensor in tensors.items()
         if name.startswith(_MODEL)
     }
-    groups = values.pop(_GROUPS)
-    values["optimizer_states"] = [
-        _numbered(number, parameters, tensors) for number, parameters in enumerate(groups)
-    ]
+    try:
+        values["optimizer_states"] = [
+            _numbered(number, parameters, tensors)
+            for number, parameters in enumerate(values.pop(_GROUPS))
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{folder} has no parameters of an optimiser: {error!r}") from error
     return values
+
+
+def _room(folder: Path) -> dict[str, Tensor]:
+    """Tensors of the sizes that the list tells, as far as the files can hold them."""
+    there = sum(path.stat().st_size for path in folder.iterdir())
+    tensors = {}
+    for name, what in PlainReader(folder).read_metadata().state_dict_metadata.items():
+        if not isinstance(what, TensorStorageMetadata):
+            continue
+        try:
+            told = torch.empty(what.size, dtype=what.properties.dtype, device="meta")
+        except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{folder}: the list tells no size of {name!r}") from error
+        there -= told.nbytes
+        if there < 0:
+            raise CheckpointError(f"{folder}: the list tells of more tensors than there are")
+        tensors[name] = torch.empty_like(told, device="cpu")
+    return tensors
 
 
 @contextmanager
@@ -175,6 +203,34 @@ def _state(number: int, parameter: str, what: str) -> str:
     return f"{_OPTIMISER}{number}/{parameter}/{what}"
 
 
+def _reasons(error: CheckpointException) -> str:
+    """What each rank met, in one line."""
+    causes = {rank: cause for rank, (cause, _) in sorted(error.failures.items())}
+    for cause in causes.values():
+        if not isinstance(cause, Exception):  # somebody interrupted
+            raise cause
+    return "; ".join(
+        f"rank {rank}: {' '.join(str(cause).split()) or type(cause).__name__}"
+        for rank, cause in causes.items()
+    )
+
+
+class _Writer(FileSystemWriter):
+    """PyTorch's writer, and the plain values before the list of tensors, which is its last file.
+
+    The first rank alone finishes, where PyTorch tells the others if it fails.
+    """
+
+    def __init__(self, folder: Path, values: dict[str, Any]) -> None:
+        super().__init__(folder)
+        self._values = values
+
+    def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
+        """Write what the first rank writes when all have written their tensors."""
+        torch.save(self._values, Path(self.path) / VALUES)
+        super().finish(metadata, results)
+
+
 class PlainReader(FileSystemReader):
     """PyTorch's reader, without running what a pickle from anyone says."""
 
@@ -187,15 +243,23 @@ class PlainReader(FileSystemReader):
         path = Path(self.path) / ".metadata"
         try:
             with path.open("rb") as handle:
-                found = _Unpickler(handle).load()
-        except (OSError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
+                found = _checked(_Unpickler(handle).load())
+        except Exception as error:  # of any kind: the file decides what goes wrong
             raise CheckpointError(f"{path} is not the list of tensors of a checkpoint") from error
-        if not isinstance(found, Metadata):
-            raise CheckpointError(f"{path} is not the list of tensors of a checkpoint")
         if found.storage_meta is None:
             found.storage_meta = StorageMeta()
         found.storage_meta.load_id = self.load_id
         return found
+
+
+def _checked(found: Any) -> Metadata:
+    """Refuse a list that is none, or that names files outside of its folder."""
+    if not isinstance(found, Metadata) or not isinstance(found.state_dict_metadata, dict):
+        raise TypeError(type(found).__name__)
+    for place in found.storage_data.values():
+        if Path(place.relative_path).name != place.relative_path:
+            raise ValueError(place.relative_path)
+    return found
 
 
 class _Unpickler(pickle.Unpickler):

@@ -93,16 +93,9 @@ class ShardedStrategy(ModelParallelStrategy):
         if storage_options is not None:
             raise TypeError("a sharded checkpoint takes no storage options")
         final = Path(self.broadcast(filepath))
-        failure: BaseException | None = None
+        failure: OSError | None = None
         with ExitStack() as stack:
-            temporary: Path | None = None
-            if self.is_global_zero:
-                temporary = stack.enter_context(atomic_folder(final, overwrite=True))
-            try:
-                folder = cast(Path, self.broadcast(temporary))
-                write_sharded(checkpoint, folder, rank=self.global_rank)
-            except Exception as error:  # of any rank; the folder must not get its name
-                raise OSError(f"{final} could not be written: {error}") from error
+            write_sharded(checkpoint, self._begin(stack, final))
             self.barrier()
             try:
                 if self.is_global_zero and final.is_file():  # of another strategy
@@ -112,8 +105,24 @@ class ShardedStrategy(ModelParallelStrategy):
                     write_record(final, checkpoint)
             except OSError as error:
                 failure = error
-        if self.broadcast(None if failure is None else str(failure)):
-            raise OSError(f"{final} could not be written: see the first rank") from failure
+        self._agree(failure)
+
+    def _begin(self, stack: ExitStack, final: Path) -> Path:
+        """A folder that gets its name when the stack is closed, unless by an error."""
+        temporary, failure = final, None
+        if self.is_global_zero:
+            try:
+                temporary = stack.enter_context(atomic_folder(final, overwrite=True))
+            except OSError as error:
+                failure = error
+        self._agree(failure)
+        return self.broadcast(temporary)
+
+    def _agree(self, failure: OSError | None) -> None:
+        """Raise on all ranks what the first one met."""
+        said = self.broadcast(None if failure is None else str(failure))
+        if said is not None:
+            raise OSError(said) from failure
 
     def load_checkpoint(
         self,

@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from sclong_core.files import write_json
-from sclong_core.pretraining import checkpoints
+from sclong_core.pretraining import checkpoints, sharded_files, sharding
 from sclong_core.pretraining.network import NetworkConfig, PerformerOverrides
 from sclong_core.pretraining.sharding import whole
 from sclong_core.testing import make_counts_anndata
@@ -156,17 +156,30 @@ class FillDisk(Callback):
         batch: number of the batch over all epochs.
         size: in bytes.
         witness: file to leave.
+        until: batch before which somebody makes room; nobody does by default.
+        rank: the process whose disk it is; all by default.
     """
 
-    def __init__(self, batch: int, size: int, witness: str) -> None:
+    def __init__(
+        self, batch: int, size: int, witness: str, until: int = -1, rank: int = -1
+    ) -> None:
         self.batch, self.size, self.witness = batch, size, witness
+        self.until, self.rank = until, rank
 
     def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
         """Set the limit, and have writes fail instead of ending the process."""
+        if self.rank not in (-1, trainer.global_rank):
+            return
         if trainer.fit_loop.total_batch_idx == self.batch:
             Path(self.witness).touch()
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, self.size))
+            self._limit(self.size)
+        if trainer.fit_loop.total_batch_idx == self.until:
+            self._limit(resource.getrlimit(resource.RLIMIT_FSIZE)[1])
+
+    def _limit(self, size: int) -> None:
+        most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
 
 
 class KillInSave(Callback):
@@ -200,6 +213,45 @@ class KillInSave(Callback):
 
         checkpoints._write = faulty_write  # noqa: SLF001  # the fault
         setattr(checkpoints, "write_json", faulty_record)  # noqa: B010  # it is not exported there
+
+
+class KillInShardedSave(Callback):
+    """Kills its own process while the ranks together write a checkpoint.
+
+    Args:
+        step: of the optimiser, whose checkpoint it is.
+        place: "shard" when this rank has written its tensors, "list" before the list of all
+            tensors, "name" before the folder gets its name, "record" before the record is written.
+            Each rank dies at the first, the one that does it at the others.
+        witness: file to leave.
+    """
+
+    def __init__(self, step: int, place: str, witness: str) -> None:
+        self.step, self.place, self.witness = step, place, witness
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the fault in."""
+        writer = sharded_files._Writer  # noqa: SLF001  # the fault
+        for place, owner, name, after in (
+            ("shard", writer, "write_data", True),
+            ("list", writer, "finish", False),
+            ("name", sharding, "write_sharded", True),
+            ("record", sharding, "write_record", False),
+        ):
+            if place == self.place:
+                setattr(owner, name, self._faulty(trainer, getattr(owner, name), after=after))
+
+    def _faulty(self, trainer: Trainer, write: Any, *, after: bool) -> Any:
+        def faulty(*arguments: Any, **options: Any) -> Any:
+            if after:
+                result = write(*arguments, **options)
+            if trainer.global_step == self.step and not (
+                self.place == "name" and trainer.global_rank
+            ):
+                _die(self.witness)
+            return result if after else write(*arguments, **options)
+
+        return faulty
 
 
 class PlantNan(Callback):
