@@ -13,11 +13,18 @@ import numpy as np
 
 from faults.readers_core import READERS as CORE
 from faults.readers_data import READERS as DATA
+from faults.readers_graph import READERS as GRAPH
 from faults.readers_names import READERS as NAMES
+from faults.readers_results import READERS as RESULTS
+from faults.readers_tasks import READERS as TASKS
+from faults.readers_training import READERS as TRAINING
 from faults.trials import Reader, Watch, try_reader
 from sclong_core.files import write_json
 
-READERS: tuple[Reader, ...] = (*CORE, *DATA, *NAMES)
+READERS: tuple[Reader, ...] = (
+    *(*CORE, *DATA, *NAMES),
+    *(*TRAINING, *GRAPH, *TASKS, *RESULTS),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m faults.inputs", description=__doc__)
     parser.add_argument("--count", type=int, default=10_000, help="of bad files in all (10000)")
     parser.add_argument("--seed", type=int, default=0, help="of the damage (0)")
+    parser.add_argument("--only", nargs="+", default=(), metavar="WORD", help="of readers' names")
     parser.add_argument("--rows", type=Path, help="file for the numbers, as JSON")
     args = parser.parse_args(arguments)
     logging.disable(logging.CRITICAL)  # what readers announce of bad files is not looked at
@@ -37,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
         os.chdir(name)  # what is written to a relative place is seen
         for number, reader in enumerate(READERS):
+            if args.only and not any(word in reader.name for word in args.only):
+                continue
             generator = np.random.default_rng([args.seed, number])
             folder = Path(name) / str(number)
             count = -(-args.count // len(READERS))

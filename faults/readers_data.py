@@ -183,7 +183,9 @@ def _unpacked(name: str) -> Any:
     return read
 
 
-def _write_text(name: str, text: str) -> Any:
+def write_text(name: str, text: str) -> Any:
+    """Something that writes a text, packed if the name says so."""
+
     def write(folder: Path) -> None:
         content = text.encode()
         (folder / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
@@ -229,7 +231,9 @@ _LOCK = json.dumps(
 )
 
 
-def _gzip_bomb(name: str, line: bytes) -> Any:
+def gzip_bomb(name: str, line: bytes) -> Any:
+    """A plant: a small file that unpacks to a large one."""
+
     def plant(folder: Path, generator: Generator) -> None:
         (folder / name).write_bytes(_bomb(line))
 
@@ -244,7 +248,9 @@ def _bomb(line: bytes) -> bytes:
     return b"".join(packer.compress(piece) for _ in range(120)) + packer.flush()
 
 
-def _yaml_code(name: str) -> Any:
+def yaml_code(name: str) -> Any:
+    """A plant: code where there should be settings."""
+
     def plant(folder: Path, generator: Generator) -> None:
         path = folder / name
         path.write_text(_CODE + path.read_text())
@@ -262,7 +268,7 @@ def _split_objects(folder: Path, generator: Generator) -> None:
     np.savez(folder / "split.npz", train=rows, validation=rows, test=rows)
 
 
-_METRICS = {
+METRICS = {
     "format": FORMAT,
     "rows": [
         {
@@ -331,61 +337,61 @@ READERS = (
     ),
     Reader(
         "gene table of HGNC",
-        _write_text("hgnc.txt", _HGNC),
+        write_text("hgnc.txt", _HGNC),
         lambda folder: read_hgnc(folder / "hgnc.txt"),
     ),
     Reader(
         "annotation of GENCODE",
-        _write_text("g.gtf.gz", _GTF),
+        write_text("g.gtf.gz", _GTF),
         lambda folder: read_gtf(folder / "g.gtf.gz"),
         planted={
-            "a bomb of one line": _gzip_bomb("g.gtf.gz", b"0"),
-            "a bomb of lines": _gzip_bomb("g.gtf.gz", b"#" * 999 + b"\n"),
+            "a bomb of one line": gzip_bomb("g.gtf.gz", b"0"),
+            "a bomb of lines": gzip_bomb("g.gtf.gz", b"#" * 999 + b"\n"),
         },
     ),
     Reader(
         "list of genes",
-        _write_text("g.csv", "".join(f"{gene},S{n}\n" for n, gene in enumerate(_IDS))),
+        write_text("g.csv", "".join(f"{gene},S{n}\n" for n, gene in enumerate(_IDS))),
         lambda folder: read_gene_list(folder / "g.csv"),
     ),
     Reader(
         "ontology",
-        _write_text("go.obo", _OBO),
+        write_text("go.obo", _OBO),
         lambda folder: len(GeneOntology.read(folder / "go.obo")),
     ),
     Reader(
         "annotations of genes",
-        _write_text("goa.gaf", _GAF),
+        write_text("goa.gaf", _GAF),
         lambda folder: list(read_annotations(folder / "goa.gaf")),
     ),
     Reader(
         "Gene2vec",
-        _write_text("g2v.txt.gz", _VECTORS),
+        write_text("g2v.txt.gz", _VECTORS),
         lambda folder: read_vectors(folder / "g2v.txt.gz", dimensions=4).names,
-        planted={"a bomb": _gzip_bomb("g2v.txt.gz", b"0")},
+        planted={"a bomb": gzip_bomb("g2v.txt.gz", b"0")},
     ),
     Reader(
         "lock of downloads",
-        _write_text("lock.json", _LOCK),
+        write_text("lock.json", _LOCK),
         lambda folder: Lock(folder / "lock.json").expected("https://h/x"),
     ),
     Reader(
         "rules of harmonising",
-        _write_text("rules.yaml", _RULES),
+        write_text("rules.yaml", _RULES),
         lambda folder: HarmoniseRules.read(folder / "rules.yaml"),
-        planted={"code": _yaml_code("rules.yaml")},
+        planted={"code": yaml_code("rules.yaml")},
     ),
     Reader(
         "settings of a cluster",
-        _write_text("slurm.yaml", _SLURM),
+        write_text("slurm.yaml", _SLURM),
         lambda folder: slurm_settings(folder / "slurm.yaml"),
-        planted={"code": _yaml_code("slurm.yaml")},
+        planted={"code": yaml_code("slurm.yaml")},
     ),
     Reader(
         "settings of a task",
-        _write_text("changes.yaml", _CHANGES),
+        write_text("changes.yaml", _CHANGES),
         lambda folder: read_changes(folder / "changes.yaml", []),
-        planted={"code": _yaml_code("changes.yaml")},
+        planted={"code": yaml_code("changes.yaml")},
     ),
     Reader(
         "split",
@@ -395,7 +401,7 @@ READERS = (
     ),
     Reader(
         "metrics of a run",
-        _write_text("metrics.json", json.dumps(_METRICS)),
+        write_text("metrics.json", json.dumps(METRICS)),
         lambda folder: read_metrics(folder / "metrics.json").shape,
     ),
     Reader(
@@ -406,13 +412,13 @@ READERS = (
     ),
     Reader(
         "suite of runs",
-        _write_text("suite.yaml", _SUITE),
+        write_text("suite.yaml", _SUITE),
         lambda folder: read_suite(folder / "suite.yaml").config,
-        planted={"code": _yaml_code("suite.yaml")},
+        planted={"code": yaml_code("suite.yaml")},
     ),
     Reader(
         "table of results",
-        _write_text("results.csv", _RESULTS),
+        write_text("results.csv", _RESULTS),
         lambda folder: read_results(folder / "results.csv").rows.shape,
     ),
 )
