@@ -43,7 +43,15 @@ def test_the_status_is_1_if_a_data_set_cannot_be_read(asked, tmp_path, capsys):
 
 def test_the_status_is_2_if_the_input_is_wrong(asked, capsys):
     assert main([*asked, "--cluster", "cloud"]) == 2
-    assert main([*asked, "--genes", "nowhere.tsv"]) == 2
+    assert main([*asked, "--gene-table", "nowhere.tsv"]) == 2
     assert main([*asked[:2], "nowhere.tsv", *asked[3:]]) == 2
     errors = capsys.readouterr().err
     assert "Traceback" not in errors
+
+
+def test_a_data_set_that_keeps_no_cell_says_so(asked, tmp_path, capsys):
+    (tmp_path / "rules.yaml").write_text("min_genes_per_dataset: 20\nmin_genes_per_cell: 50\n")
+    assert main(asked) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "no cell is left" in line]
+    report = (tmp_path / "corpus" / "report.tsv").read_text()
+    assert len(lines) == report.count("no cell is left") > 0

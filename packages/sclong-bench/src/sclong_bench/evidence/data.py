@@ -173,7 +173,7 @@ def _make(suite: EvidenceSuite, data: Path, folder: Path, key: str) -> None:
             [
                 *("data", "harmonise", str(manifest), "-o", str(folder / where)),
                 *("--vocabulary", vocabulary, "--rules", str(folder / "rules.yaml")),
-                *("--genes", *names),
+                *("--gene-table", *names),
             ]
         )
     for command in commands:

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from sclong_core.cli.terminal import standard_output
+
 
 class ConvertCommand:
     """Converts the released weights; see :func:`sclong_core.release.convert_release`."""
@@ -76,8 +78,7 @@ class ConvertCommand:
 
 
 def _print_summary(folder: Path) -> None:
-    from rich.console import Console  # noqa: PLC0415  # keeps sclong --help fast
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415  # keeps sclong --help fast
 
     from sclong_core.summary import summarise_checkpoint  # noqa: PLC0415  # keeps --help fast
 
@@ -101,7 +102,7 @@ def _print_summary(folder: Path) -> None:
         files.add_row(f"read: {record['name']} ({name})", f"{record['bytes']:,}", record["sha256"])
     for name, written in info.files.items():
         files.add_row(f"written: {name}", f"{written.bytes:,}", written.sha256)
-    console = Console()
+    console = standard_output()
     console.print(facts)
     console.print(files)
 

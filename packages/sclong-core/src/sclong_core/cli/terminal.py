@@ -1,11 +1,17 @@
 """What commands say while they work (on standard error) and at their end (on standard output)."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _LOGGER = "sclong"
+_LONG_LINE = 10_000
 _MARKS = {logging.WARNING: "warning: ", logging.ERROR: "error: "}
 
 
@@ -56,10 +62,21 @@ def is_interactive() -> bool:
     return sys.stderr.isatty()
 
 
+def standard_output() -> "Console":
+    """Standard output; in a file or a pipe a line is as long as what stands in it.
+
+    Folding to the 80 columns of no terminal would tear names apart that people look for in logs.
+    The variable COLUMNS has its usual meaning.
+    """
+    from rich.console import Console  # noqa: PLC0415  # keeps sclong --help fast
+
+    folds = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if folds else _LONG_LINE)
+
+
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     """Print names and values in two columns."""
-    from rich.console import Console  # noqa: PLC0415  # keeps sclong --help fast
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415  # keeps sclong --help fast
     from rich.text import Text  # noqa: PLC0415
 
     table = Table.grid(padding=(0, 2, 0, 0))
@@ -67,13 +84,12 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     table.add_column(overflow="fold")
     for name, value in facts:
         table.add_row(Text(name, style="bold"), Text(value))
-    Console().print(table)
+    standard_output().print(table)
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     """Print a table with a header."""
-    from rich.console import Console  # noqa: PLC0415  # keeps sclong --help fast
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415  # keeps sclong --help fast
     from rich.text import Text  # noqa: PLC0415
 
     table = Table()
@@ -81,4 +97,4 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
-    Console().print(table)
+    standard_output().print(table)

@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from sclong_core.cli.terminal import standard_output
 from sclong_core.config import ScLongConfig
 from sclong_core.errors import ConfigError
 from sclong_core.pretraining.data_choice import choose_data
@@ -31,7 +31,7 @@ def print_plan(settings: Any) -> None:
     epochs = settings.trainer.max_epochs or 0
     for name, figure in plan_rows(config, layout, plan, cells=cells, epochs=epochs):
         table.add_row(name, figure)
-    Console().print(table)
+    standard_output().print(table)
 
 
 def planned_network(settings: Any) -> ScLongConfig:

@@ -38,7 +38,7 @@ class HarmoniseCommand:
             help="genes of the corpus: vocabulary.tsv, or one Ensembl id a line",
         )
         parser.add_argument(
-            "--genes",
+            "--gene-table",
             type=Path,
             nargs="+",
             default=[],
@@ -68,7 +68,7 @@ class HarmoniseCommand:
                 args.output,
                 vocabulary=args.vocabulary,
                 rules=args.rules,
-                gene_table=args.genes or None,
+                gene_table=args.gene_table or None,
                 cluster=args.cluster,
                 progress=progress,
             )

@@ -81,9 +81,11 @@ def kept_row(entry: DatasetEntry, sha256: str, survey: Survey, tally: Tally, sha
 def with_duplicates(row: Row, duplicates: int) -> Row:
     """The row of a data set whose duplicates are known."""
     cells = row["cells"]
+    kept = cells["stored"] - duplicates
     return {
         **row,
-        "cells": {**cells, "duplicates": duplicates, "kept": cells["stored"] - duplicates},
+        "reason": row["reason"] if kept else "no cell is left",
+        "cells": {**cells, "duplicates": duplicates, "kept": kept},
     }
 
 
