@@ -14,6 +14,7 @@ import torch
 
 from faults.readers_data import yaml_code
 from faults.trials import Reader
+from sclong_core.array_files import read_array
 from sclong_core.errors import ConfigError
 from sclong_core.pretraining.checkpoints import AtomicCheckpointIO, write_record
 from sclong_core.pretraining.cli import run_cli
@@ -92,7 +93,9 @@ def _swapped_shape(folder: Path, generator: Generator) -> None:
     path = folder / "checkpoint.pth"
     content = torch.load(path, weights_only=True)
     state = content["model_state_dict"]
-    name = sorted(name for name in state if state[name].ndim)[int(generator.integers(20))]
+    # How many random features there are, the tensors alone say.
+    names = sorted(name for name in state if state[name].ndim and "projection" not in name)
+    name = names[int(generator.integers(len(names)))]
     state[name] = torch.cat([state[name], state[name]])
     torch.save(content, path)
 
@@ -121,7 +124,27 @@ def _read_settings(folder: Path) -> Any:
     return len(said.getvalue())
 
 
+def _write_vectors(folder: Path) -> None:
+    np.save(folder / "vectors.npy", np.arange(12.0, dtype=np.float32).reshape(4, 3))
+
+
+def _large_shape(folder: Path, generator: Generator) -> None:
+    path = folder / "vectors.npy"
+    size = str(generator.choice([10**5, 10**12, 10**19, 10**25]))
+    path.write_bytes(path.read_bytes().replace(b"(4,", f"({size},".encode()))
+
+
+def _objects(folder: Path, generator: Generator) -> None:
+    np.save(folder / "vectors.npy", np.array([[{}]], dtype=object), allow_pickle=True)
+
+
 READERS = (
+    Reader(
+        "gene vectors",
+        _write_vectors,
+        lambda folder: read_array(folder / "vectors.npy", "gene vectors").tobytes(),
+        planted={"a shape that lies": _large_shape, "objects": _objects},
+    ),
     Reader("sharded checkpoint", _write_sharded, _read_sharded, sealed=True),
     Reader(
         "sharded checkpoint with a forged record",

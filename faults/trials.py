@@ -113,7 +113,7 @@ def try_reader(
     expected = reader.read(good)
     found = Trials(reader.name)
     plants = list(reader.planted.items())
-    for number in range(count):
+    for number in range(max(count, len(plants))):
         bad = folder / "bad" / "input"
         shutil.copytree(good, bad)
         planted = number < max(len(plants), count // 5) if plants else False

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sclong_core import array_files
-from sclong_core.array_files import read_arrays
+from sclong_core.array_files import read_array, read_arrays
 from sclong_core.errors import InputError
 
 
@@ -47,3 +47,28 @@ def test_a_bomb_and_objects_and_what_is_absent_are_refused(tmp_path, monkeypatch
         read_arrays(path, ["a"], "a test")
     with pytest.raises(InputError, match="No such file"):
         read_arrays(tmp_path / "none.npz", ["a"], "a test")
+
+
+def test_one_array_is_read(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(6).reshape(2, 3))
+    np.testing.assert_array_equal(read_array(tmp_path / "a.npy", "a test"), [[0, 1, 2], [3, 4, 5]])
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"(4,)", b"(99999999999999,)"),
+        (b"(4,)", b"(5,)"),
+        (b"'descr'", b"descr("),
+        (b"}", b" "),
+        (b"'<f8'", b"'|O'"),
+        (b"NUMPY", b"NUMBY"),
+    ],
+)
+def test_one_array_that_lies_is_refused(tmp_path, old, new):
+    path = tmp_path / "a.npy"
+    np.save(path, np.ones(4))
+    path.write_bytes(path.read_bytes().replace(old, new))
+    with pytest.raises(InputError, match="is not a test"):
+        read_array(path, "a test")

@@ -456,7 +456,21 @@ def test_a_folder_is_its_own_name(folder):
 
 @pytest.mark.parametrize(
     "name",
-    ["nowhere", "/a/b", "../a/b", "a/../b", "a/..", "a/b/c", "https://x/y", "a/b c", "", "a/b\n"],
+    [
+        *(
+            "nowhere",
+            "/a/b",
+            "../a/b",
+            "a/../b",
+            "a/..",
+            "a/b/c",
+            "https://x/y",
+            "a/b c",
+            "",
+            "a/b\n",
+        ),
+        *("a/" + "b" * 5000, "a/b\0"),
+    ],
 )
 def test_a_strange_name_is_never_asked_for(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)

@@ -1,7 +1,8 @@
-"""Arrays out of an ``.npz`` file from anyone: no pickles, no more memory than is in the file."""
+"""Arrays out of ``.npz`` and ``.npy`` files from anyone: no pickles, no more than is in them."""
 
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -30,6 +31,7 @@ _DAMAGE = (
     RuntimeError,  # encrypted
     NotImplementedError,  # packed in an unknown way
     SyntaxError,  # in a header that is no literal
+    tokenize.TokenError,  # nor was one in Python 2
     struct.error,
     zipfile.BadZipFile,
     zlib.error,
@@ -55,8 +57,32 @@ def read_arrays(
         with Path(path).open("rb") as handle, zipfile.ZipFile(handle) as archive:
             return {name: _read(archive, f"{name}.npy") for name in names}
     except _DAMAGE as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"{path} is not {what} ({reason}): build or copy it again") from error
+        raise _refusal(path, what, error) from error
+
+
+def read_array(path: str | PathLike[str], what: str) -> npt.NDArray[Any]:
+    """Read the array of an ``.npy`` file.
+
+    Args:
+        path: the file.
+        what: the file is to be, for the message: "gene vectors".
+
+    Raises:
+        InputError: the file is absent or damaged, holds objects, or promises more than it has.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            shape, dtype = _header(stream)
+            _check_size(str(path), shape, dtype, Path(path).stat().st_size - stream.tell())
+            stream.seek(0)
+            return np.asarray(npy.read_array(stream, allow_pickle=False))
+    except _DAMAGE as error:
+        raise _refusal(path, what, error) from error
+
+
+def _refusal(path: str | PathLike[str], what: str, error: BaseException) -> InputError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return InputError(f"{path} is not {what} ({reason}): build or copy it again")
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
@@ -65,12 +91,16 @@ def _read(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
         raise ValueError(f"{name} is {member.file_size:,} bytes in {member.compress_size:,}")
     with archive.open(member) as stream:
         shape, dtype = _header(stream)
-        if dtype.hasobject:
-            raise ValueError(f"{name} holds objects, which are never unpickled")
-        if math.prod(shape) * dtype.itemsize != member.file_size - stream.tell():
-            raise ValueError(f"{name} says that its shape is {shape}, and has not that size")
+        _check_size(name, shape, dtype, member.file_size - stream.tell())
     with archive.open(member) as stream:
         return np.asarray(npy.read_array(stream, allow_pickle=False))
+
+
+def _check_size(name: str, shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> None:
+    if dtype.hasobject:
+        raise ValueError(f"{name} holds objects, which are never unpickled")
+    if math.prod(shape) * dtype.itemsize != size:
+        raise ValueError(f"{name} says that its shape is {shape}, and has not that size")
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:

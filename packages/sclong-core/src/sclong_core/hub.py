@@ -1,5 +1,6 @@
 """From the name of a checkpoint to its folder: local, or fetched from the Hugging Face hub."""
 
+import os
 import re
 from os import PathLike
 from pathlib import Path
@@ -29,7 +30,7 @@ def resolve_checkpoint(
             reached, or a revision is given for a folder.
     """
     folder = Path(folder_or_hub_id)
-    if folder.is_dir():
+    if os.path.isdir(folder):  # noqa: PTH112  # Path.is_dir raises where a name is too long
         if revision is not None:
             raise CheckpointError(f"{folder} is a local folder: it has no revision {revision!r}")
         return folder

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.optim import Adam, Optimizer
 
+from sclong_core.array_files import read_array
 from sclong_core.config import InputConfig
 from sclong_core.errors import ConfigError, InputError, ScLongError
 from sclong_core.graph import GeneGraph
@@ -262,11 +263,8 @@ def _read_vectors(path: str | Path | None) -> npt.NDArray[np.float32] | None:
     if path is None:
         _LOG.warning("no gene vectors are given: they start at random (model.gene_vectors)")
         return None
-    try:
-        vectors = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be read as gene vectors: set model.gene_vectors to a .npy file, or to "
-            "null"
-        ) from error
+    what = "a .npy file of gene vectors, which model.gene_vectors must be, or null"
+    vectors = read_array(path, what)
+    if vectors.dtype.kind not in "iuf":
+        raise InputError(f"{path} is not {what}: it holds {vectors.dtype}")
     return np.asarray(vectors, dtype=np.float32)

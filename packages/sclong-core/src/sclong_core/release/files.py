@@ -6,9 +6,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 from torch import Tensor
 
+from sclong_core.array_files import read_array
 from sclong_core.config import ScLongConfig
 from sclong_core.errors import CheckpointError, InputError
 from sclong_core.files import sha256_file
@@ -94,13 +94,12 @@ def check_gene2vec(path: FilePath, config: ScLongConfig) -> None:
         CheckpointError: not an npy file of numbers, or of another shape than (genes, dim).
     """
     try:
-        vectors = np.load(path, allow_pickle=False, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise CheckpointError(f"{path} is not an npy file of numbers: {error}") from error
-    shape = getattr(vectors, "shape", None)
-    if shape != (config.genes, config.dim):
+        vectors = read_array(path, "an npy file of numbers")
+    except InputError as error:
+        raise CheckpointError(str(error)) from error
+    if vectors.shape != (config.genes, config.dim):
         raise CheckpointError(
-            f"{path} has shape {shape}, the model needs {(config.genes, config.dim)}"
+            f"{path} has shape {vectors.shape}, the model needs {(config.genes, config.dim)}"
         )
 
 
