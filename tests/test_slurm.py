@@ -238,9 +238,13 @@ def test_a_disturbed_job_comes_back_and_ends_the_same(disturb, slurm, undisturbe
 def test_a_job_that_reaches_its_time_limit_is_told_before_and_comes_back(slurm, tmp_path):
     folder = job_folder(tmp_path)
     endless = words("--trainer.max_steps=-1", "--trainer.max_epochs=100000")
-    job = slurm.submit(folder, "--time=1", "--signal=SIGUSR1@55", words=endless)
+    job = slurm.submit(folder, "--time=60", "--signal=SIGUSR1@150", words=endless)
+    checkpoints = folder / "runs/tiny/checkpoints"
+    slurm.wait_for(lambda: any(checkpoints.glob("*.ckpt.json")), "there is a checkpoint")
+    # The run listens now, however long it took to begin. SLURM looks at limits every half minute:
+    # the signal comes 90 seconds or more before the end.
+    hours, minutes, _ = map(int, slurm.field(job, "RunTime").split(":"))
+    slurm.call("scontrol", "update", f"jobid={job}", f"TimeLimit={60 * hours + minutes + 3}")
     slurm.wait_for(lambda: slurm.field(job, "Restarts") == "1", "the job is queued again")
-    saved = sorted((folder / "runs/tiny/checkpoints").glob("*.ckpt.json"))
-    assert saved
     assert "Exited with exit code 143" in log(folder, job)
     slurm.call("scancel", job)
