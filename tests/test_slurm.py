@@ -234,6 +234,18 @@ def test_a_disturbed_job_comes_back_and_ends_the_same(disturb, slurm, undisturbe
 
 @needs_slurm
 @pytest.mark.slow
+def test_a_job_that_fails_is_not_begun_again(slurm, tmp_path):
+    job = slurm.submit(tmp_path, words=words("--data.path=absent.h5ad"))
+    slurm.wait_for(lambda: slurm.field(job, "JobState") == "FAILED", "the job has failed")
+    assert slurm.field(job, "ExitCode") == "2:0"
+    assert slurm.field(job, "Restarts") == "0"
+    said = log(tmp_path, job)
+    assert said.count("Exited with exit code 2") == 2, said  # neither was killed by the other's end
+    assert "Terminat" not in said
+
+
+@needs_slurm
+@pytest.mark.slow
 @pytest.mark.fault
 def test_a_job_that_reaches_its_time_limit_is_told_before_and_comes_back(slurm, tmp_path):
     folder = job_folder(tmp_path)
