@@ -97,6 +97,14 @@ def test_pickled_dictionaries_are_read_without_being_executed(tmp_path, expressi
         Geneformer(tmp_path)
 
 
+@pytest.mark.parametrize("content", ["{", "[" * 5000, "[]"])
+def test_a_dictionary_that_is_none_is_refused(tmp_path, content):
+    write_geneformer(tmp_path)
+    next(tmp_path.glob("token_dictionary*")).write_text(content)
+    with pytest.raises(InputError, match=r"is no JSON|must hold a dictionary"):
+        Geneformer(tmp_path)
+
+
 def test_what_is_missing_is_said(tmp_path, expression):
     with pytest.raises(InputError, match="token_dictionary"):
         Geneformer(tmp_path)

@@ -160,7 +160,10 @@ def _dictionary(folder: Path, stem: str) -> dict[str, Any]:
         raise InputError(f"{folder} has no {stem}*.json or .pkl: copy Geneformer's own there")
     if paths[0].suffix == ".pkl":
         return read_plain_pickle(paths[0])
-    content = json.loads(paths[0].read_text(encoding="utf-8"))
+    try:
+        content = json.loads(paths[0].read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{paths[0]} is no JSON: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{paths[0]} must hold a dictionary from gene to number")
     return content
