@@ -10,18 +10,21 @@ import yaml
 from anndata import AnnData
 from sklearn.metrics import r2_score
 
-from sclong_bench.evidence import measure, run, suite, training
+from sclong_bench.evidence import genes, measure, run, similarity, suite, training
+from sclong_bench.evidence.collect import read_collected
 from sclong_bench.evidence.data import LABEL, PRETRAINING, EvidenceData, prepare
 from sclong_bench.results.integrity import refuse_mixed_digests
 from sclong_bench.results.reading import read_results
 from sclong_core import ScLong
 from sclong_core.cli.main import main
 from sclong_core.errors import ConfigError, InputError
+from sclong_core.vocabulary import GeneVocabulary
 
 GENES = 520
-PAGE = "".join(
-    f"<!-- results evidence {name} -->\n<!-- end -->\n" for name in ("done", "claims", "baselines")
-)
+BLOCKS = ("done", "known", "claims", "baselines")
+PAGE = "".join(f"<!-- results evidence {name} -->\n<!-- end -->\n" for name in BLOCKS)
+LAST = [f"GENE{number}" for number in range(GENES - 10, GENES)]
+"""Genes of networks; what is expressed most is not among them for certain."""
 
 
 def _cells(folder, name, cells, *, seed):
@@ -35,6 +38,25 @@ def _cells(folder, name, cells, *, seed):
     found.obs["kind"] = np.array(["B", "NK", "T"])[kinds]
     found.obs["plate"] = np.array(["p1", "p2"])[generator.integers(2, size=cells)]
     found.write_h5ad(folder / f"{name}.h5ad")
+
+
+def _known(folder):
+    """A list of markers by ScType's names of types, and networks: one of enough edges, one not."""
+    columns = ["tissueType", "cellName", "geneSymbolmore1", "geneSymbolmore2", "shortName"]
+    lists = {"Naive B cells": range(5), "Natural killer cells": range(5, 14), "T": range(2)}
+    rows = [
+        ("Immune system", kind, ",".join(f"GENE{number}" for number in genes), "", kind)
+        for kind, genes in lists.items()
+    ]
+    pd.DataFrame(rows, columns=columns).to_excel(folder / "markers.xlsx", index=False)
+    edges = [(factor, gene) for factor in LAST[:3] for gene in LAST[3:9]]
+    pd.DataFrame(edges, columns=["Gene1", "Gene2"]).to_csv(folder / "many.csv", index=False)
+    few = pd.DataFrame([*edges[:2], ("NOBODY", LAST[0])], columns=["Gene1", "Gene2"])
+    few.to_csv(folder / "few.csv", index=False)
+    counts = np.random.default_rng(3).poisson(2, size=(len(LAST), 40))
+    cells = [f"c{number}" for number in range(40)]
+    table = pd.DataFrame(np.log1p(counts), index=LAST, columns=cells)
+    table.to_csv(folder / "expression.csv")
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +79,7 @@ def sources(tmp_path_factory):
     table.to_csv(folder / "go.csv", index=False)
     _cells(folder, "first", 120, seed=1)
     _cells(folder, "other", 45, seed=2)
+    _known(folder)
     content = {
         "seeds": [1, 2],
         "variants": {
@@ -67,8 +90,23 @@ def sources(tmp_path_factory):
         "names": {"hgnc": "hgnc.txt", "gencode": "gencode.csv.gz", "annotations": "go.csv"},
         "pretraining": [{"name": "first", "path": "first.h5ad", "held_out": 0.25}],
         "held_out": [{"name": "other", "path": "other.h5ad", "label": "kind", "batch": "plate"}],
+        "markers": {"path": "markers.xlsx", "cells": ["other"]},
+        "networks": [
+            {
+                "name": "mouse",
+                "expression": "expression.csv",
+                "edges": {"many": "many.csv", "few": "few.csv"},
+            }
+        ],
         "training": {"genes": 100, "steps": 2},
-        "evaluation": {"cells": 30, "masked_cells": 10, "splits": 3, "nearest": 5},
+        "evaluation": {
+            "cells": 30,
+            "masked_cells": 10,
+            "splits": 3,
+            "nearest": 5,
+            "fewest_edges": 10,
+            "fewest_factors": 2,
+        },
     }
     (folder / "suite.yaml").write_text(yaml.safe_dump(content))
     return folder
@@ -118,6 +156,9 @@ def test_the_suite_of_the_package_has_the_ablations_of_the_paper_and_five_seeds(
         ("variants", {"sclong": {"graph": "some"}}),
         ("variants", {"sclong": {}, "a/b": {}}),
         ("training", {"steps": 0}),
+        ("markers", {"path": "markers.xlsx", "cells": ["first"]}),
+        ("markers", {"path": "", "cells": ["other"]}),
+        ("networks", [{"name": "mouse", "edges": {"many": "many.csv"}}]),
         ("surprise", 1),
     ],
 )
@@ -176,10 +217,63 @@ def test_results_make_one_table_that_statistics_take(evidence):
         measure.RECONSTRUCTION,
         measure.CELL_TYPES,
         measure.BATCHES,
+        genes.MARKERS,
+        genes.NETWORKS,
     }
     batches = found.rows[found.rows["task"].eq(measure.BATCHES)]
     assert set(batches["scenario"]) == {"other"}
     assert set(batches["protocol"]) == {measure.GENE_SUMS, measure.GENE_MEANS}
+
+
+def test_genes_that_are_asked_for_are_in_the_vocabulary_beside_the_expressed(data):
+    vocabulary = GeneVocabulary.read(data.folder / "vocabulary.tsv")
+    expressed = GeneVocabulary.read(data.folder / "expressed.tsv")
+    asked = {*(f"GENE{number}" for number in range(14)), *LAST}
+    assert set(vocabulary.symbols) == set(expressed.symbols) | asked
+    assert len(expressed) == 100
+    assert data.known.coverage.genes == len(vocabulary) > 100
+
+
+def test_what_is_known_is_counted_and_measured_where_there_is_enough(data, evidence):
+    coverage = data.known.coverage
+    lists = {one.kind: (one.listed, one.known, one.measured) for one in coverage.markers}
+    assert lists == {"B": (5, 5, True), "NK": (9, 9, True), "T": (2, 2, False)}
+    networks = {net.network: (net.edges, net.known, net.measured) for net in coverage.networks}
+    assert networks == {"many": (18, 18, True), "few": (3, 2, False)}
+    assert data.known.markers()["other"].kinds == ("B", "NK")
+    assert data.known.networks()["mouse"].networks == ("many",)
+    rows = read_results(evidence / run.RUNS).rows
+    of_genes = rows[rows["task"].isin([genes.MARKERS, genes.NETWORKS])]
+    assert set(of_genes["scenario"]) == {"other", "mouse many"}
+    assert {"sclong", "gene_vectors", "correlation", "random", "go_graph"} <= set(of_genes["model"])
+    page = (evidence / "evidence.md").read_text("utf-8")
+    assert "| mouse | edges of few | 3 | 2 edges (1 factor, 3 genes) | no |" in page
+
+
+def test_measures_of_genes_are_those_of_the_task(data, evidence, small):
+    """Markers of a made-up vector stand out; the floor is what chance gives."""
+    rows = read_results(evidence / run.RUNS).rows
+    chance = rows[rows["model"].eq("random") & rows["metric"].eq("marker_auroc")]["value"]
+    assert abs(float(chance.iloc[0]) - 0.5) < 0.25
+    checkpoint = evidence / run.RUNS / "sclong-seed-1" / training.MODEL
+    again = list(genes.measure_genes(genes.SCLONG, data, small, evidence, model=checkpoint))
+    mine = rows[rows["model"].eq("sclong") & rows["seed"].eq(1)]
+    kept = mine[mine["task"].isin([genes.MARKERS, genes.NETWORKS])]["value"].tolist()
+    assert [one.value for one in again] == pytest.approx(kept, nan_ok=True)
+    assert again[0].metric == "marker_auroc"
+
+
+def test_the_heat_map_shows_as_many_other_genes_as_markers(data, small, evidence):
+    table = read_collected(evidence).similarity
+    assert set(table["model"]) == {"sclong", "untrained_sclong"}
+    of = table[table["model"].eq("sclong")]
+    assert of.groupby("gene")["marker"].first().value_counts().tolist() == [6, 6]
+    same = of[of["gene"].eq(of["other"])]["cosine"]
+    assert same.tolist() == pytest.approx([1.0] * 12, abs=1e-3)
+    drawn = similarity.similarity_figure(table)
+    assert drawn is not None
+    assert len(drawn.panels) == 2
+    assert similarity.similarity_figure(table.iloc[:0]) is None
 
 
 def test_what_is_there_is_not_made_again(evidence, small, sources):

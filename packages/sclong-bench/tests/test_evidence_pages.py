@@ -7,6 +7,7 @@ import pytest
 from sclong_bench.evidence.claims import CLAIMS, gains, judgement, summary
 from sclong_bench.evidence.collect import read_collected
 from sclong_bench.evidence.page import evidence_of, evidence_page
+from sclong_bench.evidence.similarity import similarity_figure
 from sclong_bench.evidence.suite import read_evidence_suite
 from sclong_bench.evidence.tables import gains_table, primary_settings
 from sclong_bench.evidence.words import filled_page
@@ -29,9 +30,27 @@ def evidence(collected):
     return evidence_of(collected)
 
 
-def test_the_page_of_words_is_what_the_rows_say(evidence):
+def test_the_page_of_words_is_what_the_rows_say(collected, evidence):
     page = (ROOT / "docs/small-scale.md").read_text("utf-8")
-    assert filled_page(page, evidence, read_evidence_suite()) == page
+    assert filled_page(page, evidence, read_evidence_suite(), collected.coverage) == page
+
+
+def test_what_is_too_little_to_measure_is_counted_and_has_no_number(collected, evidence):
+    page = (ROOT / "docs/small-scale.md").read_text("utf-8")
+    few = [net for net in collected.coverage.networks if not net.measured]
+    assert few
+    measured = {setting.scenario for setting in evidence.settings}
+    for net in few:
+        assert f"{net.cells} {net.network}" not in measured
+        assert f"| {net.edges:,} | {net.known} edges" in page
+
+
+def test_the_report_has_the_clustered_heat_map(collected):
+    report = (ROOT / "docs/evidence.html").read_text("utf-8")
+    drawn = similarity_figure(collected.similarity)
+    assert drawn is not None
+    for panel in drawn.panels:
+        assert render(panel) in report
 
 
 def test_the_report_holds_the_tables_that_the_rows_make(evidence):
@@ -64,7 +83,7 @@ def test_every_model_of_the_committed_rows_has_the_same_seeds(evidence):
 def test_gains_are_above_zero_where_the_full_model_is_better(evidence):
     for claim in CLAIMS:
         found = gains(evidence, claim)
-        assert len(found) == 11 * len(claim.without)
+        assert len(found) == len(primary_settings(evidence)) * len(claim.without)
         for gain in found:
             assert gain.gain == pytest.approx(gain.full - gain.ablated, abs=1e-9)
             assert gain.low <= gain.gain <= gain.high

@@ -209,6 +209,8 @@ def test_numbers_as_readers_see_them():
         "1",
         "\N{EN DASH}",
     ]
+    sides = [p_text(p) for p in (0.0498, 0.04996, 0.05, 0.0502, 0.0532, 0.045)]
+    assert sides == [".0498", ".04996", ".05", ".0502", ".053", ".045"]
     assert plain(-math.inf, 2) == "\N{MINUS SIGN}∞"
     assert duration(30) == "30 s"
     assert duration(7200) == "2 h"

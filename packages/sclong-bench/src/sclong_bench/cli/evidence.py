@@ -31,7 +31,7 @@ class EvidenceCommand:
             type=Path,
             dest="collected",
             metavar="FOLDER",
-            help="with rows.parquet and maps.parquet of an earlier run: nothing is run",
+            help="with the tables of an earlier run, as rows.parquet: nothing is run",
         )
         parser.add_argument(
             "--output",
@@ -70,7 +70,8 @@ class EvidenceCommand:
         write_evidence(html, collected, suite)
         written = [html]
         if args.page is not None:
-            text = filled_page(args.page.read_text("utf-8"), evidence_of(collected), suite)
+            before, evidence = args.page.read_text("utf-8"), evidence_of(collected)
+            text = filled_page(before, evidence, suite, collected.coverage)
             with atomic_file(args.page) as temporary:
                 temporary.write_text(text, encoding="utf-8")
             written.append(args.page)

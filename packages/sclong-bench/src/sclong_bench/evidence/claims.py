@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from sclong_bench.evidence.genes import MARKERS, NETWORKS
 from sclong_bench.evidence.measure import BATCHES, CELL_TYPES, GENE_SUMS, RECONSTRUCTION
 from sclong_bench.report.evidence import Evidence
-from sclong_bench.report.verdicts import LEVEL
-from sclong_bench.report.words import counted
+from sclong_bench.report.words import LEVEL, counted
 
 FAMILY = ("task", "protocol", "metric")
 """What is corrected together: all data sets and models of one measure."""
@@ -18,6 +18,9 @@ PRIMARY = (
     (CELL_TYPES, GENE_SUMS, "accuracy"),
     (BATCHES, GENE_SUMS, "bras"),
     (BATCHES, GENE_SUMS, "cilisi"),
+    (MARKERS, "", "marker_auroc"),
+    (NETWORKS, "", "aupr_ratio"),
+    (NETWORKS, "", "epr"),
 )
 """Task, protocol and metric that claims are judged by; written before models were compared."""
 MEASURES = {
@@ -25,6 +28,9 @@ MEASURES = {
     (CELL_TYPES, "accuracy"): "cell types told by neighbours",
     (BATCHES, "bras"): "batches mixed, BRAS",
     (BATCHES, "cilisi"): "batches mixed, cell-type iLISI",
+    (MARKERS, "marker_auroc"): "markers told from genes of like expression",
+    (NETWORKS, "aupr_ratio"): "edges of networks, AUPR over chance",
+    (NETWORKS, "epr"): "edges of networks, early precision over chance",
 }
 """Their names for people."""
 

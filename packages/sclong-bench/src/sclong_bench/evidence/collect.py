@@ -1,4 +1,4 @@
-"""From a folder of runs to two tables that fit in a repository: all rows, and maps of the cells."""
+"""From a folder of runs to tables that fit in a repository: all rows, and maps of the cells."""
 
 import json
 import logging
@@ -12,18 +12,22 @@ import pandas as pd
 
 from sclong_bench.demo.evaluate import Floats, umap
 from sclong_bench.demo.settings import DemoSettings
-from sclong_bench.evidence.data import EvidenceData, HeldOut
+from sclong_bench.evidence.cells import HeldOut
+from sclong_bench.evidence.data import EvidenceData
+from sclong_bench.evidence.known import COVERAGE, Coverage
 from sclong_bench.evidence.measure import GENE_SUMS, simple_embeddings
 from sclong_bench.evidence.run import DATA, EMBEDDINGS, METRICS, RUNS
+from sclong_bench.evidence.similarity import similarities
 from sclong_bench.evidence.suite import FULL, EvidenceSuite
+from sclong_bench.evidence.training import MODEL
 from sclong_bench.results.reading import Results, read_results
 from sclong_core.errors import InputError
 from sclong_core.files import atomic_file
 from sclong_tasks.results import finished_runs
 
 _LOG = logging.getLogger("sclong")
-ROWS, MAPS = "rows.parquet", "maps.parquet"
-"""All rows of all runs; and UMAP coordinates of the cells of one seed."""
+ROWS, MAPS, SIMILARITY = "rows.parquet", "maps.parquet", "similarity.parquet"
+"""All rows of all runs; UMAP coordinates of the cells, and cosines of genes, of one seed."""
 _MAPPED = (FULL, "untrained_sclong")
 
 
@@ -34,10 +38,14 @@ class Collected:
     results: Results
     maps: pd.DataFrame
     """Columns: scenario, model, x, y, label, batch."""
+    similarity: pd.DataFrame
+    """See :data:`sclong_bench.evidence.similarity.COLUMNS`."""
+    coverage: Coverage
+    """Of what is known of genes."""
 
 
 def collect(suite: EvidenceSuite, output: Path) -> None:
-    """Write both tables of a folder of evidence.
+    """Write the tables of a folder of evidence.
 
     Args:
         suite: that was run.
@@ -50,6 +58,15 @@ def collect(suite: EvidenceSuite, output: Path) -> None:
     _write(table, output / ROWS)
     if not (output / MAPS).is_file():  # they are of the first seed, whatever else is run
         _write(pd.DataFrame(list(_maps(suite, output))), output / MAPS)
+    data = EvidenceData(output / DATA)
+    data.known.coverage.write(output / COVERAGE)
+    if not (output / SIMILARITY).is_file():
+        models = {
+            name: output / RUNS / f"{name}-seed-{suite.seeds[0]}" / MODEL
+            for name in _MAPPED
+            if name in suite.variants
+        }
+        _write(similarities(suite, data, models), output / SIMILARITY)
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
@@ -64,10 +81,11 @@ def read_collected(folder: Path) -> Collected:
         InputError: they are not there, or no such tables.
     """
     try:
-        maps = pd.read_parquet(folder / MAPS)
-    except (OSError, ValueError) as error:
+        maps, similarity = (pd.read_parquet(folder / name) for name in (MAPS, SIMILARITY))
+        coverage = Coverage.read(folder / COVERAGE)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder} holds no evidence: {error}") from error
-    return Collected(read_results(folder / ROWS), maps)
+    return Collected(read_results(folder / ROWS), maps, similarity, coverage)
 
 
 def _complete(suite: EvidenceSuite, folder: Path) -> list[int]:

@@ -18,12 +18,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from sclong_bench.demo.data import gene_vectors
+from sclong_bench.evidence.cells import Floats, HeldOut
+from sclong_bench.evidence.known import Known, KnownGenes, prepare_known
+from sclong_bench.evidence.panel import name_table, wanted_genes, with_genes
 from sclong_bench.evidence.suite import EvidenceSuite, Source
 from sclong_core.cli.main import main
 from sclong_core.config import ScLongConfig
 from sclong_core.errors import InputError
 from sclong_core.files import atomic_folder, sha256_file, write_json
 from sclong_core.manifest import canonical_json
+from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.corpus.corpus import CellCorpus
 from sclong_data.manifest import DatasetEntry, Manifest
 
@@ -33,6 +37,8 @@ LABEL, BATCH = "label", "batch_label"
 PRETRAINING, HELD_OUT = "pretraining", "held-out"
 """Folders of the two corpora, and the ending of a data set that is split."""
 VOCABULARY, GRAPH, VECTORS = "vocabulary.tsv", "graph.npz", "gene_vectors.npy"
+EXPRESSED, KNOWN = "expressed.tsv", "known"
+"""Genes that are in the vocabulary for their non-zero values; folder of what is known of genes."""
 RECORD = "data.json"
 """Which suite the data is of, and the commands that made it."""
 RULES: Final = """# The reduced data sets have fewer genes than the paper asks for, and the genes
@@ -41,21 +47,6 @@ min_genes_per_dataset: 500
 min_genes_per_cell: 20
 obs_columns: [label, batch_label]
 """
-
-Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Cells of one data set that no model has seen."""
-
-    name: str
-    expression: Floats
-    """``(cells, genes)``, as models are fed with it."""
-    label: npt.NDArray[np.str_]
-    """Cell types; empty where the data set has none."""
-    batch: npt.NDArray[np.str_]
-    """Batches; empty where it has none."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +81,15 @@ class EvidenceData:
         return tuple(found)
 
     @cached_property
+    def known(self) -> KnownGenes:
+        """What is known of genes, and the cells to ask."""
+        return KnownGenes(self.folder / KNOWN)
+
+    @cached_property
     def digest(self) -> str:
-        """Of both corpora, the graph and the vectors."""
+        """Of both corpora, the graph, the vectors, and what is known of genes."""
         files = [self.folder / name for name in (VOCABULARY, GRAPH, VECTORS)]
+        files += sorted(path for path in (self.folder / KNOWN).rglob("*") if path.is_file())
         digests = [self.corpus.digest, CellCorpus(self.folder / HELD_OUT).digest]
         joined = "\n".join([*digests, *map(sha256_file, files)])
         return hashlib.sha256(joined.encode()).hexdigest()
@@ -127,14 +124,19 @@ def _key(suite: EvidenceSuite) -> str:
     """Of everything that the data depends on."""
     parts = suite.to_dict()
     training = {name: parts["training"][name] for name in ("genes", "neighbours", "threshold")}
-    evaluation = {name: parts["evaluation"][name] for name in ("cells", "seed")}
-    kept = {name: parts[name] for name in ("names", "pretraining", "held_out")}
+    of_data = ("cells", "seed", "fewest_edges", "fewest_factors")
+    evaluation = {name: parts["evaluation"][name] for name in of_data}
+    sources = ("names", "pretraining", "held_out", "markers", "networks")
+    kept = {name: parts[name] for name in sources}
     text = canonical_json({**kept, **training, **evaluation, "preset": suite.training.preset})
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _files(suite: EvidenceSuite) -> list[str]:
     sources = [source.path for source in (*suite.pretraining, *suite.held_out)]
+    sources += [suite.markers.path] if suite.markers.path else []
+    for network in suite.networks:
+        sources += [*network.edges.values(), *([network.expression] if network.expression else [])]
     return [*sources, suite.names.hgnc, suite.names.gencode, suite.names.annotations]
 
 
@@ -148,23 +150,46 @@ def _make(suite: EvidenceSuite, data: Path, folder: Path, key: str) -> None:
     for source in suite.held_out:
         cells = _sample(_annotated(source, data), suite)
         entries[HELD_OUT].append(_write(source, cells, sources))
+    commands = _corpora(suite, data, folder, entries)
+    made = EvidenceData(folder)
+    dim = ScLongConfig.preset(suite.training.preset, genes=suite.training.genes).dim
+    vectors = gene_vectors(made.training, dim=dim)
+    with (folder / VECTORS).open("wb") as handle:
+        np.save(handle, vectors)
+    vocabulary = GeneVocabulary.read(folder / VOCABULARY)
+    expressed, table = len(GeneVocabulary.read(folder / EXPRESSED)), name_table(suite, data)
+    prepare_known(
+        Known(suite, data, vocabulary, expressed, table, made.held_out, vectors), folder / KNOWN
+    )
+    said = [shlex.join(["sclong", *command]).replace(str(folder), "DATA") for command in commands]
+    write_json(folder / RECORD, {"key": key, "commands": said, "digest": made.digest})
+
+
+def _corpora(
+    suite: EvidenceSuite, data: Path, folder: Path, entries: dict[str, list[DatasetEntry]]
+) -> list[list[str]]:
+    """Vocabulary, graph and both corpora; the commands that made them."""
+    sources = folder / "sources"
     names = [str(data / suite.names.hgnc), str(data / suite.names.gencode)]
-    vocabulary = str(folder / VOCABULARY)
+    vocabulary, training = str(folder / VOCABULARY), suite.training
     (folder / "rules.yaml").write_text(RULES, encoding="utf-8")
-    training = suite.training
     counted = [str(sources / entry.location) for entry in entries[PRETRAINING]]
+    first = [
+        *("data", "vocabulary", "build", "-o", str(folder / EXPRESSED), "--cells", *counted),
+        *("--top", str(training.genes), "--without", "protein_coding", "go", "gene2vec"),
+        *("--gene-table", *names),
+    ]
+    _run(first)
+    table = name_table(suite, data)
+    more = wanted_genes(suite, data, sources, table)
+    with_genes(GeneVocabulary.read(folder / EXPRESSED), more, table).write(vocabulary)
     commands = [
-        [
-            *("data", "vocabulary", "build", "-o", vocabulary, "--cells", *counted),
-            *("--top", str(training.genes), "--without", "protein_coding", "go", "gene2vec"),
-            *("--gene-table", *names),
-        ],
         [
             *("data", "graph", "build", "--vocabulary", vocabulary, "-o", str(folder / GRAPH)),
             *("--annotations", str(data / suite.names.annotations)),
             *("--gene-table", *names),
             *("--neighbours", str(training.neighbours), "--threshold", str(training.threshold)),
-        ],
+        ]
     ]
     for where, listed in entries.items():
         manifest = sources / f"{where}.tsv"
@@ -177,16 +202,15 @@ def _make(suite: EvidenceSuite, data: Path, folder: Path, key: str) -> None:
             ]
         )
     for command in commands:
-        if main(command):
-            raise InputError(f"sclong {shlex.join(command)} has failed")
+        _run(command)
     for where, listed in entries.items():
         _check_complete(folder / where, listed)
-    made = EvidenceData(folder)
-    dim = ScLongConfig.preset(training.preset, genes=training.genes).dim
-    with (folder / VECTORS).open("wb") as handle:
-        np.save(handle, gene_vectors(made.training, dim=dim))
-    said = [shlex.join(["sclong", *command]).replace(str(folder), "DATA") for command in commands]
-    write_json(folder / RECORD, {"key": key, "commands": said, "digest": made.digest})
+    return [first, *commands]
+
+
+def _run(command: list[str]) -> None:
+    if main(command):
+        raise InputError(f"sclong {shlex.join(command)} has failed")
 
 
 def _check_complete(folder: Path, entries: list[DatasetEntry]) -> None:

@@ -5,13 +5,14 @@ alone. Intervals come from drawing cells anew.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from sclong_bench.evidence.data import EvidenceData, Floats, HeldOut
+from sclong_bench.evidence.cells import Floats, HeldOut
+from sclong_bench.evidence.data import EvidenceData
+from sclong_bench.evidence.measured import Measured
 from sclong_bench.evidence.suite import EvaluationConfig, EvidenceSuite
 from sclong_core.embedding.pooling import pool_cells
 from sclong_core.model import ScLong
@@ -30,23 +31,6 @@ _FEWEST = 5
 """Cells of a type; types with fewer are left out where neighbours vote."""
 
 Predict = Callable[[Floats, npt.NDArray[np.bool_]], Floats]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One number, with an interval over cells where there is one."""
-
-    task: str
-    protocol: str
-    scenario: str
-    """The data set."""
-    metric: str
-    value: float
-    n: int
-    unit: str
-    low: float | None = None
-    high: float | None = None
-    higher_is_better: bool = True
 
 
 def measure_model(

@@ -8,15 +8,19 @@ import pandas as pd
 
 from sclong_bench.evidence.claims import CLAIMS, FAMILY, MEASURES, gains, judgement, summary
 from sclong_bench.evidence.collect import Collected
+from sclong_bench.evidence.known import Coverage
 from sclong_bench.evidence.measure import GENE_MEANS
+from sclong_bench.evidence.similarity import similarity_figure
 from sclong_bench.evidence.suite import FULL, EvidenceSuite
 from sclong_bench.evidence.tables import (
     BASELINE_HEADINGS,
+    KNOWN_HEADINGS,
     baseline_cells,
     gains_table,
+    known_cells,
     primary_settings,
 )
-from sclong_bench.evidence.words import budget, data_words, limits
+from sclong_bench.evidence.words import budget, data_words, known_words, limits
 from sclong_bench.report.evidence import Evidence, gather
 from sclong_bench.report.figures import ablation_figure
 from sclong_bench.report.maps import MapPanel, map_figure
@@ -29,7 +33,11 @@ from sclong_data.report.table import Cell, Column, Table
 
 COMMAND = "sclong bench evidence --data FOLDER --output evidence"
 """That makes all of it."""
-ROLES = {"gene_and_cell_mean": "floor"}
+ROLES = {
+    "gene_and_cell_mean": "floor",
+    "expression_cosine": "simple",
+    "gene_vectors": "simple",
+}
 """Of models whose name does not tell."""
 _EVERY = 3
 """Of so many cells one is drawn."""
@@ -59,7 +67,8 @@ def evidence_page(collected: Collected, suite: EvidenceSuite) -> Page:
         Section("What helps, and what does not", _claims(evidence)),
         Section("Beside simple methods", _baselines(evidence)),
         Section("Maps of the cells", _maps(collected.maps)),
-        Section("What was done", _done(suite, evidence)),
+        Section("Similarity of genes", _similarity(collected)),
+        Section("What was done", _done(suite, evidence, collected.coverage)),
     ]
     return replace(
         plain,
@@ -140,9 +149,20 @@ def _maps(maps: pd.DataFrame) -> list[Block]:
     return blocks or ["No data set has both types and batches."]
 
 
-def _done(suite: EvidenceSuite, evidence: Evidence) -> list[Block]:
-    lists = (data_words(suite), limits(suite))
+def _similarity(collected: Collected) -> list[Block]:
+    drawn = similarity_figure(collected.similarity)
+    return [drawn] if drawn is not None else ["No type has enough markers that models know."]
+
+
+def _done(suite: EvidenceSuite, evidence: Evidence, coverage: Coverage) -> list[Block]:
+    lists = (data_words(suite), limits(suite, coverage))
+    rows: list[list[Cell]] = [list(line) for line in known_cells(coverage)]
+    columns = [Column(name, words=place in (1, 3)) for place, name in enumerate(KNOWN_HEADINGS)]
+    known = Table(columns, rows, caption="What is known of genes, and how much of it models know")
     return [
-        budget(suite, evidence),
+        budget(suite, evidence, coverage),
         *(tag("ul", *(tag("li", line) for line in lines), class_="notes") for lines in lists),
+        tag("h3", "What is known of genes"),
+        known_words(suite, coverage),
+        known,
     ]

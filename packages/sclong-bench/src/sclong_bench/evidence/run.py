@@ -13,7 +13,9 @@ import numpy as np
 import torch
 
 from sclong_bench.evidence.data import EvidenceData, prepare
-from sclong_bench.evidence.measure import Measured, measure_model, measure_simple
+from sclong_bench.evidence.genes import SCLONG, measure_genes, simple_methods
+from sclong_bench.evidence.measure import measure_model, measure_simple
+from sclong_bench.evidence.measured import Measured
 from sclong_bench.evidence.suite import EvidenceSuite
 from sclong_bench.evidence.training import MODEL, pretrain
 from sclong_core.checkpoint import read_checkpoint_info
@@ -102,6 +104,9 @@ def _make(
                 facts: dict[str, Any] = {}
                 if seed is None:
                     found = measure_simple(data, suite)
+                    for method, represented in simple_methods(data).items():
+                        rows = measure_genes(represented, data, suite, made, model=None)
+                        found.setdefault(method, []).extend(rows)
                 else:
                     model = pretrain(suite, suite.variants[name], seed, data, made)
                     facts["training_seconds"] = round(time.monotonic() - begun, 1)
@@ -110,7 +115,8 @@ def _make(
                     facts["tuning_budget"] = "none: steps and rate were fixed before"
                     facts["leakage_in_pretraining"] = "none: no cell of these data sets was seen"
                     measured, embedded = measure_model(model, data, suite)
-                    found = {name: measured}
+                    genes = measure_genes(SCLONG, data, suite, made, model=made / MODEL)
+                    found = {name: [*measured, *genes]}
                     np.savez(made / EMBEDDINGS, allow_pickle=False, **embedded)
                 checkpoint = read_checkpoint_info(made / MODEL).digest if seed is not None else ""
                 record = _record(suite, name, data, checkpoint, time.monotonic() - begun)

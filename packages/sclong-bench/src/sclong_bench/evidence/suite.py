@@ -55,13 +55,36 @@ class NameFiles:
 
 
 @dataclass
+class MarkerLists:
+    """Genes that are known to mark cell types: they are in the vocabulary, and measured."""
+
+    path: str = ""
+    """ScType's workbook, below the folder of data; none where empty."""
+    cells: list[str] = field(default_factory=list)
+    """Held-out data sets, whose types it lists."""
+
+
+@dataclass
+class NetworkSource:
+    """Known networks of genes, and the cells that they are to be told from."""
+
+    name: str
+    """Of the cells: a data set that is held out, where there is no ``expression``."""
+    edges: dict[str, str]
+    """Name of a network -> its table of edges, below the folder of data."""
+    expression: str = ""
+    """BEELINE's table of expression, below the folder of data; its genes are in the vocabulary."""
+
+
+@dataclass
 class TrainingConfig:
     """One budget for all variants."""
 
     preset: str = "tiny"
     """Size of the model."""
     genes: int = 400
-    """Those with most non-zeros in the data sets of pretraining."""
+    """Those with most non-zeros in the data sets of pretraining; markers and genes of networks
+    are there beside them."""
     steps: int = 200
     """Of the optimiser."""
     batch_size: int = 4
@@ -92,6 +115,10 @@ class EvaluationConfig:
     """Cells that vote on a type."""
     components: int = 50
     """Of the principal components that embeddings are compared with."""
+    fewest_edges: int = 50
+    """Networks of fewer edges between known genes are counted and not measured."""
+    fewest_factors: int = 5
+    """The same of genes that edges start from."""
 
 
 @dataclass
@@ -102,6 +129,8 @@ class EvidenceSuite:
     names: NameFiles
     pretraining: list[Source]
     held_out: list[Source]
+    markers: MarkerLists = field(default_factory=MarkerLists)
+    networks: list[NetworkSource] = field(default_factory=list)
     seeds: list[int] = field(default_factory=lambda: [1, 2, 3, 4, 5])
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
@@ -139,6 +168,7 @@ def _check(suite: EvidenceSuite, path: Path) -> None:
     names = [source.name for source in (*suite.pretraining, *suite.held_out)]
     if len(set(names)) < len(names):
         raise ConfigError(f"{path}: a data set occurs twice")
+    _check_genes(suite, path)
     if min(suite.training.steps, suite.training.batch_size, suite.evaluation.cells) < 1:
         raise ConfigError(f"{path}: steps, batch_size and cells must be at least 1")
     ScLongConfig.preset(suite.training.preset, genes=suite.training.genes)
@@ -149,6 +179,23 @@ def _check(suite: EvidenceSuite, path: Path) -> None:
             ablation(variant)
         except ConfigError as error:
             raise ConfigError(f"{path}, variant {name}: {error}") from error
+
+
+def _check_genes(suite: EvidenceSuite, path: Path) -> None:
+    typed = {source.name for source in suite.held_out if source.label}
+    if not set(suite.markers.cells) <= typed or bool(suite.markers.path) != bool(
+        suite.markers.cells
+    ):
+        raise ConfigError(f"{path}: markers need a path, and data sets of held_out with types")
+    names = [source.name for source in suite.networks]
+    held_out = {source.name for source in suite.held_out}
+    if len(set(names)) < len(names) or not all(
+        source.edges and (source.expression or source.name in held_out) for source in suite.networks
+    ):
+        raise ConfigError(
+            f"{path}: each network needs a name of its own, edges, and expression or the name of "
+            "a data set of held_out"
+        )
 
 
 def ablation(variant: Variant) -> tuple[LowExpression | None, GraphUse | None]:

@@ -3,11 +3,11 @@
 import math
 
 from sclong_bench.evidence.claims import PRIMARY, Claim, Gain
+from sclong_bench.evidence.known import Coverage
 from sclong_bench.evidence.measure import BATCHES
 from sclong_bench.report.evidence import Evidence
 from sclong_bench.report.summaries import Setting
-from sclong_bench.report.verdicts import LEVEL
-from sclong_bench.report.words import interval, name_of, p_text, plain
+from sclong_bench.report.words import LEVEL, counted, interval, name_of, p_text, plain
 from sclong_data.report.markup import tag
 from sclong_data.report.table import Cell, Column, Ranked, Table
 
@@ -16,6 +16,10 @@ GAIN_HEADINGS = (
     "reading",
 )
 """Of the table of a claim."""
+KNOWN_HEADINGS = ("data", "known", "in the list", "known to the models", "enough")
+"""Of the table of what is known of genes."""
+_FLOORS = {"permuted_embedding": "shuffled", "random": "random"}
+"""Models that stand for chance, in a word."""
 BASELINE_HEADINGS = ("measure", "data", "scLong", "best simple method", "floor", "scLong is")
 """Of the table of baselines."""
 
@@ -82,11 +86,11 @@ def baseline_cells(evidence: Evidence, setting: Setting, measure: str) -> tuple[
     simple = [
         line
         for line in setting.lines
-        if line.role in others and line.deterministic and not line.label.startswith("permuted")
+        if line.role in others and line.deterministic and line.label not in _FLOORS
     ]
     sign = 1 if setting.higher_is_better else -1
     best = max(simple, key=lambda line: sign * line.mean, default=None)
-    floor = setting.of("permuted_embedding")
+    floor = next(filter(None, map(setting.of, _FLOORS)), None)
     mean = math.nan if ours is None else ours.mean
     span = "" if ours is None else interval(ours.low, ours.high, 3)
     found = (
@@ -94,7 +98,7 @@ def baseline_cells(evidence: Evidence, setting: Setting, measure: str) -> tuple[
         name_of(setting.scenario),
         f"{plain(mean, 3)} {span}".strip(),
         "" if best is None else f"{plain(best.mean, 3)} {name_of(best.label)}",
-        "" if floor is None else f"{plain(floor.mean, 3)} shuffled",
+        "" if floor is None else f"{plain(floor.mean, 3)} {_FLOORS[floor.label]}",
     )
     return (*found, _standing(evidence, setting, None if best is None else best.label))
 
@@ -111,3 +115,19 @@ def _standing(evidence: Evidence, setting: Setting, other: str | None) -> str:
         return "not clearly apart"
     ahead = (float(row["difference"]) < 0) == bool(row["higher_is_better"])
     return "ahead" if ahead else "behind"
+
+
+def known_cells(coverage: Coverage) -> list[tuple[str, ...]]:
+    """A line for each list of markers and each network: how much of it the models know."""
+    found: list[tuple[str, ...]] = []
+    for one in coverage.markers:
+        known = f"{one.known}, of which {counted(one.count, 'cell')} express {one.expressed}"
+        state = "yes" if one.measured else "no"
+        found.append((name_of(one.cells), f"markers of {one.kind}", str(one.listed), known, state))
+    for net in coverage.networks:
+        factors = f"{counted(net.factors, 'factor')}, {counted(net.genes, 'gene')}"
+        known = f"{counted(net.known, 'edge')} ({factors})"
+        state = "yes" if net.measured else "no"
+        found.append((name_of(net.cells), f"edges of {name_of(net.network)}", f"{net.edges:,}",
+                      known, state))  # fmt: skip
+    return found

@@ -3,12 +3,16 @@
 from collections.abc import Iterable, Sequence
 
 from sclong_bench.evidence.claims import CLAIMS, MEASURES, gains, judgement, summary
+from sclong_bench.evidence.known import Coverage
+from sclong_bench.evidence.panel import SETTINGS
 from sclong_bench.evidence.suite import EvidenceSuite, Source
 from sclong_bench.evidence.tables import (
     BASELINE_HEADINGS,
     GAIN_HEADINGS,
+    KNOWN_HEADINGS,
     baseline_cells,
     gain_cells,
+    known_cells,
     primary_settings,
 )
 from sclong_bench.report.evidence import Evidence
@@ -16,17 +20,18 @@ from sclong_bench.report.words import counted, interval, listed, name_of, plain
 from sclong_tasks.tables import fill_page
 
 
-def budget(suite: EvidenceSuite, evidence: Evidence) -> str:
+def budget(suite: EvidenceSuite, evidence: Evidence, coverage: Coverage) -> str:
     """What every variant gets."""
     training = suite.training
     seeds = counted(int(evidence.results.rows["seed"].nunique()), "seed")
     return (
         f"Each variant was pretrained with {seeds}, each time from new weights: the shape "
-        f"“{training.preset}” over {training.genes} genes, {training.steps} steps of "
+        f"“{training.preset}” over {coverage.genes:,} genes, {training.steps} steps of "
         f"{training.batch_size} cells, a rate of at most {training.learning_rate:g}, and "
         f"{training.masked:.0%} of a cell's non-zero values hidden and scored. Nothing was tuned: "
-        "genes, steps and rate were set by the time that there was, after trial runs of 6 "
-        "steps whose figures were seen. Gene vectors start from a singular "
+        "steps and rate were set by the time that there was, after trial runs of 6 steps whose "
+        "figures were seen; genes that are named by lists were added after a whole run without "
+        "them, whose figures were seen too. Gene vectors start from a singular "
         "value decomposition of the cells of pretraining, in place "
         f"of Gene2vec; the graph joins each gene with up to {training.neighbours} genes of similar "
         "annotations in the Gene Ontology, as in the paper."
@@ -61,12 +66,40 @@ def _shared(source: Source) -> str:
     return f"{name_of(source.name)}{share}"
 
 
-def limits(suite: EvidenceSuite) -> list[str]:
+def known_words(suite: EvidenceSuite, coverage: Coverage) -> str:
+    """What known biology the models are asked about, and what is too little to ask."""
+    evaluation = suite.evaluation
+    parts = (
+        ("lists of markers", [one.measured for one in coverage.markers]),
+        ("networks", [one.measured for one in coverage.networks]),
+    )
+    shares = [f"{sum(found)} of {len(found)} {what}" for what, found in parts if found]
+    return (
+        "Markers are those of ScType for the types of the cells; they are compared with genes of "
+        "like expression in cells of the type, by cosines of the representations of genes. "
+        "Networks are those of BEELINE, by cosines over all cells, among the edges from their "
+        "factors to their genes. Only genes that the models know take part. A type is measured "
+        f"with at least {SETTINGS.fewest_markers} markers that {SETTINGS.expressed_in} of its "
+        f"cells express, a network with at least {evaluation.fewest_edges} edges of "
+        f"{evaluation.fewest_factors} factors; of others there is no number. Enough is there of "
+        f"{' and '.join(shares) or 'nothing'}."
+    )
+
+
+def limits(suite: EvidenceSuite, coverage: Coverage) -> list[str]:
     """What this cannot say."""
     cells = suite.training.steps * suite.training.batch_size
+    asked = coverage.genes - coverage.expressed
     genes = (
-        f"It knows {suite.training.genes} genes, those with most non-zero values: most genes of "
-        "low expression, which an encoder of their own is made for, are not among them."
+        f"It knows {coverage.genes:,} genes: the {coverage.expressed:,} with most non-zero values"
+        + (
+            f", and {asked:,} that are there because lists of markers and networks name them and "
+            "some cells of pretraining measure them"
+            if asked
+            else ""
+        )
+        + ". Most genes of low expression, which an encoder of their own is made for, are not "
+        "among them."
     )
     construction = (
         "Hidden values rank last, so that a model without the low-expression genes gives all of a "
@@ -111,18 +144,24 @@ def baselines_markdown(evidence: Evidence) -> str:
     return markdown(BASELINE_HEADINGS, rows)
 
 
-def done_markdown(suite: EvidenceSuite, evidence: Evidence) -> str:
+def known_markdown(suite: EvidenceSuite, coverage: Coverage) -> str:
+    """Which known biology could be asked about."""
+    table = markdown(KNOWN_HEADINGS, known_cells(coverage))
+    return f"{known_words(suite, coverage)}\n\n{table}"
+
+
+def done_markdown(suite: EvidenceSuite, evidence: Evidence, coverage: Coverage) -> str:
     """Budget, data and limits."""
-    lists = (data_words(suite), limits(suite))
-    return "\n\n".join(
-        [budget(suite, evidence), *("\n".join(f"- {line}" for line in lines) for lines in lists)]
-    )
+    lists = (data_words(suite), limits(suite, coverage))
+    words = budget(suite, evidence, coverage)
+    return "\n\n".join([words, *("\n".join(f"- {line}" for line in lines) for lines in lists)])
 
 
-def filled_page(page: str, evidence: Evidence, suite: EvidenceSuite) -> str:
+def filled_page(page: str, evidence: Evidence, suite: EvidenceSuite, coverage: Coverage) -> str:
     """The page of words with its blocks made anew."""
     blocks = {
-        "evidence done": done_markdown(suite, evidence),
+        "evidence done": done_markdown(suite, evidence, coverage),
+        "evidence known": known_markdown(suite, coverage),
         "evidence claims": claims_markdown(evidence),
         "evidence baselines": baselines_markdown(evidence),
     }

@@ -6,10 +6,8 @@ import numpy as np
 
 from sclong_bench.report.evidence import Evidence
 from sclong_bench.report.summaries import Setting
-from sclong_bench.report.words import counted, listed, name_of
+from sclong_bench.report.words import LEVEL, counted, listed, name_of
 
-LEVEL = 0.05
-"""Of the false discovery rate at which a difference is called clear."""
 _OTHERS = ("model", "ablation", "simple", "floor")
 
 

@@ -6,6 +6,10 @@ from sclong_data.report.table import Ranked, number
 
 _UNITS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"))
 _BYTES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+LEVEL = 0.05
+"""Of the false discovery rate at which a difference is called clear."""
+_MOST_DIGITS = 17
+"""Tell any two numbers apart."""
 NOTHING = "\N{EN DASH}"
 """Stands where there is no number."""
 
@@ -35,12 +39,19 @@ def interval(low: float, high: float, decimals: int) -> str:
 
 
 def p_text(value: float) -> str:
-    """A p-value as journals print it: two digits, never "0"."""
+    """A p-value as journals print it: two digits, never "0".
+
+    Near the level at which a difference is called clear it has as many digits as it takes to see
+    on which side it is.
+    """
     if math.isnan(value):
         return NOTHING
     if value < 1e-4:
         return "< .0001"
-    return f"{value:.2g}".removeprefix("0") if value < 0.9995 else "1"
+    digits = 2
+    while float(f"{value:.{digits}g}") == LEVEL != value and digits < _MOST_DIGITS:
+        digits += 1
+    return f"{value:.{digits}g}".removeprefix("0") if value < 0.9995 else "1"
 
 
 def p_cell(value: float) -> Ranked:
