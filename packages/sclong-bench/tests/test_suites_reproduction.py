@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from sclong_bench.suites.bands import KEYS, judge, make_bands, read_bands, write_bands
-from sclong_bench.suites.reproduction import expected_file, suite_file
+from sclong_bench.suites.reproduction import expected_file, prepare_sources, suite_file
 from sclong_bench.suites.suite import read_suite
 from sclong_core.cli.main import main
 from sclong_core.errors import ConfigError, InputError
@@ -94,6 +94,27 @@ def test_the_suite_of_ci_comes_with_the_package_and_has_expected_results():
     assert set(bands["task"]) == set(suite.missing_data)
     assert set(bands["seeds"]) == {" ".join(map(str, suite.config.seeds))}
     assert suite.config.seeds == [1, 2, 3, 4, 5]
+
+
+def test_the_workflow_reports_beside_a_model_of_the_suite():
+    path = Path(__file__).resolve().parents[3] / ".github/workflows/reproduction.yml"
+    if not path.is_file():
+        pytest.skip("needs the whole repository")
+    steps = yaml.safe_load(path.read_text())["jobs"]["reproduce"]["steps"]
+    (report,) = [step["run"].split() for step in steps if "bench report" in step.get("run", "")]
+    reference = report[report.index("--reference") + 1]
+    runs = read_suite(suite_file("ci"), data=Path("nowhere")).config.runs
+    assert reference in {model for entry in runs for model in entry.models}
+
+
+def test_original_files_are_found_where_an_entry_names_them(tmp_path):
+    write_synthetic_files(tmp_path / "files" / "elsewhere")
+    entry = {"task": "drug_combination", "models": ["drug_prior"], "source": "elsewhere"}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump({"runs": [entry]}))
+    suite = read_suite(tmp_path / "small.yaml", data=tmp_path / "data")
+    assert suite.missing_data == ("drug_combination",)
+    prepare_sources(suite, tmp_path / "files")
+    assert not read_suite(tmp_path / "small.yaml", data=tmp_path / "data").missing_data
 
 
 def test_a_suite_that_does_not_come_with_it_is_refused():

@@ -16,7 +16,7 @@ from sclong_bench.report.provenance import (
     runs_table,
     versions_blocks,
 )
-from sclong_bench.report.run_figures import run_figures
+from sclong_bench.report.run_figures import drawn_model, run_figures
 from sclong_bench.report.summaries import Setting
 from sclong_bench.report.tables import comparison_table, decimals_of, models_table
 from sclong_bench.report.verdicts import metric_of, place_of, sentence, verdict
@@ -153,7 +153,7 @@ def _task(evidence: Evidence, task: str) -> list[Block]:
     blocks += other_settings(evidence, task)
     drawn = run_figures(evidence, task)
     if drawn is not None:
-        blocks += [tag("h3", f"Figures of runs of {evidence.reference}"), drawn]
+        blocks += [tag("h3", f"Figures of runs of {drawn_model(evidence, task)}"), drawn]
     return blocks
 
 

@@ -11,10 +11,17 @@ from sclong_data.report.markup import tag
 _MOST, _LARGEST = 6, 400_000
 
 
+def drawn_model(evidence: Evidence, task: str) -> str:
+    """The model whose runs' figures are shown: the reference, or the first where it has no runs."""
+    labels = evidence.results.rows.loc[evidence.results.rows["task"].eq(task), LABEL]
+    has_runs = labels.eq(evidence.reference).any()
+    return evidence.reference if has_runs or labels.empty else str(labels.iloc[0])
+
+
 def run_figures(evidence: Evidence, task: str) -> Element | None:
-    """Those of the reference's first run of each scenario; None where there are none."""
+    """Those of the model's first run of each scenario; None where there are none."""
     rows = evidence.results.rows
-    rows = rows[rows["task"].eq(task) & rows[LABEL].eq(evidence.reference)]
+    rows = rows[rows["task"].eq(task) & rows[LABEL].eq(drawn_model(evidence, task))]
     first = rows.sort_values("seed").drop_duplicates(["protocol", "scenario"])
     pictures: list[Element] = []
     for _, row in first.iterrows():

@@ -67,14 +67,17 @@ def prepare_sources(suite: Suite, sources: Path | None) -> None:
 
     Args:
         suite: whose tasks.
-        sources: a folder that holds a folder with the name of each task.
+        sources: a folder that holds a folder with the name of each task, or what its entries in
+            the suite name.
     """
+    named = {entry.task: entry.source for entry in suite.config.runs if entry.source}
     for name in suite.missing_data:
         task = get_task(name)
-        if sources is None or not find_files(task, sources / name):
+        place = None if sources is None else sources / named.get(name, name)
+        if place is None or not (place.is_file() or find_files(task, place)):
             continue
         _LOG.info("preparing the data of %s", name)
-        prepare_data(task, Path(suite.config.data) / name, str(sources / name))
+        prepare_data(task, Path(suite.config.data) / name, str(place))
 
 
 def reproduce(

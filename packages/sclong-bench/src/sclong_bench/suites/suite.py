@@ -35,6 +35,9 @@ class Entry:
     """Changes below "task" and "model", as ``--config`` of ``sclong task run``."""
     data: str | None = None
     """Folder of prepared data; by default the suite's, with the name of the task."""
+    source: str = ""
+    """Original files, or one such file, below the folder that ``--source`` names; by default the
+    folder with the name of the task."""
 
 
 @dataclass
