@@ -22,7 +22,7 @@ from sclong_tasks.task import RunContext
 
 COLUMNS = ("cells", "kind", "model", "gene", "marker", "other", "cosine")
 """Of the table that the figure is drawn from."""
-_MARKERS = 12
+_MARKERS = 14
 """At most so many, those of the highest expression, so that names can be read on a phone."""
 
 
