@@ -144,6 +144,12 @@ def test_what_was_trained_is_taken_from_the_cache(data, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(scored("deepsem", data, place, SHORT)[1], first)
 
 
+def test_forests_are_taken_from_the_cache(data, tmp_path):
+    place = context(tmp_path, cache=tmp_path / "cache")
+    first, again = (scored("genie3", data, place, {"trees": 2})[1] for _ in range(2))
+    pd.testing.assert_frame_equal(again, first)
+
+
 def test_published_faults_are_switches(data, tmp_path):
     options = resolve(get_model(task, "deepsem").Options, "published", SHORT, "model")
     assert options.inverse == "cholesky"

@@ -38,7 +38,8 @@ class EdgeModel(TaskModel[GrnData]):
         del split
         self.genes = data.genes
         self.regulators = tuple(data.genes[place] for place in data.regulators)
-        self.weights = np.asarray(self.infer(data, context), dtype=np.float32)
+        # A copy, for what lies in the cache cannot be written to.
+        self.weights = np.array(self.infer(data, context), dtype=np.float32)
         own = np.arange(len(self.regulators))
         self.weights[own, data.regulators] = 0
         self.facts["zero_weights"] = int((self.weights == 0).sum()) - len(own)
