@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -66,6 +66,11 @@ def test_an_interval_holds_what_its_test_would_not_reject(test):
         assert outside.p_value <= 0.05 < inside.p_value
 
 
+@example(
+    [0.0, -92.0, -99.43821077820103],
+    [-29.0, -62.438210778201025, -99.43821077820103],
+    "permutation",
+)
 @given(
     st.lists(st.floats(-100, 100), min_size=3, max_size=6),
     st.lists(st.floats(-100, 100), min_size=3, max_size=6),
