@@ -1,6 +1,9 @@
 """Damage to the bytes of a file, drawn from a generator: what disks, networks and people do."""
 
+import io
+import zipfile
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -118,3 +121,12 @@ def _piece(content: bytes, generator: np.random.Generator) -> tuple[int, int]:
     start = int(generator.integers(len(content)))
     length = int(generator.integers(1, max(2, len(content) // 4)))
     return start, min(len(content), start + length)
+
+
+@cache
+def packed_bomb(name: str) -> bytes:
+    """A small ZIP archive whose one member unpacks to 120 MB."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        archive.writestr(name, bytes(120_000_000))
+    return target.getvalue()

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from faults.damage import packed_bomb
 from faults.trials import Reader
 from sclong_bench.results.reading import read_results
 from sclong_bench.suites.suite import read_suite
@@ -147,15 +148,7 @@ def _zip_traversal(folder: Path, generator: Generator) -> None:
 
 
 def _zip_bomb(folder: Path, generator: Generator) -> None:
-    (folder / "a.zip").write_bytes(_packed_bomb())
-
-
-@cache
-def _packed_bomb() -> bytes:
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        archive.writestr("bomb", bytes(120_000_000))
-    return target.getvalue()
+    (folder / "a.zip").write_bytes(packed_bomb("bomb"))
 
 
 def _tar_traversal(folder: Path, generator: Generator) -> None:

@@ -3,7 +3,6 @@
 import functools
 import shutil
 import zipfile
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pandas as pd
 import skops.io
 from sklearn.linear_model import Ridge
 
+from faults.damage import packed_bomb
 from faults.readers_data import write_text, yaml_code
 from faults.trials import Reader
 from sclong_core.testing import synthetic_gene_ids
@@ -182,18 +182,8 @@ def _write_packed_screen(folder: Path) -> None:
     (folder / "screen.h5ad").unlink()
 
 
-@cache
-def _bomb() -> bytes:
-    import io  # noqa: PLC0415  # only here
-
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        archive.writestr("perturb_processed.h5ad", bytes(120_000_000))
-    return target.getvalue()
-
-
 def _screen_bomb(folder: Path, generator: Generator) -> None:
-    (folder / "screen.zip").write_bytes(_bomb())
+    (folder / "screen.zip").write_bytes(packed_bomb("perturb_processed.h5ad"))
 
 
 def _screen(name: str) -> Any:
