@@ -198,7 +198,7 @@ def test_a_disk_that_fills_ends_the_run_in_one_line_and_costs_only_what_came_sin
     said = full["said"]["0"].splitlines()
     assert sum("is the disk full?" in line for line in said) == 3
     assert said[-1].startswith("error: ")
-    assert "it is the third in a row, and the run stops" in said[-1]
+    assert "the run stops after 3 in a row" in said[-1]
     assert again["statuses"] == [0], again
     assert "step=2.ckpt" in again["said"]["0"]
     assert runs.model("full") == runs.model("straight")

@@ -80,7 +80,7 @@ class SaveCheckpoints(Checkpoint):
             self._failed += 1
             if self._failed >= self.policy.stop_after_failures:
                 raise CheckpointError(
-                    f"{error}; it is the {_ordinal(self._failed)} in a row, and the run stops "
+                    f"{error}; the run stops after {self._failed} in a row "
                     "(checkpoints.stop_after_failures): make room, and the same command goes on "
                     "from the newest checkpoint"
                 ) from error
@@ -124,8 +124,3 @@ def save_together(trainer: Trainer, path: Path) -> None:
 
 def _one_line(error: OSError) -> str:
     return " ".join(str(error.strerror or error).split())
-
-
-def _ordinal(number: int) -> str:
-    names = {1: "first", 2: "second", 3: "third"}
-    return names.get(number, f"{number}th")
