@@ -65,6 +65,25 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_found(tmp_path, d
     assert "step=10.ckpt" in caplog.text
 
 
+@pytest.mark.fault
+@pytest.mark.parametrize("ending", ["", ".json"])
+def test_one_that_the_disk_does_not_give_is_refused_and_the_one_before_is_found(
+    tmp_path, monkeypatch, ending
+):
+    before, newest = save(tmp_path, 9), save(tmp_path, 10)
+    broken, opened = newest.with_name(newest.name + ending), type(newest).open
+
+    def fail(path, *arguments, **options):
+        if path == broken:
+            raise OSError(errno.EIO, "Input/output error")
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(type(newest), "open", fail)
+    with pytest.raises(CheckpointError, match=r"step=10\.ckpt"):
+        verify(newest)
+    assert newest_valid_checkpoint(tmp_path) == before
+
+
 def test_checkpoints_that_were_swapped_are_refused(tmp_path):
     one, other = save(tmp_path, 1), save(tmp_path, 2, extra=torch.ones(3))
     other.replace(one)

@@ -155,6 +155,9 @@ def runs(tmp_path_factory):
     runs.add("stopped-2", ranks=2, SignalAtBatch={"batch": 4, "rank": 0})
     runs.add("stopped-2", ranks=2, SignalAtBatch={"batch": 16, "rank": 1})
     runs.add("stopped-2", ranks=2)
+    runs.add("differs-2", ranks=2, SignalAtBatch={"batch": 16, "rank": 0})
+    runs.add("differs-2", ranks=2, BadBlock={"rank": 1})
+    runs.add("differs-2", ranks=2, LateFiles={"rank": 1})
     runs.add("lost-2", ranks=2, LoseRank={"batch": 10, "rank": 1})
     runs.add("lost-2", ranks=1)
     if HAS_SHARDS:
@@ -254,6 +257,24 @@ def test_two_processes_that_one_of_is_asked_to_stop_end_as_two_that_were_not(run
     assert last["statuses"] == [0, 0], last
     assert "step=2.ckpt" in second["said"]["0"]  # batch 4 of the first is in the second step
     assert runs.model("stopped-2") == runs.model("straight-2")
+
+
+def test_a_rank_that_reads_other_bytes_is_named_and_all_end(runs):
+    _, damaged, _ = runs.of("differs-2")
+    assert damaged["statuses"] == [2, 2], damaged
+    assert damaged["seconds"] < PATIENCE
+    for rank in "01":
+        last = damaged["said"][rank].splitlines()[-1]
+        assert last.startswith("error: rank 1: ")
+        assert "step=6.ckpt has SHA-256" in last
+
+
+def test_a_rank_that_sees_another_newest_checkpoint_goes_on_from_that_of_the_first(runs):
+    *_, late = runs.of("differs-2")
+    assert late["statuses"] == [0, 0], late
+    assert "going on from" in late["said"]["0"]
+    assert "step=6.ckpt" in late["said"]["0"]
+    assert runs.model("differs-2") == runs.model("straight-2")
 
 
 def test_a_lost_process_ends_the_others_and_fewer_go_on(runs):

@@ -129,12 +129,13 @@ def verify(path: Path) -> CheckpointRecord:
     """Compare a checkpoint with its record.
 
     Raises:
-        CheckpointError: either is missing or they differ.
+        CheckpointError: either is missing or cannot be read, or they differ.
     """
-    if not path.exists():
-        raise CheckpointError(f"{path} does not exist")
     record = read_record(path)
-    size, digest = _measure(path)
+    try:
+        size, digest = _measure(path)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
     if size != record.bytes:
         raise CheckpointError(f"{path} has {size} bytes instead of {record.bytes}: it is damaged")
     if digest != record.sha256:
@@ -145,16 +146,18 @@ def verify(path: Path) -> CheckpointRecord:
 
 
 def read_record(path: Path) -> CheckpointRecord:
-    """What the record of a checkpoint says, without a look at the checkpoint.
+    """What the record of a checkpoint says, without a look into the checkpoint.
 
     Raises:
-        CheckpointError: it is missing or damaged.
+        CheckpointError: either is missing, or the record is damaged.
     """
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist")
     try:
         return CheckpointRecord(**json.loads(_record_path(path).read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} has no record: it was not written to its end") from error
-    except (ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{_record_path(path)} is damaged") from error
 
 

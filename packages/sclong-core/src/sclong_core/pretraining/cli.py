@@ -17,15 +17,13 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins import CheckpointIO
 
-from sclong_core.errors import CheckpointError, ConfigError
+from sclong_core.errors import ConfigError
 from sclong_core.launched import is_first_process, process_rank
 from sclong_core.lock import locked
 from sclong_core.pretraining.checkpoints import (
     AtomicCheckpointIO,
     clean_checkpoints,
-    newest_valid_checkpoint,
     read_record,
-    verify,
 )
 from sclong_core.pretraining.configs import with_config_paths
 from sclong_core.pretraining.data_choice import choose_data, data_path
@@ -35,6 +33,7 @@ from sclong_core.pretraining.launch import apply_launch
 from sclong_core.pretraining.module import PRECISIONS, ScLongPretraining, precision_message
 from sclong_core.pretraining.plan import FSDP, PlanConfig
 from sclong_core.pretraining.preemption import StopOnSignal
+from sclong_core.pretraining.resuming import NEWEST, SameCheckpoint
 from sclong_core.pretraining.saving import CheckpointPolicy, SaveCheckpoints
 from sclong_core.pretraining.sharding import ShardedStrategy
 
@@ -100,7 +99,7 @@ class PretrainCLI(LightningCLI):
         if str(settings.trainer.precision or "32-true") not in PRECISIONS:
             raise ConfigError(precision_message(settings.trainer.precision))
         if settings.ckpt_path is not None:
-            verify(Path(settings.ckpt_path))
+            read_record(Path(settings.ckpt_path))  # its bytes are compared when they are loaded
 
     @property
     def settings(self) -> Any:
@@ -112,6 +111,11 @@ class PretrainCLI(LightningCLI):
         """Folder of the run."""
         return Path(self.settings.trainer.default_root_dir)
 
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of its checkpoints."""
+        return self.folder / "checkpoints"
+
     def before_instantiate_classes(self) -> None:
         """Show the plan of a dry run and leave; else prepare the folder of the run."""
         if self.settings.dry_run:
@@ -121,7 +125,7 @@ class PretrainCLI(LightningCLI):
             torch.set_float32_matmul_precision("high")
         if self.config.subcommand == "fit" and is_first_process():
             self._lock_folder()
-            clean_checkpoints(self.folder / "checkpoints", keep=self.settings.checkpoints.keep)
+            clean_checkpoints(self.checkpoints, keep=self.settings.checkpoints.keep)
 
     def _lock_folder(self) -> None:
         """Refuse a second run in the folder; of the processes of one run the first asks for all.
@@ -150,7 +154,11 @@ class PretrainCLI(LightningCLI):
         callbacks = _listed(trainer["callbacks"])
         if self.config.subcommand == "fit":
             callbacks += self._callbacks(callbacks, logs=bool(trainer["logger"]))
-        return self._instantiate_trainer({**trainer, "callbacks": callbacks}, [])
+        made: Trainer = self._instantiate_trainer({**trainer, "callbacks": callbacks}, [])
+        # Lightning has no public place between the start of the ranks and the load.
+        self._loading = SameCheckpoint(made, self.checkpoints)
+        made._checkpoint_connector = self._loading  # noqa: SLF001
+        return made
 
     def _callbacks(self, given: list[Callback], *, logs: bool) -> list[Callback]:
         found: list[Callback] = [
@@ -159,7 +167,7 @@ class PretrainCLI(LightningCLI):
         ]
         if not any(isinstance(callback, Checkpoint) for callback in given):
             policy = self.config_init[self.config.subcommand].checkpoints
-            found.append(SaveCheckpoints(self.folder / "checkpoints", policy))
+            found.append(SaveCheckpoints(self.checkpoints, policy))
         if logs:
             accumulated = self.settings.trainer.accumulate_grad_batches
             found.append(
@@ -188,13 +196,9 @@ class PretrainCLI(LightningCLI):
 
     def fit(self, model: ScLongPretraining, **kwargs: Any) -> None:
         """Train from the newest checkpoint of the run that is whole, if there is one."""
-        path = kwargs.pop("ckpt_path", None) or newest_valid_checkpoint(self.folder / "checkpoints")
-        begun = None
-        if path is not None:
-            _LOG.info("going on from %s", path)
-            begun = read_record(Path(path)).step
+        path = kwargs.pop("ckpt_path", None) or NEWEST
         self.trainer.fit(model, ckpt_path=path, **kwargs)
-        if begun == self.trainer.global_step:
+        if self._loading.begun == self.trainer.global_step:
             _LOG.info(
                 "the run in %s is finished: nothing was left to do; its model is in %s",
                 self.folder,
@@ -203,12 +207,7 @@ class PretrainCLI(LightningCLI):
 
     def validate(self, model: ScLongPretraining, **kwargs: Any) -> None:
         """Measure a checkpoint, by default the newest of the run, on the held-out cells."""
-        path = kwargs.pop("ckpt_path", None) or newest_valid_checkpoint(self.folder / "checkpoints")
-        if path is None:
-            raise CheckpointError(
-                f"{self.folder / 'checkpoints'} holds no checkpoint: give --ckpt_path, or "
-                "--trainer.default_root_dir of a run"
-            )
+        path = kwargs.pop("ckpt_path", None) or NEWEST
         self.trainer.validate(model, ckpt_path=path, **kwargs)
 
 

@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from sclong_core.files import write_json
+from sclong_core.launched import process_rank
 from sclong_core.pretraining import checkpoints, sharded_files, sharding
 from sclong_core.pretraining.network import NetworkConfig, PerformerOverrides
 from sclong_core.pretraining.sharding import whole
@@ -252,6 +253,48 @@ class KillInShardedSave(Callback):
             return result if after else write(*arguments, **options)
 
         return faulty
+
+
+class LateFiles(Callback):
+    """Hides the newest checkpoint from one process that looks for it, as a network disk may.
+
+    Args:
+        rank: the process, of those that a launcher started.
+        witness: file to leave when the fault is put in; whoever does not look meets nothing.
+    """
+
+    def __init__(self, rank: int, witness: str) -> None:
+        if process_rank() != rank:
+            return
+        found = Path.glob
+
+        def late(folder: Path, pattern: str) -> list[Path]:
+            paths = list(found(folder, pattern))
+            if paths and pattern == "*.ckpt":
+                paths.remove(max(paths, key=checkpoints.steps_of))
+            return paths
+
+        setattr(Path, "glob", late)  # noqa: B010  # the fault
+        Path(witness).touch()
+
+
+class BadBlock(Callback):
+    """Lets one process read a checkpoint's bytes differently from what the others read.
+
+    Args:
+        rank: the process, of those that a launcher started.
+        witness: file to leave.
+    """
+
+    def __init__(self, rank: int, witness: str) -> None:
+        if process_rank() != rank:
+            return
+
+        def damaged(path: str | os.PathLike[str]) -> str:
+            Path(witness).touch()
+            return f"of other bytes than those of {Path(path).name}"
+
+        setattr(checkpoints, "sha256_file", damaged)  # noqa: B010  # it is not exported there
 
 
 class PlantNan(Callback):
