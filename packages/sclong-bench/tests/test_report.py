@@ -4,6 +4,7 @@ import re
 import pandas as pd
 import pytest
 
+from sclong_bench.report.checklist import checklist
 from sclong_bench.report.evidence import gather
 from sclong_bench.report.page import report_page
 from sclong_bench.report.summaries import mean_interval, share_of_the_way
@@ -195,10 +196,67 @@ def test_roles_by_name_and_by_hand():
             ]
         )
     )
-    found = roles(frame, "scLong", {"other": "ceiling"})
-    assert found == {"scLong": "reference", "odd": "floor", "other": "ceiling"}
+    found = roles(frame, {"other": "ceiling"})
+    assert found == {"scLong": "model", "odd": "floor", "other": "ceiling"}
     with pytest.raises(InputError, match="'best' of other"):
-        roles(frame, "scLong", {"other": "best"})
+        roles(frame, {"other": "best"})
+
+
+def of_three_tasks():
+    """scLong in one, a declared baseline in another, nothing that qualifies in the third."""
+    models = {
+        "grn": {"scLong": 0.8, "correlation": 0.7},
+        "batch_integration": {"raw": 0.5, "pca": 0.6, "label_embedding": 0.9},
+        "own": {"a": 0.3, "b": 0.2},
+    }
+    return of_rows(
+        *(
+            {"task": task, "model": name, "seed": seed, "value": mean + seed / 1000}
+            for task, names in models.items()
+            for name, mean in names.items()
+            for seed in range(3)
+        )
+    )
+
+
+def test_each_task_says_what_it_is_compared_with_and_why():
+    evidence = of_three_tasks()
+    assert [evidence.reference_of(task) for task in evidence.tasks] == ["scLong", "pca", ""]
+    html = page_html(report_page(evidence))
+    assert "<h1>Models on 3 tasks</h1>" in html
+    assert "Reference: scLong. It is the reference of every task that has it." in html
+    assert "Reference: pca. sclong was not run here. Of the baselines declared" in html
+    assert "No reference. sclong was not run here. There is no simple baseline here" in html
+    assert "minus pca" in html
+    assert "minus scLong" in html
+    assert verdict(evidence, main(evidence, "own")).words == "no reference"
+    assert "the task has no reference" in sentence(evidence, main(evidence, "own"))
+
+
+def test_a_baseline_that_is_the_reference_stays_a_baseline():
+    evidence = of_three_tasks()
+    setting = main(evidence, "batch_integration")
+    (line,) = [line for line in setting.lines if line.role == "reference"]
+    assert (line.label, line.kind) == ("pca", "simple")
+    assert "reference, simple baseline" in page_html(report_page(evidence))
+    assert setting.best("simple").label == "raw"  # beside the reference
+    assert setting.best("simple", besides_reference=False).label == "pca"
+    baselines = next(check for check in checklist(evidence) if check.letter == "d")
+    assert "batch integration has simple: pca, raw." in baselines.because
+
+
+def test_shares_of_the_way_start_at_a_floor_that_is_the_reference():
+    rows = (("mean", 0.5), ("b", 0.75), ("oracle", 1.0))
+    evidence = of_rows(*({"model": m, "value": v} for m, v in rows), reference="mean")
+    setting = evidence.settings[0]
+    assert share_of_the_way(setting, setting.of("b")) == pytest.approx(0.5)
+    assert "no floor" not in sentence(evidence, setting)
+
+
+def test_only_models_that_start_from_one_lack_a_checkpoint():
+    record = next(check for check in checklist(of_three_tasks()) if check.letter == "i")
+    assert "the checkpoint of scLong" in record.because
+    assert "pca" not in record.because
 
 
 def test_numbers_as_readers_see_them():

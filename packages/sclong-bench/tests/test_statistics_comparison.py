@@ -116,13 +116,39 @@ def test_one_model_only_and_no_reference(rows):
     assert tuple(alone.columns) == (*COLUMNS, *DETAILS)
     with pytest.raises(InputError, match="scLong, Geneformer, linear"):
         compare(rows, reference="scGPT")
+    with pytest.raises(InputError, match="task 'drug', which the results do not have"):
+        compare(rows, reference={"drug": "scLong"})
 
 
 def test_settings_without_the_reference_are_no_comparisons(rows):
-    other = table({"Geneformer": 0.7, "linear": 0.6}, task="another")
+    other = table({"Geneformer": 0.7, "linear": 0.6}, metric="spearman")
     found = compare(pd.concat([rows, other]), family=[])
-    assert set(found["task"]) == {"drug_response"}
+    assert set(found["metric"]) == {"pearson"}
     assert set(found["family_size"]) == {2}
+
+
+def test_each_task_has_its_reference(rows):
+    other = table({"linear": 0.7, "knn": 0.6, "deepce": 0.65}, task="chemical_perturbation")
+    nothing = table({"a": 0.7, "b": 0.6}, task="another")
+    both = pd.concat([rows, other, nothing])
+    found = compare(both)
+    pairs = set(zip(found["task"], found["reference"], strict=True))
+    assert pairs == {("drug_response", "scLong"), ("chemical_perturbation", "linear")}
+    assert set(found.query("reference == 'linear'")["model"]) == {"knn", "deepce"}
+    named = compare(both, {"chemical_perturbation": "deepce", "another": "b"}, family=[])
+    assert list(dict.fromkeys(named["reference"])) == ["scLong", "deepce", "b"]
+    assert set(named["family_size"]) == {5}
+    alone = compare(other, "deepce")  # the tests of a task do not depend on other tasks
+    shared = named.query("task == 'chemical_perturbation'")
+    assert list(shared["p_value"]) == list(alone["p_value"])
+
+
+def test_a_task_without_a_reference_is_named(rows, caplog):
+    nothing = table({"a": 0.7, "b": 0.6}, task="another")
+    with pytest.raises(InputError, match="nothing can be compared; another: sclong was not run"):
+        compare(nothing)
+    compare(pd.concat([rows, nothing]))
+    assert "another is compared with nothing: sclong was not run here." in caplog.text
 
 
 def test_variants_are_models_of_their_own(rows):

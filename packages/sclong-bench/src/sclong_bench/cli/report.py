@@ -3,10 +3,14 @@
 import argparse
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sclong_bench.cli.statistics import add_statistics, plan_of
 from sclong_core.cli.terminal import messages, print_facts
 from sclong_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMATS = ("html", "csv", "markdown", "latex", "svg")
 """As in :mod:`sclong_bench.report.formats`, which is slow to import."""
@@ -21,8 +25,8 @@ class ReportCommand:
         """Declare what is read, what is written, and how models are compared."""
         parser.description = (
             "Read results - a folder of runs, or any CSV, TSV, JSON or parquet table with the "
-            "columns task, metric, model, seed and value - compare every model with a reference, "
-            "and write a page that opens without a network."
+            "columns task, metric, model, seed and value - compare every model with the reference "
+            "of its task, and write a page that opens without a network."
         )
         parser.add_argument("results", type=Path, metavar="RESULTS", help="folder or table")
         parser.add_argument(
@@ -41,9 +45,12 @@ class ReportCommand:
         )
         parser.add_argument(
             "--reference",
-            default="sclong",
-            metavar="MODEL",
-            help="that all others are compared with (default: sclong)",
+            action="extend",
+            nargs="+",
+            default=[],
+            metavar="[TASK=]MODEL",
+            help="that all others are compared with, in all tasks or in one (default: sclong where "
+            "it was run, else the first baseline that is declared for the task and was run)",
         )
         parser.add_argument(
             "--role",
@@ -64,9 +71,10 @@ class ReportCommand:
 
         with messages():
             declared = dict(map(_role, args.role))
+            results = read_results(args.results)
             evidence = gather(
-                read_results(args.results),
-                args.reference,
+                results,
+                _references(args.reference, results.rows),
                 plan_of(args),
                 declared=declared,
                 command=command_line(args),
@@ -75,6 +83,10 @@ class ReportCommand:
         main = [setting for task in evidence.tasks for setting in evidence.main_settings(task)]
         print_facts(
             [
+                *(
+                    (f"{task} reference", evidence.reference_of(task) or "none")
+                    for task in evidence.tasks
+                ),
                 *(
                     (
                         f"{one.task} {one.metric} {one.scenario}".strip(),
@@ -86,6 +98,25 @@ class ReportCommand:
             ]
         )
         return 0
+
+
+def _references(words: list[str], rows: "pd.DataFrame") -> dict[str, str]:
+    """Models by task, or for all tasks, which may hold the sign "=" themselves."""
+    from sclong_bench.results.references import EVERY_TASK  # noqa: PLC0415  # keeps --help fast
+
+    tasks = sorted(set(rows["task"]), key=len, reverse=True)
+    models = {name.casefold() for name in (*rows["model"], *rows["label"])}
+    found: dict[str, str] = {}
+    for word in words:
+        task = next((task for task in tasks if word.startswith(f"{task}=")), EVERY_TASK)
+        if task == EVERY_TASK and word.casefold() not in models:
+            task = word.rpartition("=")[0] or EVERY_TASK  # no such task: what follows says so
+        model = word if task == EVERY_TASK else word.removeprefix(f"{task}=")
+        if task in found:
+            where = "all tasks" if task == EVERY_TASK else task
+            raise ConfigError(f"--reference names {found[task]} and {model} for {where}: name one")
+        found[task] = model
+    return found
 
 
 def _role(text: str) -> tuple[str, str]:
@@ -103,8 +134,9 @@ def _shown(paths: list[Path]) -> list[Path]:
 def command_line(args: argparse.Namespace) -> str:
     """The command with all that it depends on, to type again."""
     words = ["sclong", "bench", "report", str(args.results), "-o", str(args.output)]
-    words += ["--reference", args.reference, "--test", args.test, "--family", args.family]
-    words += ["--correction", args.correction]
+    words += ["--reference", *args.reference] if args.reference else []
+    words += ["--test", args.test, "--family", args.family, "--correction", args.correction]
+    words += ["--format", *args.format] if args.format != ["html"] else []
     words += ["--seeds", *map(str, args.seeds)] if args.seeds else []
     words += [word for role in args.role for word in ("--role", role)]
     return shlex.join(words)

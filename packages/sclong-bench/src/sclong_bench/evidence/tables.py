@@ -81,7 +81,7 @@ def baseline_cells(evidence: Evidence, setting: Setting, measure: str) -> tuple[
 
     Where batches are to mix, shuffled points are the best of all: no floor, but a warning.
     """
-    ours = setting.of(evidence.reference)
+    ours = setting.of(evidence.reference_of(setting.task))
     others = ("simple",) if setting.task == BATCHES else ("simple", "floor")
     simple = [
         line

@@ -31,6 +31,8 @@ WAYS = {
 }
 """Ways of failing, and the metrics that show them."""
 _GOOD_SEEDS = 5
+_WITH_CHECKPOINT = ("model", "ablation")
+"""Roles of models that start from a checkpoint."""
 _RECORDED = ("code_version", "packages", "data_digest", "split_digest", "config_digest")
 
 
@@ -127,7 +129,7 @@ def _with_roles(evidence: Evidence, wanted: tuple[str, ...]) -> tuple[State, str
 def _names(settings: tuple[Setting, ...], role: str) -> list[str]:
     """Models of a role that have a value in all of the settings."""
     each = [
-        {line.label for line in setting.lines if line.role == role and line.values}
+        {line.label for line in setting.lines if line.kind == role and line.values}
         for setting in settings
     ]
     return sorted(set.intersection(*each)) if each else []
@@ -211,9 +213,12 @@ def _record(evidence: Evidence) -> tuple[State, str]:
         for name, words in (("wall_seconds", "time"), ("peak_memory_bytes", "peak memory"))
         if rows[name].isna().any()
     ]
-    of_reference = rows[rows[LABEL].eq(evidence.reference)]
-    if of_reference["checkpoint_digest"].eq("").any():
-        missing.append(f"the checkpoint of {evidence.reference}")
+    labels = rows[LABEL]
+    mine = labels.eq(rows["task"].map(evidence.reference_of))
+    mine &= labels.map(evidence.roles).isin(_WITH_CHECKPOINT)
+    of_reference = rows[mine & rows["checkpoint_digest"].eq("")]
+    if len(of_reference):
+        missing.append(f"the checkpoint of {listed(list(dict.fromkeys(of_reference[LABEL])))}")
     if not missing:
         return "yes", "Recorded for every run."
     every = len(_RECORDED) + 3
@@ -228,7 +233,7 @@ def _negative(evidence: Evidence) -> tuple[State, str]:
     failed = int((evidence.results.rows["reason"] != "").sum())
     return "yes", (
         f"All {counted(len(evidence.settings), 'table')} are on the page: in {behind} of them "
-        f"{evidence.reference} is not ahead of every other model; "
+        f"{evidence.reference or 'the reference'} is not ahead of every other model; "
         f"{counted(failed, 'value')} of failed runs {'is' if failed == 1 else 'are'} listed."
     )
 

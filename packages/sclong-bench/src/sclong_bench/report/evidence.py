@@ -10,9 +10,10 @@ from sclong_bench.report.summaries import Setting, settings
 from sclong_bench.report.units import Beyond, beyond_seeds
 from sclong_bench.results.integrity import expected_seeds
 from sclong_bench.results.reading import Results
+from sclong_bench.results.references import Reference, Wanted, find_references
 from sclong_bench.results.roles import roles
 from sclong_bench.results.schema import SETTING
-from sclong_bench.statistics.comparison import Plan, compare_rows, find_reference
+from sclong_bench.statistics.comparison import Plan, compare_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,10 +21,11 @@ class Evidence:
     """Results, what was compared with what, and what came of it."""
 
     results: Results
-    reference: str
-    """Label of the model that others are compared with."""
+    references: Mapping[str, Reference]
+    """What others are compared with, by task."""
     plan: Plan
     roles: Mapping[str, str]
+    """Of each label, apart from being a reference."""
     settings: tuple[Setting, ...]
     comparisons: pd.DataFrame
     lacking: pd.DataFrame
@@ -38,6 +40,16 @@ class Evidence:
     def tasks(self) -> tuple[str, ...]:
         """In order."""
         return tuple(dict.fromkeys(setting.task for setting in self.settings))
+
+    @property
+    def reference(self) -> str:
+        """Label of the reference that all tasks share; empty where they do not share one."""
+        labels = {one.label for one in self.references.values()}
+        return labels.pop() if len(labels) == 1 else ""
+
+    def reference_of(self, task: str) -> str:
+        """Label of the reference of a task; empty where it has none."""
+        return self.references[task].label
 
     def of_task(self, task: str) -> tuple[Setting, ...]:
         """The settings of a task."""
@@ -64,7 +76,7 @@ class Evidence:
 
 def gather(
     results: Results,
-    reference: str = "sclong",
+    reference: Wanted = None,
     plan: Plan | None = None,
     *,
     declared: Mapping[str, str] | None = None,
@@ -76,31 +88,33 @@ def gather(
 
     Args:
         results: what was read.
-        reference: the model that others are compared with.
+        reference: the model that others are compared with, or models by task; the rule of
+            :func:`sclong_bench.results.references.find_references` where there is none by this.
         plan: how.
         declared: roles of models that their names do not tell.
         command: that the report is made with.
 
     Raises:
-        InputError: results that make no one table, or no reference among them.
+        InputError: results that make no one table, or a reference that is not there.
     """
     plan = replace(plan or Plan(), incomplete="mark")
     rows = results.rows
-    name = find_reference(rows, reference)
-    comparisons = compare_rows(rows, name, plan)
+    found_roles = roles(rows, declared)
+    references = find_references(rows, reference, found_roles)
+    labels = {task: one.label for task, one in references.items()}
+    comparisons = compare_rows(rows, labels, plan)
     lacking = expected_seeds(rows, plan.seeds)
-    found_roles = roles(rows, name, declared)
-    found = settings(rows, found_roles, lacking, confidence=plan.confidence)
+    found = settings(rows, found_roles, labels, lacking, confidence=plan.confidence)
     recomputed = recomputed_tests()
     return Evidence(
         results=results,
-        reference=name,
+        references=references,
         plan=plan,
         roles=found_roles,
         settings=found,
         comparisons=comparisons,
         lacking=lacking,
-        beyond=beyond_seeds(results, name),
+        beyond=beyond_seeds(results, labels),
         recomputed=recomputed[recomputed["task"].isin({setting.task for setting in found})],
         command=command,
     )

@@ -15,7 +15,8 @@ from sclong_bench.report.summaries import Line, Setting
 from sclong_bench.report.tables import decimals_of
 from sclong_bench.report.units import PREDICTIONS, truth_column
 from sclong_bench.report.verdicts import metric_of, place_of
-from sclong_bench.report.words import name_of, plain
+from sclong_bench.report.words import listed, name_of, plain
+from sclong_bench.results.references import FIRST
 from sclong_bench.results.schema import LABEL, SOURCE
 from sclong_data.report.figure import Figure
 from sclong_data.report.lines import Series, line_chart, line_legend
@@ -35,7 +36,7 @@ def slug(*parts: str) -> str:
     return "-".join(filter(None, (key(part) for part in parts)))
 
 
-def bar_figure(evidence: Evidence, setting: Setting) -> Figure:
+def bar_figure(setting: Setting) -> Figure:
     """Means from zero, and the same range enlarged without bars."""
     published = any(line.published is not None for line in setting.lines)
     place = place_of(setting)
@@ -52,12 +53,10 @@ def bar_figure(evidence: Evidence, setting: Setting) -> Figure:
         ],
         caption="Value of each run, in the order of seeds",
     )
-    return Figure(
-        bar_panels(evidence, setting), caption, [numbers], run_legend(published=published)
-    )
+    return Figure(bar_panels(setting), caption, [numbers], run_legend(published=published))
 
 
-def bar_panels(evidence: Evidence, setting: Setting) -> list[Element]:
+def bar_panels(setting: Setting) -> list[Element]:
     """The two drawings."""
     decimals = decimals_of(setting)
     lines = [
@@ -66,7 +65,7 @@ def bar_panels(evidence: Evidence, setting: Setting) -> list[Element]:
             line.values,
             spread=line.sd if math.isfinite(line.sd) else 0.0,
             published=None if line.published is None else line.published.value,
-            emphasis=line.label == evidence.reference,
+            emphasis=line.role == "reference",
             note=_note(line),
         )
         for line in setting.lines
@@ -91,7 +90,7 @@ def bar_panels(evidence: Evidence, setting: Setting) -> list[Element]:
 def ablation_figure(
     evidence: Evidence, task: str, settings: Sequence[Setting] | None = None
 ) -> Figure | None:
-    """The reference beside models that lack a part of it, a panel a setting; None without such.
+    """A model beside those that lack a part of it, a panel a setting; None without such.
 
     Args:
         evidence: what is reported.
@@ -101,19 +100,22 @@ def ablation_figure(
     chosen = evidence.main_settings(task) if settings is None else settings
     drawings, rows = [], []
     shown: dict[str, None] = {}
+    name = FIRST
     for setting in chosen:
-        lines = [line for line in setting.lines if line.values and _is_part(line)]
-        if setting.task != task or not any(line.role == "ablation" for line in lines):
+        whole = _whole(setting)
+        lines = [line for line in setting.lines if line.values and _is_part(line, whole)]
+        if setting.task != task or not any(line.kind == "ablation" for line in lines):
             continue
-        lines.sort(key=lambda line: line.role != "reference")
+        lines.sort(key=lambda line: line is not whole)
+        name = whole.label if whole is not None else name
         shown.update(dict.fromkeys(line.label for line in lines))
         words = f"{metric_of(setting)}, {place_of(setting)}"
         runs = [
             Runs(
-                _short(line.label, evidence.reference),
+                _short(line.label, name),
                 line.values,
                 spread=line.sd if math.isfinite(line.sd) else 0.0,
-                emphasis=line.label == evidence.reference,
+                emphasis=line is whole,
             )
             for line in lines
         ]
@@ -131,15 +133,23 @@ def ablation_figure(
         caption="Means over seeds",
     )
     caption = (
-        f"{name_of(task).capitalize()}: {evidence.reference} beside models that lack a part of it. "
+        f"{name_of(task).capitalize()}: {name} beside models that lack a part of it. "
         "Dots are runs, whiskers ± one standard deviation; axes show the range of values alone."
     )
     return Figure(drawings[:_PANELS], caption, [numbers], run_legend(published=False))
 
 
-def _is_part(line: Line) -> bool:
+def _whole(setting: Setting) -> Line | None:
+    """The reference if it is a model, else scLong: ablations lack a part of it."""
+    models = (line for line in setting.lines if line.kind == "model")
+    named = (line for line in setting.lines if key(line.label.partition(" (")[0]) == FIRST)
+    reference = next((line for line in models if line.role == "reference"), None)
+    return reference or next(named, None)
+
+
+def _is_part(line: Line, whole: Line | None) -> bool:
     untrained = key(line.label) in ("untrainedsclong", "randomsclong")
-    return line.role in ("reference", "ablation") or untrained
+    return line is whole or line.kind == "ablation" or untrained
 
 
 def _short(label: str, reference: str) -> str:
@@ -185,7 +195,7 @@ def roc_figure(evidence: Evidence, setting: Setting) -> Figure | None:
         caption="True positive rates",
     )
     caption = (
-        f"ROC curves of {name_of(evidence.reference)} and the best others, {place_of(setting)}, "
+        f"ROC curves of {listed([name_of(curve.name) for curve in curves])}, {place_of(setting)}, "
         "one seed each: the first."
     )
     return Figure([chart], caption, [numbers], line_legend([curve.name for curve in curves]))

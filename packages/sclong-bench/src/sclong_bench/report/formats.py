@@ -8,10 +8,10 @@ import pandas as pd
 
 from sclong_bench.report.evidence import Evidence
 from sclong_bench.report.figures import bar_panels, slug
-from sclong_bench.report.page import write_report
+from sclong_bench.report.page import title, write_report
 from sclong_bench.report.summaries import Line, Setting
-from sclong_bench.report.tables import ROLE_WORDS, decimals_of, family_caption
-from sclong_bench.report.verdicts import metric_of, place_of
+from sclong_bench.report.tables import decimals_of, family_caption, role_words
+from sclong_bench.report.verdicts import metric_of, place_of, reference_words
 from sclong_bench.report.words import interval, name_of, p_text, plain
 from sclong_core.errors import ConfigError
 from sclong_core.files import atomic_file, atomic_folder
@@ -116,7 +116,10 @@ def _csv(path: Path, evidence: Evidence) -> list[Path]:
 
 
 def _markdown(path: Path, evidence: Evidence) -> list[Path]:
-    parts = [f"# {evidence.reference} and others"]
+    parts = [
+        f"# {_md(title(evidence))}",
+        "\n".join(f"- {_md(line)}" for line in _references(evidence)),
+    ]
     for setting in evidence.settings:
         parts.append(f"## {_title(setting)}")
         rows = [_HEADINGS, ["---"] * len(_HEADINGS), *_rows(evidence, setting)]
@@ -132,7 +135,8 @@ def _markdown(path: Path, evidence: Evidence) -> list[Path]:
 def _latex(path: Path, evidence: Evidence) -> list[Path]:
     """Tables for the package booktabs, each a float of its own."""
     parts = [
-        f"% {evidence.reference} and others; needs \\usepackage{{booktabs}}",
+        f"% {title(evidence)}; needs \\usepackage{{booktabs}}",
+        "\n".join(f"% {' '.join(line.split())}" for line in _references(evidence)),
         *(_latex_table(evidence, setting) for setting in evidence.settings),
     ]
     target = path.with_suffix(".tex")
@@ -167,12 +171,16 @@ def _svg(path: Path, evidence: Evidence) -> list[Path]:
     written = []
     with atomic_folder(target, overwrite=True) as temporary:
         for setting in evidence.settings:
-            bars, enlarged = bar_panels(evidence, setting)
+            bars, enlarged = bar_panels(setting)
             for kind, drawing in (("bars", bars), ("enlarged", enlarged)):
                 name = f"{slug(*setting.keys)}-{kind}.svg"
                 write_svg(temporary / name, drawing)
                 written.append(target / name)
     return written
+
+
+def _references(evidence: Evidence) -> list[str]:
+    return [f"{name_of(task)}: {reference_words(evidence, task)}" for task in evidence.tasks]
 
 
 def _title(setting: Setting) -> str:
@@ -196,9 +204,7 @@ def _rows(evidence: Evidence, setting: Setting) -> list[list[str]]:
             published += f" ({name_of(line.published.scenario)} split)"
         ours = _ours(line, decimals)
         sd = plain(line.sd, decimals + 1)
-        found.append(
-            [line.label, ROLE_WORDS[line.role], published, ours, sd, _seeds(line), *tested]
-        )
+        found.append([line.label, role_words(line), published, ours, sd, _seeds(line), *tested])
     return found
 
 

@@ -3,7 +3,7 @@
 import math
 
 from sclong_bench.report.evidence import Evidence
-from sclong_bench.report.tables import ROLE_WORDS, decimals_of
+from sclong_bench.report.tables import decimals_of, role_words
 from sclong_bench.report.verdicts import place_of
 from sclong_bench.report.words import counted, interval, name_of, p_cell, plain
 from sclong_data.report.markup import tag
@@ -36,7 +36,7 @@ def beyond_table(evidence: Evidence, task: str) -> Table | None:
         Column("metric"),
         Column("split"),
         Column("model"),
-        Column(f"minus {evidence.reference}", right=True),
+        Column(f"minus {evidence.reference_of(task)}", right=True),
         Column("seeds without 0", right=True),
         Column("over", words=True),
     )
@@ -69,7 +69,7 @@ def other_settings(evidence: Evidence, task: str) -> list[Block]:
                     name_of(setting.metric),
                     place_of(setting),
                     line.label,
-                    ROLE_WORDS[line.role],
+                    role_words(line),
                     Ranked(tag("span", plain(line.mean, decimals), " ", span), line.mean),
                     Ranked(str(len(line.seeds) or "none"), float(len(line.seeds))),
                     p_cell(q_value),

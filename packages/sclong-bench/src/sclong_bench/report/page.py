@@ -19,7 +19,7 @@ from sclong_bench.report.provenance import (
 from sclong_bench.report.run_figures import drawn_model, run_figures
 from sclong_bench.report.summaries import Setting
 from sclong_bench.report.tables import comparison_table, decimals_of, models_table
-from sclong_bench.report.verdicts import metric_of, place_of, sentence, verdict
+from sclong_bench.report.verdicts import metric_of, place_of, reference_words, sentence, verdict
 from sclong_bench.report.words import NOTHING, counted, name_of, plain
 from sclong_bench.results.schema import RUN, failed, measured
 from sclong_data.report.markup import tag
@@ -47,7 +47,7 @@ def report_page(evidence: Evidence) -> Page:
     sections.append(Section("What a credible report has", [_checks(evidence)]))
     sections.append(Section("Where this comes from", _origin(evidence)))
     return Page(
-        title=f"{evidence.reference} and others on {counted(len(evidence.tasks), 'task')}",
+        title=title(evidence),
         lede=_lede(evidence),
         summary=_facts(evidence),
         sections=sections,
@@ -55,12 +55,19 @@ def report_page(evidence: Evidence) -> Page:
     )
 
 
+def title(evidence: Evidence) -> str:
+    """What the results are of."""
+    whose = f"{evidence.reference} and others" if evidence.reference else "Models"
+    return f"{whose} on {counted(len(evidence.tasks), 'task')}"
+
+
 def _lede(evidence: Evidence) -> str:
     runs = len(measured(evidence.results.rows).drop_duplicates(RUN))
     models = len(evidence.roles)
+    beside = evidence.reference or "the reference of its task"
     return (
         f"{counted(runs, 'run')} of {counted(models, 'model')}, each compared with "
-        f"{evidence.reference} over its seeds. The paper's numbers stand beside ours and are never "
+        f"{beside} over its seeds. The paper's numbers stand beside ours and are never "
         "mixed with them. Tests over seeds speak of the noise of training alone; "
         "intervals over units say how far a result holds for other drugs, cell lines or genes."
     )
@@ -76,9 +83,10 @@ def _facts(evidence: Evidence) -> Element:
     ticked = sum(check.state == "yes" for check in checks)
     failing = len(evidence.lacking.drop_duplicates(["task", "protocol", "scenario", "label"]))
     broken = len(failed(evidence.results.rows).drop_duplicates(RUN))
+    name = evidence.reference or "the reference"
     facts = (
-        ("clearly ahead of every other model", f"{good} of {len(found)}", "main tables, q < 0.05"),
-        ("not ahead of some model", f"{behind} of {len(found)}", "main tables; named below"),
+        (f"{name} clearly ahead of all", f"{good} of {len(found)}", "main tables, q < 0.05"),
+        (f"{name} not ahead of some model", f"{behind} of {len(found)}", "main tables; see below"),
         ("models that lack runs", str(failing), f"{counted(broken, 'run')} failed; all listed"),
         ("checks of a credible report", f"{ticked} of {len(checks)}", "from the data alone"),
     )
@@ -90,7 +98,7 @@ def _summary(evidence: Evidence) -> list[Block]:
     columns = (
         Column("task"),
         Column("metric, split"),
-        Column(evidence.reference, right=True),
+        Column(evidence.reference or "reference", right=True),
         Column("published", right=True),
         Column("best other", right=True),
         Column("best baseline", right=True),
@@ -101,14 +109,14 @@ def _summary(evidence: Evidence) -> list[Block]:
         for setting in evidence.main_settings(task):
             place = place_of(setting)
             where = f"{name_of(setting.metric)}{', ' if place else ''}{place}"
-            ours = setting.of(evidence.reference)
+            ours = setting.of(evidence.reference_of(task))
             published = ours.published if ours is not None else None
             shown = published is not None and not published.scenario
             rows.append(
                 [
                     name_of(task),
                     where,
-                    _best(setting, "reference", named=False),
+                    _best(setting, "reference", named=not evidence.reference),
                     Ranked(published.printed, published.value)
                     if published is not None and shown
                     else Ranked(NOTHING, math.nan),
@@ -133,12 +141,12 @@ def _best(setting: Setting, *roles: str, named: bool = True) -> Cell:
 
 
 def _task(evidence: Evidence, task: str) -> list[Block]:
-    blocks: list[Block] = []
+    blocks: list[Block] = [reference_words(evidence, task)]
     for setting in evidence.main_settings(task):
         place = place_of(setting)
         heading = f"{metric_of(setting)}{', ' if place else ''}{place}"
         blocks += [tag("h3", heading), sentence(evidence, setting), models_table(evidence, setting)]
-        blocks.append(bar_figure(evidence, setting))
+        blocks.append(bar_figure(setting))
         table = comparison_table(evidence, setting)
         blocks += [table] if table is not None else []
         roc = roc_figure(evidence, setting)

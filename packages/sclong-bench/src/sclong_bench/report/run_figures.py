@@ -12,10 +12,9 @@ _MOST, _LARGEST = 6, 400_000
 
 
 def drawn_model(evidence: Evidence, task: str) -> str:
-    """The model whose runs' figures are shown: the reference, or the first where it has no runs."""
+    """The model whose runs' figures are shown: the reference, or the first where there is none."""
     labels = evidence.results.rows.loc[evidence.results.rows["task"].eq(task), LABEL]
-    has_runs = labels.eq(evidence.reference).any()
-    return evidence.reference if has_runs or labels.empty else str(labels.iloc[0])
+    return evidence.reference_of(task) or str(labels.iloc[0])
 
 
 def run_figures(evidence: Evidence, task: str) -> Element | None:

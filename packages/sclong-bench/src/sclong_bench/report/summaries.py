@@ -1,7 +1,8 @@
 """One line a model and setting: ours, what was published, and how far between floor and ceiling."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ class Line:
 
     label: str
     role: str
+    """"reference" for the reference of the task."""
     values: tuple[float, ...] = ()
     seeds: tuple[int, ...] = ()
     """Empty for a deterministic model."""
@@ -53,6 +55,8 @@ class Line:
     reason: str = ""
     """Why there is no value."""
     published: Published | None = None
+    kind: str = ""
+    """The role that the reference would have if another model were the reference."""
 
     @property
     def deterministic(self) -> bool:
@@ -88,9 +92,19 @@ class Setting:
         """Whether ``one`` is better than ``other``."""
         return one > other if self.higher_is_better else one < other
 
-    def best(self, *roles: str) -> Line | None:
-        """The best line of these roles that has a mean."""
-        found = [line for line in self.lines if line.role in roles and math.isfinite(line.mean)]
+    def best(self, *roles: str, besides_reference: bool = True) -> Line | None:
+        """The best line of these roles that has a mean.
+
+        Args:
+            roles: some of :data:`sclong_bench.results.roles.ROLES`.
+            besides_reference: leave the reference out, unless its role is asked for; else it
+                counts as what it is apart from that.
+        """
+        found = [
+            line
+            for line in self.lines
+            if (line.role if besides_reference else line.kind) in roles and math.isfinite(line.mean)
+        ]
         sign = 1 if self.higher_is_better else -1
         return max(found, key=lambda line: sign * line.mean, default=None)
 
@@ -100,13 +114,19 @@ class Setting:
 
 
 def settings(
-    rows: pd.DataFrame, roles: dict[str, str], lacking: pd.DataFrame, *, confidence: float = 0.95
+    rows: pd.DataFrame,
+    roles: Mapping[str, str],
+    references: Mapping[str, str],
+    lacking: pd.DataFrame,
+    *,
+    confidence: float = 0.95,
 ) -> tuple[Setting, ...]:
     """Every setting of a table, in its order.
 
     Args:
         rows: a checked table.
-        roles: of each label.
+        roles: of each label, apart from being a reference.
+        references: label of the reference of each task.
         lacking: what :func:`sclong_bench.results.integrity.expected_seeds` found.
         confidence: of the intervals of means.
     """
@@ -119,12 +139,15 @@ def settings(
         task, protocol, scenario, stratum, metric = keys
         numbers = _published(task, metric, scenario, stratum)
         lines = [
-            _line(label, roles[label], runs, missing.get((*keys, label), ""), confidence)
+            replace(
+                _line(label, roles[label], runs, missing.get((*keys, label), ""), confidence),
+                role="reference" if label == references[task] else roles[label],
+            )
             for label, runs in group.groupby(LABEL, sort=False)
         ]
         lines = [_with(line, numbers.pop(key(line.label), None)) for line in lines]
         lines += [
-            Line(name, "model", reason="not run", published=number)
+            Line(name, "model", reason="not run", published=number, kind="model")
             for name, number in numbers.values()
         ]
         higher = bool(group["higher_is_better"].iloc[0])
@@ -141,7 +164,7 @@ def _order(line: Line, sign: int) -> float:
 def _with(line: Line, number: tuple[str, Published] | None) -> Line:
     if number is None:
         return line
-    return Line(**{**vars(line), "published": number[1]})
+    return replace(line, published=number[1])
 
 
 def _published(
@@ -177,6 +200,7 @@ def _line(label: str, role: str, runs: pd.DataFrame, missing: str, confidence: f
     return Line(
         label,
         role,
+        kind=role,
         values=tuple(float(value) for value in sample.values),
         seeds=sample.seeds,
         mean=sample.mean if sample.finite else math.nan,
@@ -200,7 +224,7 @@ def mean_interval(values: Any, confidence: float) -> tuple[float, float]:
 
 def share_of_the_way(setting: Setting, line: Line) -> float:
     """Where a mean stands between the best floor (0) and the ceiling (1); NaN without both."""
-    floor, ceiling = setting.best("floor"), setting.best("ceiling")
+    floor, ceiling = (setting.best(role, besides_reference=False) for role in ("floor", "ceiling"))
     if floor is None or ceiling is None or ceiling.mean == floor.mean:
         return math.nan
     return (line.mean - floor.mean) / (ceiling.mean - floor.mean)

@@ -29,6 +29,13 @@ ROLE_WORDS = {
 }
 
 
+def role_words(line: Line) -> str:
+    """The role of a model; of a reference that is a baseline both."""
+    words = ROLE_WORDS[line.role]
+    both = line.role == "reference" and line.kind != "model"
+    return f"{words}, {ROLE_WORDS[line.kind]}" if both else words
+
+
 def decimals_of(setting: Setting) -> int:
     """Digits that show this metric."""
     return max(3, decimals_for(*(line.mean for line in setting.lines)))
@@ -49,7 +56,7 @@ def models_table(evidence: Evidence, setting: Setting) -> Table:
     columns += [Column("floor to ceiling", right=True)] if scaled else []
     rows: list[list[Cell]] = []
     for line in setting.lines:
-        row: list[Cell] = [tag("span", line.label, tag("small", ROLE_WORDS[line.role]))]
+        row: list[Cell] = [tag("span", line.label, tag("small", role_words(line)))]
         row += [published_cell(line.published)] if published else []
         row += [ours_cell(line, decimals), _sd(line, decimals), _seeds(line)]
         if unit:
@@ -60,7 +67,7 @@ def models_table(evidence: Evidence, setting: Setting) -> Table:
         rows.append(row)
     place = place_of(setting)
     best = next(
-        (number for number, line in enumerate(setting.lines) if line.label == evidence.reference),
+        (number for number, line in enumerate(setting.lines) if line.role == "reference"),
         None,
     )
     caption = f"{metric_of(setting)}{': ' if place else ''}{place}."
@@ -126,9 +133,10 @@ def comparison_table(evidence: Evidence, setting: Setting) -> Table | None:
     if table.empty:
         return None
     decimals = decimals_of(setting)
+    reference = evidence.reference_of(setting.task)
     columns = (
         Column("model"),
-        Column(f"minus {evidence.reference} [{evidence.plan.confidence:.0%}]", right=True),
+        Column(f"minus {reference} [{evidence.plan.confidence:.0%}]", right=True),
         Column("p", right=True),
         Column("q", right=True),
         Column("Hedges g", right=True),
@@ -171,9 +179,9 @@ def family_caption(evidence: Evidence, setting: Setting) -> str:
     first = evidence.comparisons_of(setting).iloc[0]
     names = {"bh": "Benjamini-Hochberg", "by": "Benjamini-Yekutieli"}
     family = f"“{name_of(first['family'])}” of {first['family_size']} comparisons"
+    against = f"{evidence.reference_of(setting.task)} ({evidence.plan.test}, unless said otherwise)"
     return (
-        f"Two-sided tests against {evidence.reference} ({evidence.plan.test}, unless said "
-        f"otherwise); q is {names[first['correction']]} over the family {family}. Effect sizes "
-        "with bootstrap intervals over seeds. “Could be shown” is the difference that this number "
-        "of seeds finds with 80 % power."
+        f"Two-sided tests against {against}; q is {names[first['correction']]} over the family "
+        f"{family}. Effect sizes with bootstrap intervals over seeds. “Could be shown” is the "
+        "difference that this number of seeds finds with 80 % power."
     )

@@ -7,7 +7,7 @@ makes a row hard for both cancels.
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,8 +66,13 @@ class _One:
     method: str
 
 
-def beyond_seeds(results: Results, reference: str) -> tuple[Beyond, ...]:
-    """Every difference that predictions allow; none where runs have left no predictions."""
+def beyond_seeds(results: Results, references: Mapping[str, str]) -> tuple[Beyond, ...]:
+    """Every difference that predictions allow; none where runs have left no predictions.
+
+    Args:
+        results: what was read.
+        references: label of the reference of each task.
+    """
     rows = measured(results.rows)
     rows = rows[rows["stratum"].eq("") & rows["seed"].notna() & rows[SOURCE].isin(results.folders)]
     metrics = {*_METRICS, "auroc"}
@@ -75,8 +80,9 @@ def beyond_seeds(results: Results, reference: str) -> tuple[Beyond, ...]:
     for keys, group in rows[rows["metric"].map(key).isin(metrics)].groupby(
         ["task", "protocol", "scenario", "metric"], sort=False
     ):
-        theirs = group[group[LABEL].eq(reference)].set_index("seed")
-        for model, runs in group[group[LABEL].ne(reference)].groupby(LABEL, sort=False):
+        mine = group[LABEL].eq(references[keys[0]])
+        theirs = group[mine].set_index("seed")
+        for model, runs in group[~mine].groupby(LABEL, sort=False):
             ours = runs.set_index("seed")
             unit = next((unit for unit in runs["unit"] if unit), "row")
             pairs = [

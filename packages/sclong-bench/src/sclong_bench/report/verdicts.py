@@ -29,6 +29,8 @@ class Verdict:
     """Models without a p-value."""
     has_value: bool
     """Whether the reference itself has one."""
+    has_reference: bool
+    """Whether the task has one."""
 
     @property
     def good(self) -> bool:
@@ -39,7 +41,7 @@ class Verdict:
     def words(self) -> str:
         """A few words for a table."""
         if not self.has_value:
-            return "no value"
+            return "no value" if self.has_reference else "no reference"
         if not self.compared:
             return "nothing to compare with"
         if self.good:
@@ -55,7 +57,8 @@ class Verdict:
 
 def verdict(evidence: Evidence, setting: Setting) -> Verdict:
     """How the reference stands beside all others but ceilings."""
-    ours = setting.of(evidence.reference)
+    name = evidence.reference_of(setting.task)
+    ours = setting.of(name)
     table = evidence.comparisons_of(setting).set_index("model")
     ahead: list[str] = []
     clearly_ahead: list[str] = []
@@ -83,13 +86,22 @@ def verdict(evidence: Evidence, setting: Setting) -> Verdict:
         tuple(clearly_behind),
         tuple(untested),
         has_value,
+        bool(name),
     )
+
+
+def reference_words(evidence: Evidence, task: str) -> str:
+    """Which reference a task has, and why this one, or why none."""
+    one = evidence.references[task]
+    return f"Reference: {one.label}. {one.why}" if one.label else f"No reference. {one.why}"
 
 
 def sentence(evidence: Evidence, setting: Setting) -> str:
     """The verdict as sentences for the head of a setting."""
     found = verdict(evidence, setting)
-    name = evidence.reference
+    name = evidence.reference_of(setting.task)
+    if not name:
+        return "Nothing is compared: the task has no reference."
     ours = setting.of(name)
     if ours is None or not np.isfinite(ours.mean):
         why = f": {ours.reason}" if ours is not None and ours.reason else ""
@@ -105,9 +117,9 @@ def sentence(evidence: Evidence, setting: Setting) -> str:
             f"{clearly if found.clearly_behind else ''}."
         )
     trivial = setting.best("floor", "simple")
-    if trivial is None:
+    if trivial is None and ours.kind not in ("floor", "simple"):
         parts.append("No trivial baseline was run, so that the numbers have no floor.")
-    elif not setting.better(ours.mean, trivial.mean):
+    elif trivial is not None and not setting.better(ours.mean, trivial.mean):
         kind = {"floor": "trivial", "simple": "simple"}[trivial.role]
         parts.append(f"The {kind} baseline {trivial.label} does as well or better.")
     if found.untested:

@@ -16,6 +16,25 @@ from sclong_core.errors import InputError
 ROLES = ("reference", "model", "ablation", "simple", "floor", "ceiling")
 """In the order of tables. "floor" has seen nothing of what the metric is about, or has no learnt
 representation; "simple" learns, but little; "ceiling" is as good as the data allow."""
+BASELINES = {
+    "drug_response": ("drug_line_offsets", "ridge_pca", "linear", "drug_mean"),
+    "drug_combination": (
+        *("gradient_boosting", "random_forest", "logistic_regression", "drug_prior", "pair_prior"),
+    ),
+    "genetic_perturbation": ("linear", "additive", "perturbed_mean", "training_mean"),
+    "genetic_interactions": ("additive", "gene_effects"),
+    "chemical_perturbation": ("linear", "knn", "cell_dose_mean"),
+    "batch_integration": ("hvg", "pca", "raw"),
+    "grn": ("correlation", "genie3", "partial_correlation"),
+    "marker_clustering": ("correlation", "expression_cosine"),
+}
+"""The simple methods of each task that a reference is taken from, the first choice first.
+
+Some are known from the literature to be (effects of drugs and lines that add up: Nat Commun 2026,
+10.1038/s41467-026-72903-w; linear models of perturbations: Nat Methods 2025,
+10.1038/s41592-025-02772-6; variable genes: Genome Biol 2025, 26:101). The order stands before any
+result is read: one by results would be a selection on test data.
+"""
 
 _CEILINGS = re.compile(r"ceiling|oracle|duplicate|labelembedding|truth")
 _FLOORS = re.compile(
@@ -45,14 +64,11 @@ def role_of(model: str) -> str:
     return "model"
 
 
-def roles(
-    rows: pd.DataFrame, reference: str, declared: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """The role of each label in a table of results.
+def roles(rows: pd.DataFrame, declared: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The role of each label in a table of results, whether or not others are compared with it.
 
     Args:
         rows: the table.
-        reference: label of the model that all others are compared with.
         declared: roles by model, which come first; then those of the table, then names.
 
     Raises:
@@ -67,7 +83,4 @@ def roles(
                 f"the role {role!r} of {name} is unknown: choose one of {', '.join(ROLES)}"
             )
         found[name] = found.get(name) or role
-    return {
-        name: "reference" if name == reference else role or role_of(name.partition(" (")[0])
-        for name, role in found.items()
-    }
+    return {name: role or role_of(name.partition(" (")[0]) for name, role in found.items()}

@@ -1,8 +1,8 @@
-"""Every model against one reference, in every setting: the table that a reader is handed."""
+"""Every model against the reference of its task, in every setting: what a reader is handed."""
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +15,8 @@ from sclong_bench.results.integrity import (
     refuse_mixed_digests,
 )
 from sclong_bench.results.reading import read_results
+from sclong_bench.results.references import Wanted, find_references
+from sclong_bench.results.roles import roles
 from sclong_bench.results.schema import LABEL, SETTING, SOURCE, measured, tidy
 from sclong_bench.statistics.correction import adjust
 from sclong_bench.statistics.effects import effects
@@ -70,7 +72,7 @@ class Plan:
 
 def compare(
     results: pd.DataFrame | str | os.PathLike[str],
-    reference: str = "sclong",
+    reference: Wanted = None,
     test: str = "welch",
     family: str | Sequence[str] = ("task",),
     *,
@@ -85,7 +87,10 @@ def compare(
     Args:
         results: a table with the columns task, metric, model, seed, value (others are optional),
             or the path of one, or of a folder of runs.
-        reference: the model that all others are compared with; upper and lower case are the same.
+        reference: the model that all others are compared with; or models by task, with "*" for
+            all other tasks. Upper and lower case are the same. In a task that has no reference by
+            this, the rule of :func:`sclong_bench.results.references.find_references` holds, which
+            knows what was run and never how well it did.
         test: "student", "welch", "paired", "wilcoxon" or "permutation"; all are two-sided.
         family: columns that divide the comparisons into families, over each of which p-values are
             corrected; or "paper".
@@ -98,7 +103,8 @@ def compare(
         there are no rows.
 
     Raises:
-        InputError: results of different data in one table, missing seeds, no reference.
+        InputError: results of different data in one table, missing seeds, a reference that is not
+            there, or none in any task.
     """
     rows = tidy(results) if isinstance(results, pd.DataFrame) else read_results(results).rows
     plan = Plan(
@@ -107,13 +113,25 @@ def compare(
         seeds=None if seeds is None else tuple(seeds),
         **settings,
     )
-    return compare_rows(rows, reference, plan)
+    found = find_references(rows, reference, roles(rows))
+    if not any(one.label for one in found.values()):
+        reasons = [f"{task}: {one.why}" for task, one in found.items()]
+        raise InputError(f"nothing can be compared; {(reasons or ['there are no rows'])[0]}")
+    for task, one in found.items():
+        log = _LOGGER.info if one.label else _LOGGER.warning
+        log("%s is compared with %s: %s", task, one.label or "nothing", one.why)
+    return compare_rows(rows, {task: one.label for task, one in found.items()}, plan)
 
 
-def compare_rows(rows: pd.DataFrame, reference: str, plan: Plan) -> pd.DataFrame:
-    """The same for a table that was read and checked before."""
+def compare_rows(rows: pd.DataFrame, references: Mapping[str, str], plan: Plan) -> pd.DataFrame:
+    """The same for a table that was read and checked before.
+
+    Args:
+        rows: the table.
+        references: label of the reference of each task; tasks without one are not compared.
+        plan: how.
+    """
     refuse_mixed_digests(rows)
-    name = find_reference(rows, reference)
     if plan.incomplete == "refuse":
         refuse_missing_seeds(rows, plan.seeds)
     lacking = {
@@ -122,7 +140,7 @@ def compare_rows(rows: pd.DataFrame, reference: str, plan: Plan) -> pd.DataFrame
         )
         for _, row in expected_seeds(rows, plan.seeds).iterrows()
     }
-    made = list(_comparisons(rows, name, plan, lacking))
+    made = list(_comparisons(rows, references, plan, lacking))
     found = pd.DataFrame(made, columns=[*COLUMNS, *DETAILS])
     if found.empty:
         return found
@@ -134,30 +152,13 @@ def compare_rows(rows: pd.DataFrame, reference: str, plan: Plan) -> pd.DataFrame
     return found.astype({"n": int, "n_reference": int, "family_size": int})
 
 
-def find_reference(rows: pd.DataFrame, reference: str) -> str:
-    """The label of the reference model, as the table spells it.
-
-    Raises:
-        InputError: there is none, or there are several variants of it.
-    """
-    labels = list(dict.fromkeys(rows[LABEL]))
-    wanted = reference.casefold()
-    exact = [name for name in labels if name.casefold() == wanted]
-    models = rows.drop_duplicates(LABEL)
-    variants = list(models[models["model"].str.casefold() == wanted][LABEL])
-    if exact or len(variants) == 1:
-        return str((exact or variants)[0])
-    if variants:
-        raise InputError(f"{reference} has several variants: choose one of {', '.join(variants)}")
-    raise InputError(
-        f"no model is called {reference!r}: choose a reference among {', '.join(labels)}"
-    )
-
-
 def _comparisons(
-    rows: pd.DataFrame, reference: str, plan: Plan, lacking: dict[Any, str]
+    rows: pd.DataFrame, references: Mapping[str, str], plan: Plan, lacking: dict[Any, str]
 ) -> Iterator[dict[str, Any]]:
     for keys, group in rows.groupby(SETTING, sort=False):
+        reference = references.get(keys[0], "")
+        if not reference:
+            continue
         if not group[LABEL].eq(reference).any():  # never asked for: no comparison was meant
             where = " ".join(filter(None, keys))
             _LOGGER.info("%s has no runs in %s, where nothing is compared", reference, where)
