@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 
 import numpy as np
@@ -167,3 +168,31 @@ def test_columns_of_many_frames_are_joined():
     assert np.array_equal(joined_column(frames, "n"), [1, 2, np.nan], equal_nan=True)
     assert np.array_equal(joined_column(frames, "m"), [np.nan, np.nan, 1], equal_nan=True)
     assert joined_column([first], "n").dtype == np.int64
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system knows no such hint")
+def test_the_system_fetches_all_shards_while_the_first_is_read(folder, expected, monkeypatch):
+    said, wanted, advise, read = [], set(), os.posix_fadvise, os.pread
+
+    def announced(file, start, size, advice):
+        said.append("announced")
+        wanted.update(range(start, start + size))
+        advise(file, start, size, advice)
+
+    def fetched(file, size, start):
+        said.append("read")
+        assert wanted.issuperset(range(start, start + size))
+        return read(file, size, start)
+
+    monkeypatch.setattr(os, "posix_fadvise", announced)
+    monkeypatch.setattr(os, "pread", fetched)
+    numbers = [103, 0, 50]
+    assert np.array_equal(CellCorpus(folder).read(numbers).toarray(), expected[numbers])
+    first = said.index("read")
+    assert said[:first].count("announced") == 2 * len(CELLS)  # values and positions of each
+    assert "announced" not in said[first:]
+
+
+def test_cells_are_read_where_the_system_knows_no_hint(folder, expected, monkeypatch):
+    monkeypatch.delattr(os, "posix_fadvise", raising=False)
+    assert np.array_equal(CellCorpus(folder).read([7, 99]).toarray(), expected[[7, 99]])

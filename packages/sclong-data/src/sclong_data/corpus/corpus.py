@@ -102,6 +102,7 @@ class CellCorpus:
                 reader, rows = self._shard(number)
                 spans = reader.spans(rows[asked[chosen] - self._starts[number]])
                 lengths[chosen] = spans[1] - spans[0]
+                reader.announce(spans)
                 parts.append((reader, chosen, spans))
         pointers = np.concatenate([[0], np.cumsum(lengths)])
         values = np.empty(pointers[-1], dtype=np.float32)

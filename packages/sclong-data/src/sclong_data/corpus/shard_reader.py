@@ -48,6 +48,14 @@ class ChunkedArray:
     codec: Any
     """Decompresses a chunk."""
 
+    def announce(self, file: int, chunks: npt.NDArray[np.int64]) -> None:
+        """Have the system fetch some chunks, of ascending numbers, while others are worked on."""
+        cuts = np.flatnonzero(np.diff(chunks) > 1) + 1
+        for run in np.split(chunks, cuts):
+            start = int(self.starts[run[0]])
+            stop = int(self.starts[run[-1]] + self.sizes[run[-1]])
+            os.posix_fadvise(file, start, stop - start, os.POSIX_FADV_WILLNEED)
+
     def read(self, file: int, chunks: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Some chunks, one after the other.
 
@@ -114,6 +122,21 @@ class ShardReader:
         """Where the values of some cells begin and end among those of the shard."""
         return self.pointers[rows], self.pointers[rows + 1]
 
+    def announce(self, spans: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]) -> None:
+        """Have the system fetch what :meth:`fill` will read of some cells.
+
+        Asked for one after the other, many small pieces would each take the time that a disk or a
+        network needs to answer. Where a system knows no such hint, nothing is done.
+
+        Raises:
+            InputError: the shard is missing.
+        """
+        chunks = self._chunks(spans)
+        if chunks.size and hasattr(os, "posix_fadvise"):
+            with self._opened() as file:
+                self._values.announce(file, chunks)
+                self._positions.announce(file, chunks)
+
     def fill(
         self,
         spans: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
@@ -132,25 +155,41 @@ class ShardReader:
         Raises:
             InputError: a chunk that holds some of them is damaged.
         """
-        first, last = spans
-        filled = last > first
-        if not filled.any():
+        chunks = self._chunks(spans)
+        if not chunks.size:
             return
+        with self._opened() as file:
+            read_values = self._values.read(file, chunks)
+            read_positions = self._positions.read(file, chunks)
+        first, last = spans
         size = self._values.chunk
-        chunks = _chunks_of(first[filled] // size, (last[filled] - 1) // size)
-        with self._blamed():
-            file = os.open(self.path, os.O_RDONLY)
-            try:
-                read_values = self._values.read(file, chunks)
-                read_positions = self._positions.read(file, chunks)
-            finally:
-                os.close(file)
         # Chunks of one cell stand side by side in what was read, as they do in the file.
         starts = np.searchsorted(chunks, first // size) * size + first % size
         lengths = (last - first).tolist()
         for place, start, length in zip(places.tolist(), starts.tolist(), lengths, strict=True):
             values[place : place + length] = read_values[start : start + length]
             positions[place : place + length] = read_positions[start : start + length]
+
+    def _chunks(
+        self, spans: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+    ) -> npt.NDArray[np.int64]:
+        """Numbers of the chunks that hold some cells, ascending."""
+        first, last = spans
+        filled = last > first
+        if not filled.any():
+            return np.empty(0, dtype=np.int64)
+        size = self._values.chunk
+        return _chunks_of(first[filled] // size, (last[filled] - 1) // size)
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """A descriptor of the file."""
+        with self._blamed():
+            file = os.open(self.path, os.O_RDONLY)
+            try:
+                yield file
+            finally:
+                os.close(file)
 
     @contextmanager
     def _blamed(self) -> Iterator[Self]:
