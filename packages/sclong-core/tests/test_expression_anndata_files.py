@@ -154,6 +154,16 @@ def test_a_damaged_sparse_matrix_is_refused(tmp_path, adata, key, change, reason
         all_rows(open_cells(tmp_path / "cells.h5ad"))
 
 
+@pytest.mark.parametrize("key", ["obs", "var", "obs/_index", "var/_index"])
+def test_what_this_anndata_does_not_read_is_said_in_one_line(tmp_path, adata, key):
+    path = tmp_path / "cells.h5ad"
+    adata.write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        file[key].attrs["encoding-type"] = "of a later version"
+    with pytest.raises(InputError, match=rf"cells\.h5ad: {key[:3]} is stored .* newer anndata"):
+        open_cells(path)
+
+
 @pytest.mark.fault
 def test_a_damaged_block_is_refused_with_its_cells(tmp_path, adata):
     path = tmp_path / "cells.h5ad"

@@ -7,11 +7,13 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from anndata._io.specs.registry import IORegistryError
 from scipy import sparse
 
 from sclong_core.errors import InputError
@@ -45,6 +47,11 @@ def refuse_unreadable(name: str, what: str) -> Iterator[None]:
         raise InputError(
             f"{name}: {what} cannot be read ({reason[:200]}): the file is damaged or cut short, "
             "copy or write it again"
+        ) from error
+    except IORegistryError as error:
+        raise InputError(
+            f"{name}: {what} is stored in a way that anndata {version('anndata')} does not read: "
+            "install a newer anndata; or the file is damaged, if it was written by an older one"
         ) from error
     except MemoryError as error:
         raise InputError(
