@@ -2,11 +2,13 @@
 
 import base64
 
+import pandas as pd
 import pytest
 
 from sclong_bench.report.evidence import gather
 from sclong_bench.report.page import write_report
-from sclong_bench.results.reading import read_results
+from sclong_bench.results.reading import Results, read_results
+from sclong_bench.results.schema import tidy
 from sclong_bench.testing import (
     complaints,
     letter_heights,
@@ -113,6 +115,39 @@ def test_texts_of_a_figure_do_not_overlap_and_stay_inside(browser, page):
     drawn = "figure .panels > svg"
     assert overlapping_texts(browser, drawn) == []
     assert texts_outside(browser, drawn) == []
+
+
+NEAR = [
+    {"task": "drug_response", "metric": "pearson", "model": model, "seed": seed, "value": value}
+    for model, value in (("scLong", 0.86), ("deepcdr", 0.84))
+    for seed in (1, 2)
+]
+"""Beside what the paper has for models that were not run: the lowest of it is at the left edge."""
+
+
+def test_words_of_models_that_were_not_run_are_beside_their_published_mark(browser, tmp_path):
+    write_report(tmp_path / "near.html", gather(Results(tidy(pd.DataFrame(NEAR)), "made up")))
+    browser.go(tmp_path / "near.html", width=1280)
+    words, covered = browser.evaluate(
+        "(() => { const found = [...document.querySelectorAll('svg .missing')].map(text => {"
+        " const mark = text.parentNode.querySelector('.published')?.getBoundingClientRect();"
+        " const box = text.getBoundingClientRect();"
+        " return Boolean(mark && mark.right > box.left && mark.left < box.right) });"
+        " return [found.length, found.filter(Boolean).length] })()"
+    )
+    assert words >= 8
+    assert covered == 0
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_no_table_is_cut_on_a_wide_screen(browser, page, dark):
+    browser.go(page, width=1280, dark=dark)
+    open_details(browser)
+    cut = browser.evaluate(
+        "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth)"
+        ".map(e => [e.scrollWidth, e.clientWidth, e.querySelector('thead').textContent])"
+    )
+    assert cut == []
 
 
 def test_pictures_and_figures_have_words(browser, page):

@@ -31,6 +31,22 @@ def test_every_run_is_a_dot():
     assert "could not be run" in render(chart)
 
 
+@pytest.mark.parametrize("enlarged", [False, True])
+@pytest.mark.parametrize("value", [0.0, 0.05, 0.2, 0.4, 0.7, 0.9])
+def test_words_in_place_of_a_value_stand_beside_a_published_mark(value, enlarged):
+    lines = [
+        Runs("ours", [0.1, 0.8]),
+        Runs("other", [], published=value, note="not run"),
+        Runs("third", [], note="not run"),
+    ]
+    chart = run_chart(TEXT, lines, label="y", enlarged=enlarged)
+    words, alone = (float(one.get("x")) for one in marks(chart, "text", "missing"))
+    (mark,) = marks(chart, "path", "published")
+    x = float(mark.get("d").removeprefix("M").split()[0])
+    assert not words - 2 < x < words + 45  # as long as the words are
+    assert words - 45 < x or words == alone
+
+
 def test_bars_start_at_zero_and_an_enlarged_figure_has_none():
     bars = marks(a_chart(), "rect", "bar")
     assert len(bars) == 2

@@ -16,6 +16,8 @@ _LETTER = 7.4
 _MOST_FOR_NAMES = 150.0
 _VALUES = 54.0
 _ZOOM_MARGIN = 0.06
+_GAP = 6.0
+"""Between a mark and words beside it."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,12 @@ def _line(
         mean = number(math.fsum(finite) / len(finite), decimals)
         parts.append(tag("text", mean, x=WIDTH, y=middle + 4, class_=f"end {emphasis or 'value'}"))
     elif line.note:
-        parts.append(tag("text", line.note, x=box.left + 6, y=middle + 4, class_="missing"))
+        start = box.left + _GAP
+        if line.published is not None:
+            mark = scale(line.published)
+            if mark < start + _LETTER * len(line.note):  # it would stand in the words
+                start = max(start, mark + _GAP)
+        parts.append(tag("text", line.note, x=start, y=middle + 4, class_="missing"))
     if line.published is not None:
         x = plain_number(scale(line.published))
         path = f"M{x} {plain_number(middle - 13)}V{plain_number(middle + 13)}"
