@@ -10,9 +10,10 @@ import yaml
 from anndata import AnnData
 from sklearn.metrics import r2_score
 
-from sclong_bench.evidence import genes, measure, run, similarity, suite, training
+from sclong_bench.evidence import genes, measure, measures, run, similarity, suite, training
 from sclong_bench.evidence.collect import read_collected
 from sclong_bench.evidence.data import LABEL, PRETRAINING, EvidenceData, prepare
+from sclong_bench.evidence.measured import Measured
 from sclong_bench.results.integrity import refuse_mixed_digests
 from sclong_bench.results.reading import read_results
 from sclong_core import ScLong
@@ -286,6 +287,44 @@ def test_what_is_there_is_not_made_again(evidence, small, sources):
     after = json.loads((folder / run.METRICS).read_text())
     numbers = [[row["value"] for row in content["rows"]] for content in (before, after)]
     assert numbers[0] == numbers[1]
+
+
+def test_a_run_that_is_done_takes_on_new_measures_from_its_saved_model(
+    evidence, small, sources, tmp_path, monkeypatch, caplog
+):
+    def size(subject, data, suite, folder):
+        del data, suite, folder
+        if subject.checkpoint is None:
+            return {}
+        genes = len(ScLong.from_pretrained(subject.checkpoint).vocabulary)
+        return {subject.name: [Measured("size", "", "all", "genes", float(genes), 1, "model")]}
+
+    output = tmp_path / "evidence"
+    shutil.copytree(evidence, output)
+    results = {path.parent.name: path for path in (output / run.RUNS).glob("*/metrics.json")}
+    old = {name: json.loads(path.read_text()) for name, path in results.items()}
+    assert all(content["facts"][measures.RECORD] == ["cells", "genes"] for content in old.values())
+    del old["simple"]["facts"][measures.RECORD]  # made before runs recorded it
+    results["simple"].write_text(json.dumps(old["simple"]))
+    shutil.rmtree(results["sclong-seed-2"].parent / training.MODEL)
+    monkeypatch.setattr(measures, "MEASURES", {**measures.MEASURES, "size": size})
+    prepared = run.prepare_evidence(small, sources, output)
+    made = run.run_evidence(small, prepared, output)
+    assert (made.made, made.there, made.measured, made.elsewhere) == (0, 1, 6, 0)
+    said = " ".join(caplog.text.split())
+    assert "sclong is not measured by size: its model is not in" in said
+    assert "remove that folder to train it anew" in said
+    new = {name: json.loads(path.read_text()) for name, path in results.items()}
+    assert new["sclong-seed-2"] == old["sclong-seed-2"]
+    for name, content in new.items():
+        before = old[name]["rows"]
+        assert content["rows"][: len(before)] == before
+        added = content["rows"][len(before) :]
+        assert len(added) == (name not in ("simple", "sclong-seed-2"))
+        assert {row["checkpoint_digest"] for row in added} <= {before[0]["checkpoint_digest"]}
+    refuse_mixed_digests(read_results(output / run.RUNS).rows)
+    again = run.run_evidence(small, prepared, output)
+    assert (again.made, again.there, again.measured) == (0, 7, 0)
 
 
 def test_r2_is_that_of_scikit_learn(small, data):

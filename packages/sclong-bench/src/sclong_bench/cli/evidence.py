@@ -91,6 +91,7 @@ class EvidenceCommand:
             [
                 ("made now", str(made.made)),
                 ("there before", str(made.there)),
+                ("there before, measured by what was new", str(made.measured)),
                 ("made by others", str(made.elsewhere)),
             ]
         )

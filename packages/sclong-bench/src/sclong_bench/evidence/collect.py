@@ -16,7 +16,8 @@ from sclong_bench.evidence.cells import HeldOut
 from sclong_bench.evidence.data import EvidenceData
 from sclong_bench.evidence.known import COVERAGE, Coverage
 from sclong_bench.evidence.measure import GENE_SUMS, simple_embeddings
-from sclong_bench.evidence.run import DATA, EMBEDDINGS, METRICS, RUNS
+from sclong_bench.evidence.measures import EMBEDDINGS
+from sclong_bench.evidence.run import DATA, METRICS, RUNS
 from sclong_bench.evidence.similarity import similarities
 from sclong_bench.evidence.suite import FULL, EvidenceSuite
 from sclong_bench.evidence.training import MODEL

@@ -9,13 +9,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from sclong_bench.evidence.data import EvidenceData, prepare
-from sclong_bench.evidence.genes import SCLONG, measure_genes, simple_methods
-from sclong_bench.evidence.measure import measure_model, measure_simple
 from sclong_bench.evidence.measured import Measured
+from sclong_bench.evidence.measures import (
+    MEASURES,
+    RECORD,
+    Found,
+    Subject,
+    add_measures,
+    lacking,
+    measure_all,
+)
 from sclong_bench.evidence.suite import EvidenceSuite
 from sclong_bench.evidence.training import MODEL, pretrain
 from sclong_core.checkpoint import read_checkpoint_info
@@ -27,8 +33,8 @@ from sclong_tasks.results import FORMAT, config_digest, package_versions
 _LOG = logging.getLogger("sclong")
 RUNS, DATA = "runs", "data"
 """Folders in that of the evidence: results, prepared data."""
-METRICS, EMBEDDINGS = "metrics.json", "embeddings.npz"
-"""Files of a run: its rows; and ``(cells, numbers)`` by protocol and data set."""
+METRICS = "metrics.json"
+"""File of a run: its rows."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,8 @@ class Made:
     there: int
     elsewhere: int
     """Runs that another process is at."""
+    measured: int = 0
+    """Runs that were there, and got measures that they lacked."""
 
 
 def prepare_evidence(suite: EvidenceSuite, data: Path, output: Path) -> EvidenceData:
@@ -61,7 +69,8 @@ def prepare_evidence(suite: EvidenceSuite, data: Path, output: Path) -> Evidence
 def run_evidence(suite: EvidenceSuite, prepared: EvidenceData, output: Path) -> Made:
     """Make what is missing of the evidence, seed by seed.
 
-    Several processes may work on one folder; a run that was killed begins anew.
+    Several processes may work on one folder; a run that was killed begins anew. One that is done is
+    measured by what there was not when it was made, as long as its model is there.
 
     Args:
         suite: what is run.
@@ -69,12 +78,12 @@ def run_evidence(suite: EvidenceSuite, prepared: EvidenceData, output: Path) -> 
         output: folder of the runs.
     """
     torch.set_num_threads(1)
-    counts = {"made": 0, "there": 0, "elsewhere": 0}
+    counts = {"made": 0, "there": 0, "elsewhere": 0, "measured": 0}
     cells = _cells(suite)
     for number, (name, seed) in enumerate(cells, start=1):
         folder = output / RUNS / (name if seed is None else f"{name}-seed-{seed}")
         state = "there"
-        if not (folder / METRICS).is_file():
+        if not (folder / METRICS).is_file() or lacking(folder / METRICS):
             state = _make(suite, (name, seed), prepared, folder)
         counts[state] += 1
         _LOG.info("%d of %d: %s seed %s: %s", number, len(cells), name, seed, state)
@@ -97,51 +106,63 @@ def _make(
     try:
         with locked(folder.with_name(f".{folder.name}.lock"), folder.name):
             if (folder / METRICS).is_file():
-                return "there"
+                return _add(suite, cell, data, folder)
             with atomic_folder(folder, overwrite=True) as made:
                 reset_peak()
                 begun, used = time.monotonic(), time.process_time()
                 facts: dict[str, Any] = {}
-                if seed is None:
-                    found = measure_simple(data, suite)
-                    for method, represented in simple_methods(data).items():
-                        rows = measure_genes(represented, data, suite, made, model=None)
-                        found.setdefault(method, []).extend(rows)
-                else:
+                subject = _subject(cell, made)
+                if seed is not None:
                     model = pretrain(suite, suite.variants[name], seed, data, made)
                     facts["training_seconds"] = round(time.monotonic() - begun, 1)
                     facts["training_processor_seconds"] = round(time.process_time() - used, 1)
                     facts["parameters"] = sum(p.numel() for p in model.parameters())
                     facts["tuning_budget"] = "none: steps and rate were fixed before"
                     facts["leakage_in_pretraining"] = "none: no cell of these data sets was seen"
-                    measured, embedded = measure_model(model, data, suite)
-                    genes = measure_genes(SCLONG, data, suite, made, model=made / MODEL)
-                    found = {name: [*measured, *genes]}
-                    np.savez(made / EMBEDDINGS, allow_pickle=False, **embedded)
-                checkpoint = read_checkpoint_info(made / MODEL).digest if seed is not None else ""
-                record = _record(suite, name, data, checkpoint, time.monotonic() - begun)
-                write_json(
-                    made / METRICS,
-                    {"format": FORMAT, "rows": list(_rows(found, seed, record)), "facts": facts},
-                )
+                found = measure_all(subject, data, suite, made)
+                rows = _rows(found, seed, _record(suite, subject, data, time.monotonic() - begun))
+                facts[RECORD] = list(MEASURES)
+                write_json(made / METRICS, {"format": FORMAT, "rows": list(rows), "facts": facts})
     except LockedError:
         return "elsewhere"
     return "made"
 
 
+def _add(
+    suite: EvidenceSuite, cell: tuple[str, int | None], data: EvidenceData, folder: Path
+) -> str:
+    """Measure a run that is done by what it lacks."""
+    subject = _subject(cell, folder)
+
+    def rows(found: Found, seconds: float) -> Iterator[dict[str, Any]]:
+        return _rows(found, cell[1], _record(suite, subject, data, seconds))
+
+    if not lacking(folder / METRICS):
+        return "there"  # another process has just done it
+    done = add_measures(folder / METRICS, subject, data, suite, rows)
+    return "measured" if done else "there"
+
+
+def _subject(cell: tuple[str, int | None], folder: Path) -> Subject:
+    name, seed = cell
+    return Subject(name, None if seed is None else folder / MODEL)
+
+
 def _record(
-    suite: EvidenceSuite, name: str, data: EvidenceData, checkpoint: str, seconds: float
+    suite: EvidenceSuite, subject: Subject, data: EvidenceData, seconds: float
 ) -> dict[str, Any]:
     """What each row says of the run that it is of."""
     settings = {key: value for key, value in suite.to_dict().items() if key != "seeds"}
-    variants = settings.pop("variants")
+    variants, name = settings.pop("variants"), subject.name
     return {
         "stratum": "all",
         "variant": "",
         "split_digest": data.digest,
         "data_digest": data.digest,
         "config_digest": config_digest({**settings, "variant": variants.get(name, name)}),
-        "checkpoint_digest": checkpoint,
+        "checkpoint_digest": (
+            "" if subject.checkpoint is None else read_checkpoint_info(subject.checkpoint).digest
+        ),
         "code_version": version("sclong-bench"),
         "packages": package_versions(),
         "wall_seconds": seconds,
