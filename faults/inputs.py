@@ -15,6 +15,7 @@ from faults.readers_core import READERS as CORE
 from faults.readers_data import READERS as DATA
 from faults.readers_graph import READERS as GRAPH
 from faults.readers_names import READERS as NAMES
+from faults.readers_notes import READERS as NOTES
 from faults.readers_results import READERS as RESULTS
 from faults.readers_tasks import READERS as TASKS
 from faults.readers_training import READERS as TRAINING
@@ -23,7 +24,7 @@ from sclong_core.files import write_json
 
 READERS: tuple[Reader, ...] = (
     *(*CORE, *DATA, *NAMES),
-    *(*TRAINING, *GRAPH, *TASKS, *RESULTS),
+    *(*TRAINING, *GRAPH, *TASKS, *RESULTS, *NOTES),
 )
 
 

@@ -127,9 +127,10 @@ def test_a_run_that_failed_is_one_in_every_metric_of_its_split(tmp_path):
     assert list(rows["metric"]) == ["mse", "r"]
     assert set(rows["reason"]) == {"no memory"}
     assert set(rows["source"]) == {"broken"}
-    (tmp_path / "broken" / "failed.json").write_text("{}")
-    with pytest.raises(InputError, match="does not tell what failed"):
-        read_results(tmp_path)
+    for damage in ("{}", "[" * 100_000):
+        (tmp_path / "broken" / "failed.json").write_text(damage)
+        with pytest.raises(InputError, match="does not tell what failed"):
+            read_results(tmp_path)
 
 
 def test_the_rows_that_tasks_write_are_read(tmp_path):

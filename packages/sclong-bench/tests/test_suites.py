@@ -18,7 +18,7 @@ from sclong_bench.suites.planning import plan
 from sclong_bench.suites.running import cells_left, run_here, run_on_dask, submit_to_slurm
 from sclong_bench.suites.suite import read_suite
 from sclong_core.cli.main import main
-from sclong_core.errors import CheckpointError, ConfigError
+from sclong_core.errors import CheckpointError, ConfigError, InputError
 from sclong_core.lock import locked
 from sclong_tasks.data_files import prepare_data
 from sclong_tasks.drug_combination import task
@@ -138,6 +138,16 @@ def test_a_run_that_is_half_written_is_not_there(suite):
     half.mkdir(parents=True)
     (half / "metrics.json").write_text("{}")
     assert state_of(cell) == "missing"
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "{}", '{"rows": [{}]}', "["])
+def test_a_run_whose_results_are_damaged_is_named(suite, content):
+    cell = suite.cells[0]
+    run = cell.folder / "pair_prior-seed1"
+    run.mkdir(parents=True)
+    (run / "metrics.json").write_text(content)
+    with pytest.raises(InputError, match=r"metrics\.json is damaged: remove .*pair_prior-seed1"):
+        make(cell)
 
 
 class TestRunning:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
+from anndata.io import write_elem
 from scipy import sparse
 
 from sclong_core import ConfigError, InputError, save_checkpoint
@@ -16,6 +17,7 @@ from sclong_core.embedding.plan import Job, check_key, check_output, plan_jobs, 
 from sclong_core.embedding.run import Embedder, embed_files
 from sclong_core.embedding.tables import cell_names_file, read_table_record, sidecar
 from sclong_core.embedding.work import EmbedOptions
+from sclong_core.files import sha256_file
 from sclong_core.manifest import read_checkpoint_info
 from sclong_core.testing import SYNTHETIC_GENES, make_counts_anndata, make_tiny_model
 
@@ -205,6 +207,31 @@ def test_a_finished_output_is_passed_over_or_refused(tmp_path, rich, embed, suff
         embed(source, output, resume=True, pool="mean_expressed")
     embed(source, output, overwrite=True, pool="mean_expressed")
     assert embed(source, output, resume=True, pool="mean_expressed")[0].status == "finished before"
+
+
+@pytest.mark.parametrize("note", ["[" * 100_000, "{", '{"work": [1], "sha256": "SHA256"}'])
+def test_an_output_with_a_damaged_record_is_not_taken_for_finished(tmp_path, rich, embed, note):
+    source, output = write(rich, tmp_path / "cells.h5ad"), tmp_path / "embedded.npy"
+    embed(source, output)
+    sidecar(output).write_text(note.replace("SHA256", sha256_file(output)))
+    with pytest.raises(InputError, match="sclong did not write it"):
+        embed(source, output, resume=True)
+    assert embed(source, output, resume=True, overwrite=True)[0].status == "embedded"
+
+
+@pytest.mark.parametrize("value", ["text", [1.0, 2.0], {"pool": [1, 2], "dtype": {"a": 1}}])
+def test_an_annotated_output_with_a_damaged_record_is_not_either(tmp_path, rich, embed, value):
+    source, output = write(rich, tmp_path / "cells.h5ad"), tmp_path / "embedded.h5ad"
+    embed(source, output)
+    with h5py.File(output, "r+") as file:
+        del file["uns/sclong/X_sclong/work"]
+        write_elem(file, "uns/sclong/X_sclong/work", value)
+    with pytest.raises(InputError, match="already exists and is of other work"):
+        embed(source, output, resume=True)
+    with h5py.File(output, "r+") as file:
+        file["uns/sclong/X_sclong/work"].attrs["encoding-type"] = "of no version"
+    with pytest.raises(InputError, match="already exists and is of other work"):
+        embed(source, output, resume=True)
 
 
 def test_the_remains_of_a_killed_run_are_removed(tmp_path, rich, embed):

@@ -131,6 +131,29 @@ def test_a_part_that_is_complete_or_too_long_is_recognised(server, tmp_path):
     assert get(server, path) == SHA256
 
 
+NESTED = "[" * 100_000
+
+
+def test_a_part_with_a_note_that_is_damaged_is_begun_anew(server, tmp_path):
+    (tmp_path / "x.h5ad.part").write_bytes(CONTENT[:50])
+    (tmp_path / "x.h5ad.part.json").write_text(NESTED)
+    assert get(server, tmp_path / "x.h5ad") == SHA256
+    assert "Range" not in server.requests[-1][1]
+
+
+def test_damaged_notes_of_what_was_fetched_are_said_or_made_again(server, tmp_path):
+    entry = DatasetEntry("x", source="url", location=server.url("/x.h5ad"))
+    manifest = Manifest((entry,), tmp_path)
+    fetch(manifest, patience=HASTY)
+    (tmp_path / "downloads" / "x" / ".x.h5ad.json").write_text(NESTED)
+    assert fetch(manifest, patience=HASTY)[0].status == "fetched"
+    assert fetch(manifest, patience=HASTY)[0].status == "present"
+    (tmp_path / "downloads" / "lock.json").write_text(NESTED)
+    (tmp_path / "downloads" / "x" / "x.h5ad").unlink()
+    (failed,) = fetch(manifest, patience=HASTY)
+    assert (failed.status, "is not a lock file" in failed.error) == ("failed", True)
+
+
 def test_a_wrong_checksum_names_both_and_leaves_nothing(server, tmp_path):
     with pytest.raises(InputError, match=f"{SHA256}, not {'0' * 64}"):
         get(server, tmp_path / "x.h5ad", sha256="0" * 64)

@@ -21,6 +21,14 @@ from sclong_data.harmoniser.testing import (
 from sclong_data.manifest import Manifest
 
 pytestmark = pytest.mark.fault
+NOTES = (
+    "finished.json",
+    "sources.json",
+    "surveys/a.json",
+    "surveys/a.npz",
+    "units/a.00000.json",
+    "../datasets/a.json",
+)
 KILLS = 54
 
 KILLER = r'''
@@ -205,3 +213,35 @@ def test_a_disk_that_really_is_full(folder, small_disk, tmp_path):
     harmonise(folder / "manifest.tsv", small_disk / "corpus", **settings)
     harmonise(folder / "manifest.tsv", tmp_path / "fresh", **settings)
     assert corpus_bytes(small_disk / "corpus") == corpus_bytes(tmp_path / "fresh")
+
+
+def another_number(content):
+    places = [place for place, byte in enumerate(content) if byte in b"01234567"]
+    place = places[len(places) // 2]
+    return content[:place] + bytes([content[place] + 1]) + content[place + 1 :]
+
+
+def cut(content):
+    return content[: len(content) // 2]
+
+
+def nested(content):
+    return b"[" * 100_000
+
+
+@pytest.mark.parametrize("damage", [another_number, cut, nested])
+def test_damaged_notes_are_made_again_to_the_same_bytes(tmp_path, damage):
+    manifest, corpus = write_datasets(tmp_path), tmp_path / "corpus"
+
+    def run():
+        return harmonise(manifest, corpus, vocabulary=made_up_vocabulary(), rules=SMALL_RULES)
+
+    rows, expected = run().rows, corpus_bytes(corpus)
+    assert run().unchanged
+    for name in NOTES:
+        note = corpus / ".work" / name
+        note.write_bytes(damage(note.read_bytes()))
+        again = run()
+        assert again.rows == rows, name
+        assert corpus_bytes(corpus) == expected, name
+        assert run().unchanged

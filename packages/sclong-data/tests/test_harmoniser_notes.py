@@ -41,9 +41,11 @@ def test_a_folder_is_its_files_by_name(tmp_path):
 
 def test_a_damaged_cache_is_no_matter(tmp_path):
     (tmp_path / "cells.h5ad").write_bytes(b"one")
-    for damage in (b"\xff", b"[]", b"{"):
+    found = SourceDigests(tmp_path / "sources.json").of(tmp_path / "cells.h5ad")
+    other = (tmp_path / "sources.json").read_bytes().replace(found.encode(), b"0" * 64)
+    for damage in (b"\xff", b"[]", b"{", b"[" * 100_000, other):
         (tmp_path / "sources.json").write_bytes(damage)
-        assert SourceDigests(tmp_path / "sources.json").of(tmp_path / "cells.h5ad")
+        assert SourceDigests(tmp_path / "sources.json").of(tmp_path / "cells.h5ad") == found
 
 
 def test_no_cell_of_the_report_is_a_formula():

@@ -254,6 +254,13 @@ def test_a_turned_matrix_is_kept_until_its_source_changes(tmp_path, caplog):
     (store,) = scratch.glob("*.csr")
     (store / "data.bin").write_bytes(b"")
     assert opened()[1]  # damaged
+    for old, new in ((b'"<f4"', b'"<i4"'), (GENES[0].encode(), GENES[1].encode()), (b"{", b"[")):
+        note = (store / "matrix.json").read_bytes()
+        assert old in note
+        (store / "matrix.json").write_bytes(note.replace(old, new))
+        values, again = opened()
+        assert again
+        np.testing.assert_array_equal(values, COUNTS[:, ::-1])
     assert not [path for path in scratch.iterdir() if "tmp" in path.name]
 
 

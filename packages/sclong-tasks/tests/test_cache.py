@@ -36,6 +36,16 @@ def test_computes_anew_what_is_damaged(tmp_path, caplog):
     assert "damaged" in caplog.text
 
 
+@pytest.mark.parametrize("index", ["[" * 100_000, "{}", '{"sha256": ["a.npy"]}', "\xff"])
+def test_computes_anew_what_has_a_damaged_index(tmp_path, index):
+    cache, compute = ContentCache(tmp_path), Computation()
+    cache.arrays({"x": 1}, compute)
+    (file,) = tmp_path.glob("*/cache.json")
+    file.write_text(index, encoding="latin-1")
+    assert cache.arrays({"x": 1}, compute)["a"][1, 2] == 5
+    assert compute.times == 2
+
+
 def test_keeps_nothing_without_a_folder():
     compute = Computation()
     cache = ContentCache(None)

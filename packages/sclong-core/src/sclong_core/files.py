@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from sclong_core.errors import InputError
 
 _CHUNK_BYTES = 1 << 20
+_SEAL = "digest"
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:
@@ -83,6 +84,38 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Write ``content`` as indented JSON with sorted keys, whole or not at all."""
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def write_sealed(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
+    """Write plain values as JSON, with a digest that tells every change."""
+    write_json(path, {**content, _SEAL: _seal(content)})
+
+
+def read_sealed(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """What :func:`write_sealed` wrote; None where it is missing, damaged, or something else."""
+    try:
+        found = read_json(path)
+        sound = isinstance(found, dict) and found.pop(_SEAL, None) == _seal(found)
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if sound else None
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The plain values of a JSON file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON, or nested deeper than Python reads.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _temporary_beside(final: Path) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sclong_core.errors import InputError
-from sclong_core.files import atomic_folder, sha256_file
+from sclong_core.files import atomic_folder, read_json, sha256_file
 
 _LOG = logging.getLogger("sclong")
 _INDEX = "cache.json"
@@ -103,7 +103,7 @@ def open_array(path: Path) -> npt.NDArray[Any]:
 
 def _is_whole(folder: Path) -> bool:
     try:
-        sums = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["sha256"]
+        sums = read_json(folder / _INDEX)["sha256"]
         return all(sha256_file(folder / name) == value for name, value in sums.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False

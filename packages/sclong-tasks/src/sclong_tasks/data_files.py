@@ -4,7 +4,6 @@ A data folder holds what a task converted and ``data.json``, which says what it 
 the checksum of each file.
 """
 
-import json
 import logging
 import tempfile
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sclong_core.errors import InputError
-from sclong_core.files import atomic_folder, sha256_file, write_json
+from sclong_core.files import atomic_folder, read_json, sha256_file, write_json
 from sclong_tasks.task import DataFile, Task
 
 _LOG = logging.getLogger("sclong")
@@ -64,7 +63,7 @@ def read_record(task: Task[Any], folder: Path) -> dict[str, Any]:
         InputError: the folder is missing, of another task, or damaged.
     """
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = read_json(folder / RECORD)
         name, listed = record["task"], record["files"]
     except FileNotFoundError:
         raise InputError(

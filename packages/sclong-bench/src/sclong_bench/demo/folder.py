@@ -1,12 +1,11 @@
 """The output folder: whose it is, and that it appears whole."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sclong_core.errors import InputError
-from sclong_core.files import atomic_folder
+from sclong_core.files import atomic_folder, read_json
 from sclong_core.manifest import name_some
 
 FORMAT = "sclong-demo"
@@ -68,7 +67,7 @@ def check_replaceable(folder: Path) -> None:
 
 def _is_demonstration(results: Path) -> bool:
     try:
-        content = json.loads(results.read_text(encoding="utf-8"))
+        content = read_json(results)
     except (OSError, ValueError):
         return False
     return isinstance(content, dict) and content.get("format") == FORMAT

@@ -1,7 +1,6 @@
 """Results from files: folders of runs, CSV, TSV, JSON, parquet."""
 
 import csv
-import json
 import logging
 import os
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ import pandas as pd
 
 from sclong_bench.results.schema import Place, tidy
 from sclong_core.errors import InputError
+from sclong_core.files import read_json
 from sclong_tasks.results import finished_runs
 
 METRICS = "metrics.json"
@@ -115,7 +115,7 @@ def _runs(folder: Path) -> Results:
 def _failed(path: Path, done: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row for each metric that the run would have had, by other runs of its split or task."""
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
+        run = read_json(path)
         kept = {name: run[name] for name in ("task", "model", "protocol", "scenario", "seed")}
         kept["reason"] = str(run["reason"]) or "no reason given"
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -169,7 +169,7 @@ def _parquet(path: Path) -> pd.DataFrame:
 
 def _json(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (UnicodeDecodeError, ValueError) as error:
         raise InputError(f"{path} is no JSON: {error}") from None
     rows = content.get("rows") if isinstance(content, dict) else content

@@ -1,6 +1,5 @@
 """One run of a suite on disk: its folder, its state, and the process that makes it."""
 
-import json
 import os
 import shutil
 import signal
@@ -14,7 +13,8 @@ from typing import Literal
 import yaml
 
 from sclong_bench.suites.suite import Cell
-from sclong_core.files import atomic_file, write_json
+from sclong_core.errors import InputError
+from sclong_core.files import atomic_file, read_json, write_json
 from sclong_core.lock import LockedError, locked
 from sclong_tasks.results import finished_runs
 
@@ -53,12 +53,21 @@ def metrics_of(cell: Cell) -> Path | None:
 
 
 def seconds_of(cell: Cell) -> float | None:
-    """How long a run that is done took."""
+    """How long a run that is done took.
+
+    Raises:
+        InputError: its results are damaged.
+    """
     path = metrics_of(cell)
     if path is None:
         return None
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    return float(rows[0]["wall_seconds"]) if rows else None
+    try:
+        rows = read_json(path)["rows"]
+        return float(rows[0]["wall_seconds"]) if rows else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is damaged: remove {path.parent} to make the run again ({error!r})"
+        ) from error
 
 
 def command_of(cell: Cell) -> list[str]:

@@ -22,7 +22,9 @@ from scipy import sparse
 
 from sclong_core.embedding.blocks import BlockStore
 from sclong_core.embedding.plan import Job
+from sclong_core.errors import InputError
 from sclong_core.expression.cell_source import CellSource
+from sclong_core.expression.reading import refuse_unreadable
 from sclong_core.expression.rows import cells_at_once
 from sclong_core.files import atomic_file, atomic_folder
 
@@ -164,15 +166,16 @@ def _left_out(store: Any) -> str:
 
 
 def read_record(output: Path, key: str) -> dict[str, Any] | None:
-    """The record of an embedding in an annotated file; None if it is not there."""
+    """The record of an embedding in an annotated file; None if it is not there, or damaged."""
     place = f"uns/sclong/{key}"
     try:
-        if output.is_dir():
-            group = zarr.open_group(output, mode="r")
-            found = read_elem(group[place]) if place in group else None
-        else:
-            with h5py.File(output, "r") as file:
-                found = read_elem(file[place]) if place in file else None
-    except (OSError, ValueError, KeyError):
+        with refuse_unreadable(output.name, place):
+            if output.is_dir():
+                group = zarr.open_group(output, mode="r")
+                found = read_elem(group[place]) if place in group else None
+            else:
+                with h5py.File(output, "r") as file:
+                    found = read_elem(file[place]) if place in file else None
+    except InputError:
         return None
     return found if isinstance(found, dict) else None

@@ -8,7 +8,6 @@ nothing else that counts.
 import fcntl
 import hashlib
 import io
-import json
 import logging
 import os
 import re
@@ -22,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sclong_core.errors import InputError, ScLongError
-from sclong_core.files import atomic_file, write_json
+from sclong_core.files import atomic_file, read_json, write_json
 
 _LOG = logging.getLogger("sclong")
 _STATE, _LOCK = "state.json", "lock"
@@ -227,7 +226,7 @@ def _take_lock(folder: Path) -> int:
 def _read_state(folder: Path) -> dict[str, Any] | None:
     """What ``state.json`` says; None if it is absent or was not written by this version."""
     try:
-        state = json.loads((folder / _STATE).read_bytes())
+        state = read_json(folder / _STATE)
     except (OSError, ValueError):
         return None
     usable = (

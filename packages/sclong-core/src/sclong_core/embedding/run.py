@@ -108,9 +108,10 @@ def is_finished(job: Job, options: EmbedOptions, work: dict[str, Any]) -> bool:
         record = read_record(job.output, options.key)
     else:
         record = read_table_record(job.output)
+    noted = (record or {}).get("work")
     found = {
-        key: value.item() if hasattr(value, "item") else value
-        for key, value in ((record or {}).get("work") or {}).items()
+        key: value.tolist() if hasattr(value, "tolist") else value
+        for key, value in (noted if isinstance(noted, dict) else {}).items()
         if key != "cells"
     }
     if found == work:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sclong_core.embedding.blocks import BlockStore
-from sclong_core.files import atomic_file, sha256_file, write_json
+from sclong_core.files import atomic_file, read_json, sha256_file, write_json
 
 
 def sidecar(output: Path) -> Path:
@@ -90,7 +90,7 @@ def _write_parquet(
 def read_table_record(output: Path) -> dict[str, Any] | None:
     """The record of a plain output; None if it is not there or not of this very file."""
     try:
-        found = json.loads(sidecar(output).read_bytes())
+        found = read_json(sidecar(output))
         named = output.suffix != ".npy" or cell_names_file(output).is_file()
         if isinstance(found, dict) and named and found.get("sha256") == sha256_file(output):
             return found

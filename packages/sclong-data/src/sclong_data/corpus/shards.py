@@ -5,7 +5,6 @@ with a checksum of its own, so that a few cells can be read and verified without
 that reads zarr reads a shard: ``anndata.read_zarr(zarr.storage.ZipStore(path))``.
 """
 
-import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from zarr.storage import MemoryStore
 
 from sclong_core.errors import InputError
-from sclong_core.files import atomic_file, sha256_file, write_json
+from sclong_core.files import atomic_file, read_json, sha256_file, write_json
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.corpus.annotation import tidy_obs
 from sclong_data.corpus.archive import contents_digest, write_archive
@@ -110,7 +109,7 @@ def read_shard_record(folder: Path, name: str, *, verify: bool = False) -> Shard
     check_name(name)
     path = shard_path(folder, name)
     try:
-        values = json.loads(record_path(folder, name).read_text(encoding="utf-8"))
+        values = read_json(record_path(folder, name))
         size = path.stat().st_size
         record = record_from(values)
     except (FileNotFoundError, ValueError, TypeError, KeyError):

@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ import requests
 import urllib3
 
 from sclong_core.errors import InputError
-from sclong_core.files import sha256_file, write_json
+from sclong_core.files import read_json, sha256_file, write_json
 from sclong_data.fetching.http import (
     PATIENT,
     Patience,
@@ -84,7 +83,7 @@ class _Part:
 
     def noted(self) -> dict[str, Any]:
         try:
-            found = json.loads(self.note.read_text(encoding="utf-8"))
+            found = read_json(self.note)
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}

@@ -1,6 +1,5 @@
 """Fetching all that a manifest names."""
 
-import json
 import logging
 import threading
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sclong_core.errors import ScLongError
-from sclong_core.files import sha256_file, write_json
+from sclong_core.files import read_json, sha256_file, write_json
 from sclong_data.fetching.archives import unpack
 from sclong_data.fetching.download import Progress, download
 from sclong_data.fetching.http import PATIENT, Patience
@@ -169,7 +168,7 @@ def _note_path(file: Path) -> Path:
 
 def _noted(file: Path) -> dict[str, Any] | None:
     try:
-        noted = json.loads(_note_path(file).read_text(encoding="utf-8"))
+        noted = read_json(_note_path(file))
         return noted if noted.keys() >= {"location", "sha256", "bytes"} else None
     except (OSError, ValueError, AttributeError):
         return None

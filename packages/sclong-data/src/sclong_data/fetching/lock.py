@@ -1,7 +1,6 @@
 """Checksums of files whose publisher gives none: noted at the first fetch, required ever after."""
 
 import fcntl
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from sclong_core.errors import InputError
-from sclong_core.files import write_json
+from sclong_core.files import read_json, write_json
 from sclong_data.fetching.http import shown
 
 _FORMAT = 1
@@ -64,7 +63,7 @@ class Lock:
         if not self.path.exists():
             return {}
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
+            content = read_json(self.path)
             files = dict(content["files"])
             known = content["format"] == _FORMAT
             known &= all(isinstance(noted["sha256"], str) for noted in files.values())

@@ -1,20 +1,26 @@
 """From finished shards to a corpus: duplicates, the report, the index, and what must go."""
 
-import json
 import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sclong_core.files import sha256_file, write_json
+from sclong_core.files import read_json, sha256_file
 from sclong_data.corpus.index import write_corpus
 from sclong_data.corpus.layout import INDEX, shard_path
 from sclong_data.corpus.shards import ShardRecord, read_digests, read_shard_record
 from sclong_data.harmoniser.duplicates import CellRun, Duplicates, find_duplicates
-from sclong_data.harmoniser.rows import FOLDER, Row, brief, with_duplicates, write_rows
+from sclong_data.harmoniser.rows import (
+    FOLDER,
+    Row,
+    brief,
+    row_path,
+    with_duplicates,
+    write_rows,
+)
 from sclong_data.harmoniser.units import Shared, UnitDone
-from sclong_data.harmoniser.workplace import Workplace, digest_of
+from sclong_data.harmoniser.workplace import Workplace, digest_of, read_note, write_note
 
 _LOG = logging.getLogger("sclong")
 _SHARD = re.compile(r"(.+)\.([0-9]{5,})(\.zarr\.zip|\.json)")
@@ -37,15 +43,18 @@ class Collected:
         )
 
 
-def is_finished(shared: Shared, collected: Collected) -> bool:
-    """Whether the folder already holds just this corpus."""
-    place = Workplace(shared.corpus)
+def finished_rows(shared: Shared, collected: Collected) -> tuple[Row, ...] | None:
+    """The rows of a folder that already holds just this corpus, None where it must be finished."""
+    corpus = shared.corpus
+    note = read_note(Workplace(corpus).finished, collected.state(shared))
     try:
-        noted = json.loads(place.finished.read_text(encoding="utf-8"))
-        index = sha256_file(shared.corpus / INDEX)
+        rows = [read_json(row_path(corpus, row["dataset"])) for row in collected.rows]
+        there = {"index": sha256_file(corpus / INDEX), "rows": digest_of(rows)}
     except (OSError, ValueError):
-        return False
-    return bool(noted == {"state": collected.state(shared), "index": index})
+        return None
+    if note is None or any(note[name] != found for name, found in there.items()):
+        return None
+    return tuple(rows)
 
 
 def finish(shared: Shared, collected: Collected, datasets: Sequence[str]) -> tuple[Row, ...]:
@@ -80,17 +89,9 @@ def finish(shared: Shared, collected: Collected, datasets: Sequence[str]) -> tup
         datasets=[brief(row) for row in rows],
     )
     _remove_others(shared, collected, set(datasets))
-    state = {"state": collected.state(shared), "index": sha256_file(corpus / INDEX)}
-    write_json(Workplace(corpus).finished, state)
+    there = {"index": sha256_file(corpus / INDEX), "rows": digest_of(list(rows))}
+    write_note(Workplace(corpus).finished, collected.state(shared), there)
     return rows
-
-
-def stored_rows(corpus: Path, rows: Sequence[Row]) -> tuple[Row, ...]:
-    """The rows of a corpus that is finished, as they were written."""
-    return tuple(
-        json.loads((corpus / FOLDER / f"{row['dataset']}.json").read_text(encoding="utf-8"))
-        for row in rows
-    )
 
 
 def withdraw(corpus: Path, shards: Sequence[str]) -> None:

@@ -1,13 +1,15 @@
 """What identifies the files of a data set: their SHA-256, taken once while they do not change."""
 
 import hashlib
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from sclong_core.errors import InputError
-from sclong_core.files import sha256_file, write_json
+from sclong_core.files import sha256_file
+from sclong_data.harmoniser.workplace import read_note, write_note
+
+_KEY = "sources"
 
 
 class SourceDigests:
@@ -19,7 +21,8 @@ class SourceDigests:
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
-        self._known: dict[str, dict[str, Any]] = _read(cache)
+        note = read_note(cache, _KEY)
+        self._known: dict[str, dict[str, Any]] = {} if note is None else note["files"]
 
     def of(self, path: Path) -> str:
         """The digest of a file, or of a folder: that of its files' names and digests.
@@ -47,14 +50,5 @@ class SourceDigests:
             return str(known["sha256"])
         found = sha256_file(path)
         self._known[name] = {**seen, "sha256": found}
-        write_json(self._cache, self._known)
+        write_note(self._cache, _KEY, {"files": self._known})
         return found
-
-
-def _read(cache: Path) -> dict[str, dict[str, Any]]:
-    """What was remembered; nothing if that was damaged."""
-    try:
-        found = json.loads(cache.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

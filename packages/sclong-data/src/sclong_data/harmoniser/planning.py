@@ -113,10 +113,10 @@ def found_survey(source: Source, shared: Shared) -> Survey | None:
     note = read_note(place.survey(source.entry.dataset), source.survey_key)
     if note is None:
         return None
-    survey = Survey.from_dict(note["survey"])
-    if survey.rejected is None and not place.genes(source.entry.dataset).is_file():
+    genes = place.genes(source.entry.dataset)
+    if note["genes"] is not None and not (genes.is_file() and sha256_file(genes) == note["genes"]):
         return None
-    return survey
+    return Survey.from_dict(note["survey"])
 
 
 def shards_of(survey: Survey, rules: HarmoniseRules) -> range:

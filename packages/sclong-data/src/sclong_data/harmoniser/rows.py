@@ -100,7 +100,7 @@ def write_rows(corpus: Path, rows: Sequence[Row], pairs: Mapping[tuple[str, str]
     folder = corpus / FOLDER
     folder.mkdir(exist_ok=True)
     for row in rows:
-        write_json(folder / f"{row['dataset']}.json", row)
+        write_json(row_path(corpus, row["dataset"]), row)
     shared = [
         {"kept_in": one, "left_out_of": other, "cells": count}
         for (one, other), count in sorted(pairs.items())
@@ -113,6 +113,11 @@ def write_rows(corpus: Path, rows: Sequence[Row], pairs: Mapping[tuple[str, str]
         writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
         writer.writerow(_COLUMNS)
         writer.writerows(report_line(row) for row in rows)
+
+
+def row_path(corpus: Path, dataset: str) -> Path:
+    """The file of a row."""
+    return corpus / FOLDER / f"{dataset}.json"
 
 
 def read_rows(corpus: Path) -> list[Row]:

@@ -15,7 +15,7 @@ from sclong_core.lock import locked
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.genes.table import GeneTable
 from sclong_data.harmoniser.executors import Executor, executor_for
-from sclong_data.harmoniser.finishing import Collected, finish, is_finished, stored_rows, withdraw
+from sclong_data.harmoniser.finishing import Collected, finish, finished_rows, withdraw
 from sclong_data.harmoniser.planning import Source, found_survey, identify, plan_shards
 from sclong_data.harmoniser.progress import Progress, Silent
 from sclong_data.harmoniser.rows import Row, failed_row, kept_row, rejected_row
@@ -132,9 +132,9 @@ class _Run:
         surveys = self._survey(sources)
         units = self._make_shards(sources, surveys)
         collected = self._collect(sources, surveys, units)
-        unchanged = is_finished(self._shared, collected)
-        if unchanged:
-            rows = stored_rows(self._shared.corpus, collected.rows)
+        rows = finished_rows(self._shared, collected)
+        unchanged = rows is not None
+        if rows is not None:
             _LOG.info("%s is up to date: nothing was written", self._shared.corpus)
         else:
             self._progress.stage("duplicates", 1)

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from sclong_core.errors import InputError
 from sclong_core.expression import CellSource
+from sclong_core.files import sha256_file
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.corpus.shards import read_shard_record, write_shard
 from sclong_data.genes.table import GeneTable
@@ -146,7 +147,8 @@ def do_survey(shared: Shared, task: SurveyTask) -> Iterator[SurveyDone | Failed]
     survey = replace(found.survey, detail=without_folder(found.survey.detail, task.path))
     if found.match is not None:
         write_genes(place.genes(dataset), found.match)
-    noted = {"survey": survey.to_dict(), "source": task.sha256}
+    genes = None if found.match is None else sha256_file(place.genes(dataset))
+    noted = {"survey": survey.to_dict(), "source": task.sha256, "genes": genes}
     write_note(place.survey(dataset), task.key, noted)
     yield SurveyDone(dataset, survey)
 

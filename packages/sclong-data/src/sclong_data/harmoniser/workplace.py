@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sclong_core.expression import GeneMatch
-from sclong_core.files import atomic_file, write_json
+from sclong_core.files import atomic_file, read_sealed, write_sealed
 
 _LOG = logging.getLogger("sclong")
 FOLDER = ".work"
@@ -84,18 +84,13 @@ def _leftovers(corpus: Path) -> Iterator[Path]:
 
 def read_note(path: Path, key: str | None) -> dict[str, Any] | None:
     """A note made under the same key, or any; None where there is none, or it is damaged."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(found, dict) or (key is not None and found.get("key") != key):
-        return None
-    return found
+    found = read_sealed(path)
+    return None if found is None or key not in (None, found["key"]) else found
 
 
 def write_note(path: Path, key: str, content: Mapping[str, Any]) -> None:
     """Note something under a key, whole or not at all."""
-    write_json(path, {**content, "key": key})
+    write_sealed(path, {**content, "key": key})
 
 
 def digest_of(content: Any) -> str:

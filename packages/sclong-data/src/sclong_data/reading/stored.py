@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sclong_core.expression.reading import CompressedRows
-from sclong_core.files import atomic_folder, sha256_file, write_json
+from sclong_core.files import atomic_folder, read_sealed, sha256_file, write_sealed
 from sclong_data.reading.sorting import CsrWriter
 
 _LOG = logging.getLogger("sclong")
-_FORMAT = 1
+_FORMAT = 2
+_NOTE = "matrix.json"
 Names = Mapping[str, Sequence[str]]
 
 
@@ -84,11 +85,10 @@ def turned(
             writer = CsrWriter(temporary)
             names = convert(writer)
             matrix = writer.finish()
-            write_json(temporary / "names.json", {name: list(names[name]) for name in names})
-            write_json(
-                temporary / "matrix.json", {"format": _FORMAT, "matrix": matrix, "sources": key}
-            )
-        return _open(folder)
+            listed = {name: list(names[name]) for name in names}
+            note = {"format": _FORMAT, "matrix": matrix, "names": listed, "sources": key}
+            write_sealed(temporary / _NOTE, note)
+        return _open(folder, note)
 
 
 @contextmanager
@@ -115,23 +115,20 @@ def _unchanged(path: Path, key: Mapping[str, Any]) -> bool:
 
 def _reusable(folder: Path, sources: Sequence[Path]) -> Stored | None:
     """A matrix that was written from the same files; None if there is none, or it is damaged."""
-    try:
-        noted = json.loads((folder / "matrix.json").read_text(encoding="utf-8"))
-        keys = noted["sources"]
-        same = noted["format"] == _FORMAT and len(keys) == len(sources)
-        if same and all(map(_unchanged, sources, keys)):
-            return _open(folder)
-    except (OSError, ValueError, KeyError, TypeError):
+    note = read_sealed(folder / _NOTE)
+    if note is None or note["format"] != _FORMAT or len(note["sources"]) != len(sources):
         return None
-    return None
+    try:
+        return _open(folder, note) if all(map(_unchanged, sources, note["sources"])) else None
+    except (OSError, ValueError):
+        return None
 
 
-def _open(folder: Path) -> Stored:
-    matrix = json.loads((folder / "matrix.json").read_text(encoding="utf-8"))["matrix"]
+def _open(folder: Path, note: Mapping[str, Any]) -> Stored:
+    matrix = note["matrix"]
     group = {
         "data": FileArray(folder / "data.bin", matrix["dtype"], matrix["values"]),
         "indices": FileArray(folder / "indices.bin", "<i4", matrix["values"]),
         "indptr": FileArray(folder / "indptr.bin", "<i8", matrix["cells"] + 1),
     }
-    names: Names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
-    return Stored(CompressedRows(group, matrix["cells"], matrix["genes"]), names)
+    return Stored(CompressedRows(group, matrix["cells"], matrix["genes"]), note["names"])
