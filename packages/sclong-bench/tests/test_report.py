@@ -8,8 +8,9 @@ from sclong_bench.report.checklist import checklist
 from sclong_bench.report.evidence import gather
 from sclong_bench.report.page import report_page
 from sclong_bench.report.summaries import mean_interval, share_of_the_way
+from sclong_bench.report.tables import comparison_table
 from sclong_bench.report.verdicts import sentence, verdict
-from sclong_bench.report.words import decimals_for, duration, memory, p_text, plain
+from sclong_bench.report.words import decimals_for, duration, heading_of, memory, p_text, plain
 from sclong_bench.results.reading import Results, read_results
 from sclong_bench.results.roles import role_of, roles
 from sclong_bench.results.schema import tidy
@@ -49,6 +50,13 @@ def test_published_ours_and_trivial_stand_in_one_table(evidence):
     assert lines["Geneformer"].reason == "not run"
     assert lines["Geneformer"].published.p_text == "P = 0.001"
     assert setting.lines[0].role == "reference"
+    combination = {line.label: line.role for line in main(evidence, "drug_combination").lines}
+    assert combination["scGPT"] == "model"
+    integration = of_rows({"task": "batch_integration", "metric": "batch_asw", "model": "pca",
+                           "value": 0.5})  # fmt: skip
+    roles_there = {line.label: line.role for line in integration.settings[0].lines}
+    assert roles_there["w/o GO"] == "ablation"  # also where only the paper has a number
+    assert roles_there["HVG"] == "simple"
 
 
 def test_the_page_says_what_could_not_be_run_and_why(html):
@@ -162,6 +170,7 @@ def test_figures_of_runs_are_pictures(made_up_runs, tmp_path):
     (figures / "curve.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     html = page_html(report_page(gather(read_results(tmp_path / "runs"))))
     assert re.search(r'<img src="data:image/svg\+xml;base64,[^"]+" alt="drug response: curve', html)
+    assert "<small>curve of the run with seed 0, honest random</small>" in html
 
 
 def test_the_commands_versions_and_digests_stand_there(made_up_runs):
@@ -186,6 +195,15 @@ def test_roles_by_name_and_by_hand():
         "technical_duplicate": "ceiling",
         "Geneformer": "model",
         "sclong_finetuned": "model",
+        "permuted_pca": "floor",
+        "random_sclong_mean": "floor",
+        "random_vectors": "floor",
+        "constant_and_noise": "floor",
+        "cell_dose_mean": "floor",
+        "expression_cosine": "simple",
+        "gene_effects": "simple",
+        "sclong_single_encoder": "ablation",
+        "sclong_mean": "model",
     }
     assert {name: role_of(name) for name in names} == names
     frame = tidy(
@@ -243,6 +261,19 @@ def test_a_baseline_that_is_the_reference_stays_a_baseline():
     assert setting.best("simple", besides_reference=False).label == "pca"
     baselines = next(check for check in checklist(evidence) if check.letter == "d")
     assert "batch integration has simple: pca, raw." in baselines.because
+
+
+def test_what_no_seed_moves_has_no_smallest_difference():
+    rows = (("mean", 0.5), ("pca", 0.75))
+    evidence = of_rows(*({"model": m, "value": v, "seed": None} for m, v in rows))
+    table = comparison_table(evidence, evidence.settings[0])
+    heading = [column.heading for column in table.columns].index("could be shown")
+    assert table.rows[0][heading].content == "\N{EN DASH}"
+
+
+def test_a_task_that_is_called_by_letters_has_a_heading_of_words():
+    assert heading_of("grn") == "Gene regulatory networks"
+    assert heading_of("drug_response") == "Drug response"
 
 
 def test_shares_of_the_way_start_at_a_floor_that_is_the_reference():

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -54,6 +55,17 @@ def test_cells_are_drawn_by_batch_and_by_type_for_two_models(evidence):
     assert [row[0] for row in by_batch.numbers[0].rows] == ["b1", "b2", "b3"]
     assert sorted(row[0] for row in by_type.numbers[0].rows) == ["NK", "T"]
     assert all(row[1] == CELLS / 3 for row in by_batch.numbers[0].rows)
+
+
+def test_shuffled_cells_are_drawn_where_there_is_nothing_else(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(maps, "umap", lambda values, settings: values[:, :2])
+    shutil.copytree(results, tmp_path / "runs")
+    for path in (tmp_path / "runs").glob("*/metrics.json"):
+        text = path.read_text().replace('"sclong_no_graph"', '"permuted_pca"')
+        path.write_text(text.replace("0.6", "0.9"))  # mixes best
+    by_batch, _ = maps.run_maps(gather(read_results(tmp_path / "runs")), "mixing")
+    names = [panel.find("title").text for panel in by_batch.panels]
+    assert names == ["Map of the cells: sclong", "Map of the cells: pca"]
 
 
 def test_rows_that_are_no_cells_are_not_drawn(evidence, results):

@@ -89,7 +89,7 @@ class ReportCommand:
                 ),
                 *(
                     (
-                        f"{one.task} {one.metric} {one.scenario}".strip(),
+                        " ".join(filter(None, (one.task, one.metric, one.scenario, one.protocol))),
                         verdict(evidence, one).words,
                     )
                     for one in main

@@ -15,7 +15,7 @@ from sclong_bench.report.summaries import Line, Setting
 from sclong_bench.report.tables import decimals_of
 from sclong_bench.report.units import PREDICTIONS, truth_column
 from sclong_bench.report.verdicts import metric_of, place_of
-from sclong_bench.report.words import listed, name_of, plain
+from sclong_bench.report.words import heading_of, listed, name_of, plain
 from sclong_bench.results.references import FIRST
 from sclong_bench.results.schema import LABEL, SOURCE
 from sclong_data.report.figure import Figure
@@ -133,7 +133,7 @@ def ablation_figure(
         caption="Means over seeds",
     )
     caption = (
-        f"{name_of(task).capitalize()}: {name} beside models that lack a part of it. "
+        f"{heading_of(task)}: {name} beside models that lack a part of it. "
         "Dots are runs, whiskers ± one standard deviation; axes show the range of values alone."
     )
     return Figure(drawings[:_PANELS], caption, [numbers], run_legend(published=False))

@@ -12,7 +12,7 @@ from sclong_bench.report.page import title, write_report
 from sclong_bench.report.summaries import Line, Setting
 from sclong_bench.report.tables import decimals_of, family_caption, role_words
 from sclong_bench.report.verdicts import metric_of, place_of, reference_words
-from sclong_bench.report.words import interval, name_of, p_text, plain
+from sclong_bench.report.words import heading_of, interval, name_of, p_text, plain
 from sclong_core.errors import ConfigError
 from sclong_core.files import atomic_file, atomic_folder
 from sclong_data.report.standalone import write_svg
@@ -185,9 +185,7 @@ def _references(evidence: Evidence) -> list[str]:
 
 def _title(setting: Setting) -> str:
     place = place_of(setting)
-    return (
-        f"{name_of(setting.task).capitalize()}: {metric_of(setting)}{', ' if place else ''}{place}"
-    )
+    return f"{heading_of(setting.task)}: {metric_of(setting)}{', ' if place else ''}{place}"
 
 
 def _rows(evidence: Evidence, setting: Setting) -> list[list[str]]:

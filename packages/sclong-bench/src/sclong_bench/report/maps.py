@@ -68,13 +68,17 @@ def map_figure(name: str, panels: Sequence[MapPanel], caption: str) -> Figure:
 
 
 def run_maps(evidence: Evidence, task: str) -> list[Figure]:
-    """Maps by batch and by type of the reference and the best other, where runs left embeddings."""
+    """Maps by batch and by type of the reference and the best other, where runs left embeddings.
+
+    Floors come last: shuffled cells mix batches best of all.
+    """
     found = []
     for setting in evidence.main_settings(task):
         spaces: dict[str, pd.DataFrame] = {}
+        sign = -1 if setting.higher_is_better else 1
         order = sorted(
             (line for line in setting.lines if line.values and line.role != "ceiling"),
-            key=lambda line: (line.role != "reference", -line.mean),
+            key=lambda line: (line.role != "reference", line.role == "floor", sign * line.mean),
         )
         for line in order:
             folder = _first_folder(evidence, setting.keys[:3], line.label)

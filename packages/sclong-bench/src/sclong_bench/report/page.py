@@ -20,7 +20,7 @@ from sclong_bench.report.run_figures import drawn_model, run_figures
 from sclong_bench.report.summaries import Setting
 from sclong_bench.report.tables import comparison_table, decimals_of, models_table
 from sclong_bench.report.verdicts import metric_of, place_of, reference_words, sentence, verdict
-from sclong_bench.report.words import NOTHING, counted, name_of, plain
+from sclong_bench.report.words import NOTHING, counted, heading_of, name_of, plain
 from sclong_bench.results.schema import RUN, failed, measured
 from sclong_data.report.markup import tag
 from sclong_data.report.page import Block, Page, Section, key_figures, write_page
@@ -37,9 +37,7 @@ def write_report(path: Path, evidence: Evidence) -> None:
 def report_page(evidence: Evidence) -> Page:
     """The page of these results."""
     sections = [Section("Summary", _summary(evidence))]
-    sections += [
-        Section(name_of(task).capitalize(), _task(evidence, task)) for task in evidence.tasks
-    ]
+    sections += [Section(heading_of(task), _task(evidence, task)) for task in evidence.tasks]
     sections.append(Section("Failed and missing runs", _missing(evidence)))
     recomputed = recomputed_table(evidence)
     if recomputed is not None:
@@ -137,7 +135,8 @@ def _best(setting: Setting, *roles: str, named: bool = True) -> Cell:
     if line is None:
         return Ranked(NOTHING, math.nan)
     text = plain(line.mean, decimals_of(setting))
-    return Ranked(f"{text} {line.label}" if named else text, line.mean)
+    shown = tag("span", text, " ", tag("small", line.label, class_="name")) if named else text
+    return Ranked(shown, line.mean)
 
 
 def _task(evidence: Evidence, task: str) -> list[Block]:
@@ -192,7 +191,11 @@ def _origin(evidence: Evidence) -> list[Block]:
     blocks += versions_blocks(evidence)
     typed = commands(evidence)
     if typed:
-        blocks.append("Commands, to type again:")
+        blocks.append(
+            "Commands, to type again, with --data and --checkpoint where these lie elsewhere:"
+            if evidence.results.folders
+            else "Commands, to type again:"
+        )
         blocks.append(tag("ul", *(tag("li", tag("code", line)) for line in typed), class_="notes"))
     blocks.append(f"Read from {evidence.results.name}.")
     return blocks

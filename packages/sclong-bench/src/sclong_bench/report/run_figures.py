@@ -1,6 +1,7 @@
 """Figures that runs drew of themselves, put into the page as pictures that cannot do anything."""
 
 import base64
+import re
 from xml.etree.ElementTree import Element
 
 from sclong_bench.report.evidence import Evidence
@@ -29,11 +30,11 @@ def run_figures(evidence: Evidence, task: str) -> Element | None:
             continue
         for path in sorted((folder / "figures").glob("*.svg")):
             if path.stat().st_size <= _LARGEST and len(pictures) < _MOST:
-                where = " ".join(filter(None, [row["protocol"], row["scenario"]]))
-                words = f"{name_of(path.stem)} of the run with seed {row['seed']}, {where}"
+                where = name_of(" ".join(filter(None, [row["protocol"], row["scenario"]])))
+                what = re.sub("[-_]+", " ", path.stem)
+                words = f"{what} of the run with seed {row['seed']}, {where}"
                 content = base64.b64encode(path.read_bytes()).decode()
                 source = f"data:image/svg+xml;base64,{content}"
-                pictures.append(
-                    tag("img", src=source, alt=f"{name_of(task)}: {words}", title=words)
-                )
+                picture = tag("img", src=source, alt=f"{name_of(task)}: {words}")
+                pictures.append(tag("div", picture, tag("small", words)))
     return tag("div", *pictures, class_="embedded") if pictures else None

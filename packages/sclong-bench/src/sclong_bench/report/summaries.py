@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from sclong_bench.published.numbers import key, published_results
-from sclong_bench.results.roles import ROLES
+from sclong_bench.results.roles import ROLES, role_of
 from sclong_bench.results.schema import LABEL, SETTING, measured
 from sclong_bench.statistics.comparison import sample_of
 
@@ -147,7 +147,7 @@ def settings(
         ]
         lines = [_with(line, numbers.pop(key(line.label), None)) for line in lines]
         lines += [
-            Line(name, "model", reason="not run", published=number, kind="model")
+            Line(name, role_of(name), reason="not run", published=number, kind=role_of(name))
             for name, number in numbers.values()
         ]
         higher = bool(group["higher_is_better"].iloc[0])

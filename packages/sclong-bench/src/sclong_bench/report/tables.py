@@ -149,6 +149,9 @@ def comparison_table(evidence: Evidence, setting: Setting) -> Table | None:
     order = {line.label: place for place, line in enumerate(setting.lines)}
     for _, row in table.sort_values("model", key=lambda names: names.map(order)).iterrows():
         span = interval(row["ci_low"], row["ci_high"], decimals)
+        smallest = (
+            float(row["smallest_detectable"]) or math.nan
+        )  # nothing varies: no seed shows more
         test = tag("span", row["test"], *([tag("small", row["note"])] if row["note"] else []))
         rows.append(
             [
@@ -159,7 +162,7 @@ def comparison_table(evidence: Evidence, setting: Setting) -> Table | None:
                 _effect(row, "hedges_g", 1),
                 _effect(row, "cohens_d", 1),
                 _effect(row, "cliffs_delta", 2),
-                Ranked(plain(row["smallest_detectable"], decimals), row["smallest_detectable"]),
+                Ranked(plain(smallest, decimals), smallest),
                 test,
             ]
         )

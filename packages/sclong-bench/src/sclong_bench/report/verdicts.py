@@ -129,6 +129,8 @@ def sentence(evidence: Evidence, setting: Setting) -> str:
 
 def _ahead(name: str, found: Verdict) -> str:
     others = counted(found.compared, "other model")
+    if not found.ahead:
+        return f"{name} is ahead of none of {others}."
     clearly = f"{len(found.clearly_ahead)} with q < {LEVEL:g}"
     return f"{name} is ahead of {len(found.ahead)} of {others}, of {clearly}."
 

@@ -10,6 +10,8 @@ LEVEL = 0.05
 """Of the false discovery rate at which a difference is called clear."""
 _MOST_DIGITS = 17
 """Tell any two numbers apart."""
+_HEADINGS = {"grn": "Gene regulatory networks"}
+"""Of tasks that are called by letters."""
 NOTHING = "\N{EN DASH}"
 """Stands where there is no number."""
 
@@ -90,3 +92,8 @@ def listed(words: list[str], *, most: int = 6) -> str:
 def name_of(text: str) -> str:
     """A name of a column as words: "drug_response" is "drug response"."""
     return text.replace("_", " ")
+
+
+def heading_of(task: str) -> str:
+    """A task as a heading: "drug_response" is "Drug response"."""
+    return _HEADINGS.get(task, name_of(task).capitalize())

@@ -38,18 +38,20 @@ result is read: one by results would be a selection on test data.
 
 _CEILINGS = re.compile(r"ceiling|oracle|duplicate|labelembedding|truth")
 _FLOORS = re.compile(
-    r"(?:global|training|perturbed|matching|drug|line|cellline|gene|cell|type|pair)?mean|"
-    r"nochange|zero|constant|majority|chance|random|identity|noise|"
-    r"(?:shuffled|permuted|untrained|random)(?:sclong|embedding|representation|labels|cells)?|"
+    r"(?:global|training|perturbed|matching|drug|line|cellline|gene|cell|celldose|type|pair)?mean|"
+    r"nochange|zero|constant|constantandnoise|majority|chance|random|identity|noise|sclongpermuted|"
+    r"(?:shuffled|permuted|untrained|random)"
+    r"(?:sclong\w*|embedding|representation|vectors|pca|labels|cells)?|"
     r"druglineoffsets|lowrank|(?:drug|pair|cell|line)prior"
 )
 _SIMPLE = re.compile(
     r"alm|additive|linear\w*|ridge\w*|lasso|elasticnet|logistic\w*|pca\d*|hvg|raw|scvi|harmony|knn|"
     r"randomforest|gradientboosting|boosting|correlation|partialcorrelation|genie3|grnboost2|"
-    r"gograph|graph|gene2vec"
+    r"gograph|graph|gene2vec\w*|expressioncosine|geneeffects|fitness\w+"
 )
 _ABLATIONS = re.compile(
-    r"wo(?:leg|go)|random(?:leg|go)|sclong(?:no|without|random)(?!init)\w+|sclongtop\d+"
+    r"wo(?:leg|go)|random(?:leg|go)|sclong(?:no|without|random)(?!init)\w+|sclongsingleencoder|"
+    r"sclongtop\d+"
 )
 
 
