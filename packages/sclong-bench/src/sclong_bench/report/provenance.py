@@ -2,12 +2,14 @@
 
 import math
 import shlex
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.run_settings import settings_words
 from sclong_bench.report.words import duration, listed, memory, name_of
-from sclong_bench.results.schema import LABEL, RUN, failed, measured
+from sclong_bench.results.schema import LABEL, RUN, SOURCE, failed, measured
 from sclong_data.report.markup import tag
 from sclong_data.report.page import Block
 from sclong_data.report.table import Cell, Column, Ranked, Table
@@ -123,12 +125,27 @@ def commands(evidence: Evidence) -> list[str]:
     given = [command for command in dict.fromkeys(rows["command"]) if command]
     if not given and evidence.results.folders:
         for keys, group in rows.groupby(["task", "protocol", "scenario"], sort=False):
-            task, protocol, scenario = (str(part) for part in keys)
-            models = list(dict.fromkeys(group["model"]))
-            seeds = sorted(set(group["seed"].dropna().astype(int)))
-            words = ["sclong", "task", "run", task, "--model", *models]
-            words += ["--seed", *map(str, seeds)]
-            words += ["--protocol", protocol] if protocol else []
-            words += ["--scenario", scenario] if scenario else []
-            given.append(shlex.join(words))
+            told = {
+                model: settings_words(evidence.results.folders.get(runs[SOURCE].iloc[0]))
+                for model, runs in group.groupby("model", sort=False)
+            }
+            for settings in dict.fromkeys(told.values()):
+                models = [str(model) for model in told if told[model] == settings]
+                mine = group[group["model"].isin(models)]
+                given.append(_task_command(keys, models, mine["seed"], settings))
     return [*given, *([evidence.command] if evidence.command else [])]
+
+
+def _task_command(
+    keys: Sequence[object],
+    models: list[str],
+    seeds: "pd.Series[int]",
+    settings: Iterable[str],
+) -> str:
+    task, protocol, scenario = (str(part) for part in keys)
+    words = ["sclong", "task", "run", task, "--model", *models]
+    words += ["--seed", *map(str, sorted(set(seeds.dropna().astype(int))))]
+    words += ["--protocol", protocol] if protocol else []
+    words += ["--scenario", scenario] if scenario else []
+    words += [word for setting in settings for word in ("--set", setting)]
+    return shlex.join(words)
