@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from sclong_core.bars import progress_bars
+
 
 @contextmanager
 def cell_progress(what: str, total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
@@ -16,30 +18,6 @@ def cell_progress(what: str, total: int, *, shown: bool) -> Iterator[Callable[[i
     if not shown:
         yield lambda _cells: None
         return
-    from rich.console import Console  # noqa: PLC0415  # only where a bar is drawn
-    from rich.progress import (  # noqa: PLC0415  # only where a bar is drawn
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text  # noqa: PLC0415  # only where a bar is drawn
-
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text("" if speed is None else f"{speed:,.2f} cells/s")
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with progress_bars("{:,.2f} cells/s") as bar:
         task = bar.add_task(what, total=total)
         yield lambda cells: bar.advance(task, cells)

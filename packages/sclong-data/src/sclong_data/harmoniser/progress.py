@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from sclong_core.bars import progress_bars
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
@@ -54,28 +56,5 @@ def drawn_progress(*, shown: bool) -> Iterator[Progress]:
     if not shown:
         yield Silent()
         return
-    from rich.console import Console  # noqa: PLC0415  # only where a bar is drawn
-    from rich.progress import (  # noqa: PLC0415  # only where a bar is drawn
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text  # noqa: PLC0415  # only where a bar is drawn
-
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text("" if task.speed is None else f"{task.speed:,.1f}/s")
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    with progress_bars("{:,.1f}/s", transient=True) as bars:
         yield _Drawn(bars)
