@@ -216,14 +216,7 @@ class Gene2vec(Embedding):
         return numbered(found.values)
 
 
-@dataclass
-class GraphOptions(VectorOptions):
-    """The graph convolution."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="graph"))
-
-
 class Graph(Gene2vec):
     """Graph embeddings of genes, weighted by expression."""
 
-    Options: ClassVar[type] = GraphOptions
+    Options: ClassVar[type] = with_defaults(VectorOptions, encoder_of("graph"))

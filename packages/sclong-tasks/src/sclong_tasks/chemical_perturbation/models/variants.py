@@ -4,7 +4,7 @@ A gene's vector is the same in every cell, so that scLong's encoders of expressi
 this task: leaving one of them out would change nothing, and there is no such ablation.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,8 +13,8 @@ from sclong_core.errors import InputError
 from sclong_tasks.chemical_perturbation.data import ChemicalData, Values
 from sclong_tasks.chemical_perturbation.models.network import Network, NetworkOptions
 from sclong_tasks.chemistry.molecules import shown
-from sclong_tasks.encoders.choose import EncoderOptions
 from sclong_tasks.encoders.protocol import Coverage
+from sclong_tasks.encoders.variants import encoder_of, with_defaults
 from sclong_tasks.task import ProtocolName, RunContext
 
 
@@ -37,95 +37,46 @@ class ScLong(Network):
     Options: ClassVar[type] = ScLongOptions
 
 
-@dataclass
-class NoGraphOptions(NetworkOptions):
-    """The paper's "w/o GO"."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(graph="none"))
-
-
 class NoGraph(Network):
     """Ablation: gene graph left out."""
 
-    Options: ClassVar[type] = NoGraphOptions
-
-
-@dataclass
-class RandomGraphOptions(NetworkOptions):
-    """The paper's "Random GO"."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(graph="random"))
+    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("sclong", graph="none"))
 
 
 class RandomGraph(Network):
     """Ablation: random weights of the gene graph."""
 
-    Options: ClassVar[type] = RandomGraphOptions
-
-
-@dataclass
-class RandomOptions(NetworkOptions):
-    """Weights that were never trained."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="random"))
+    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("sclong", graph="random"))
 
 
 class RandomScLong(Network):
     """Gene vectors of an scLong that was never trained."""
 
-    Options: ClassVar[type] = RandomOptions
-
-
-@dataclass
-class Gene2vecOptions(NetworkOptions):
-    """Gene2vec table of the checkpoint: what the released notebook takes."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="gene2vec"))
+    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("random"))
 
 
 class Gene2vec(Network):
     """Gene2vec vectors as the checkpoint holds them."""
 
-    Options: ClassVar[type] = Gene2vecOptions
-
-
-@dataclass
-class GraphOptions(NetworkOptions):
-    """Graph convolution of the checkpoint: what the paper takes."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="graph"))
+    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("gene2vec"))
 
 
 class GraphVectors(Network):
     """Output of the graph convolution alone: scLong without the gene's own vector."""
 
-    Options: ClassVar[type] = GraphOptions
-
-
-@dataclass
-class PrecomputedOptions(NetworkOptions):
-    """``model.encoder.path`` names the file; an empty name waits for it."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="precomputed"))
+    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("graph"))
 
 
 class Precomputed(Network):
-    """Gene vectors of another program, by symbol, from a file."""
+    """Gene vectors of another program, by symbol, from the file ``model.encoder.path``."""
 
-    Options: ClassVar[type] = PrecomputedOptions
-
-
-@dataclass
-class GeneformerOptions(NetworkOptions):
-    """``model.encoder.path`` names its folder."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="geneformer"))
+    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("precomputed"))
 
 
 class Geneformer(Network):
-    """Embeddings of Geneformer's gene tokens."""
+    """Embeddings of Geneformer's gene tokens, from its folder: ``model.encoder.path``."""
 
-    Options: ClassVar[type] = GeneformerOptions
+    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("geneformer"))
 
 
 class DeepCe(Network):

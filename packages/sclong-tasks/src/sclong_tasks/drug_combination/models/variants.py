@@ -1,167 +1,86 @@
 """The network with each encoder: scLong, its ablations, and what it is compared to."""
 
-from dataclasses import dataclass, field
 from typing import ClassVar
 
 from sclong_tasks.drug_combination.models.network import Network, NetworkOptions
-from sclong_tasks.encoders.choose import EncoderOptions
+from sclong_tasks.encoders.variants import encoder_of, with_defaults
 
 
 class ScLong(Network):
     """scLong with its weights as they are, one number a gene (the mean over channels)."""
 
 
-@dataclass
-class FineTunedOptions(NetworkOptions):
-    """All of scLong is trained."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(tuning="full"))
-
-
 class FineTuned(Network):
     """scLong trained end to end."""
 
-    Options: ClassVar[type] = FineTunedOptions
-
-
-@dataclass
-class LoraOptions(NetworkOptions):
-    """Low-rank adapters of scLong are trained."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(tuning="lora"))
+    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("sclong", tuning="full"))
 
 
 class Lora(Network):
     """scLong with low-rank adapters."""
 
-    Options: ClassVar[type] = LoraOptions
-
-
-@dataclass
-class RandomOptions(NetworkOptions):
-    """Weights that were never trained."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="random"))
+    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("sclong", tuning="lora"))
 
 
 class RandomScLong(Network):
     """scLong of the same shape, never trained."""
 
-    Options: ClassVar[type] = RandomOptions
-
-
-@dataclass
-class NoLowOptions(NetworkOptions):
-    """The paper's "w/o LEG"."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(low_expression="none"))
+    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("random"))
 
 
 class NoLowExpression(Network):
     """Ablation: genes of low expression left out."""
 
-    Options: ClassVar[type] = NoLowOptions
-
-
-@dataclass
-class RandomLowOptions(NetworkOptions):
-    """The paper's "Random LEG"."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(low_expression="random"))
+    Options: ClassVar[type] = with_defaults(
+        NetworkOptions, encoder_of("sclong", low_expression="none")
+    )
 
 
 class RandomLowExpression(Network):
     """Ablation: random encoder of genes of low expression."""
 
-    Options: ClassVar[type] = RandomLowOptions
-
-
-@dataclass
-class NoGraphOptions(NetworkOptions):
-    """The paper's "w/o GO"."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(graph="none"))
+    Options: ClassVar[type] = with_defaults(
+        NetworkOptions, encoder_of("sclong", low_expression="random")
+    )
 
 
 class NoGraph(Network):
     """Ablation: gene graph left out."""
 
-    Options: ClassVar[type] = NoGraphOptions
-
-
-@dataclass
-class RandomGraphOptions(NetworkOptions):
-    """The paper's "Random GO"."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(graph="random"))
+    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("sclong", graph="none"))
 
 
 class RandomGraph(Network):
     """Ablation: random weights of the gene graph."""
 
-    Options: ClassVar[type] = RandomGraphOptions
-
-
-@dataclass
-class RawOptions(NetworkOptions):
-    """Expression itself."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="raw"))
+    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("sclong", graph="random"))
 
 
 class DeepDds(Network):
     """DeepDDS: the same network on expression itself."""
 
-    Options: ClassVar[type] = RawOptions
-
-
-@dataclass
-class Gene2vecOptions(NetworkOptions):
-    """Gene2vec table of the checkpoint."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="gene2vec"))
+    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("raw"))
 
 
 class Gene2vec(Network):
     """Mean of gene vectors, weighted by expression."""
 
-    Options: ClassVar[type] = Gene2vecOptions
-
-
-@dataclass
-class GraphOptions(NetworkOptions):
-    """Graph convolution of the checkpoint."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="graph"))
+    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("gene2vec"))
 
 
 class GraphEmbedding(Network):
     """Mean of graph embeddings of genes, weighted by expression."""
 
-    Options: ClassVar[type] = GraphOptions
-
-
-@dataclass
-class PrecomputedOptions(NetworkOptions):
-    """``model.encoder.path`` names the file; an empty name waits for it."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="precomputed"))
+    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("graph"))
 
 
 class Precomputed(Network):
-    """Representations of another model, from a file."""
+    """Representations of another model, from the file ``model.encoder.path``."""
 
-    Options: ClassVar[type] = PrecomputedOptions
-
-
-@dataclass
-class GeneformerOptions(NetworkOptions):
-    """``model.encoder.path`` names its folder."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="geneformer"))
+    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("precomputed"))
 
 
 class Geneformer(Network):
-    """Geneformer's cell embeddings."""
+    """Geneformer's cell embeddings, from its folder: ``model.encoder.path``."""
 
-    Options: ClassVar[type] = GeneformerOptions
+    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("geneformer"))

@@ -1,6 +1,5 @@
 """The network with each encoder in the cell line's slot."""
 
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,8 +13,9 @@ from sclong_tasks.drug_network import DrugNetwork
 from sclong_tasks.drug_response.config import DeepCdrOptions
 from sclong_tasks.drug_response.data import TARGET, DrugResponseData
 from sclong_tasks.drug_response.module import DeepCdrModule
-from sclong_tasks.encoders.choose import EncoderOptions, make_slot
+from sclong_tasks.encoders.choose import make_slot
 from sclong_tasks.encoders.slots import CellSlot
+from sclong_tasks.encoders.variants import encoder_of, with_defaults
 from sclong_tasks.splits import Split
 from sclong_tasks.task import Rows, RunContext
 
@@ -75,118 +75,59 @@ class DeepCdr(NeuralModel):
     """DeepCDR on expression as it is."""
 
 
-@dataclass
-class ScLongOptions(DeepCdrOptions):
-    """scLong in the slot; its tuning is in the encoder's options."""
-
-    encoder: EncoderOptions = field(default_factory=EncoderOptions)
-
-
 class ScLongResponse(NeuralModel):
     """scLong: frozen by default, ``model.encoder.tuning=full`` or ``lora`` trains it too."""
 
-    Options: ClassVar[type] = ScLongOptions
-
-
-@dataclass
-class RandomOptions(DeepCdrOptions):
-    """Weights that were never trained."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="random"))
+    Options: ClassVar[type] = with_defaults(DeepCdrOptions, encoder_of("sclong"))
 
 
 class RandomScLongResponse(NeuralModel):
     """scLong of the same shape, never trained."""
 
-    Options: ClassVar[type] = RandomOptions
-
-
-@dataclass
-class Gene2vecOptions(DeepCdrOptions):
-    """The checkpoint's gene vectors alone."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="gene2vec"))
+    Options: ClassVar[type] = with_defaults(DeepCdrOptions, encoder_of("random"))
 
 
 class Gene2vecResponse(NeuralModel):
     """Expression-weighted Gene2vec."""
 
-    Options: ClassVar[type] = Gene2vecOptions
-
-
-@dataclass
-class GraphOptions(DeepCdrOptions):
-    """The checkpoint's graph convolution alone."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="graph"))
+    Options: ClassVar[type] = with_defaults(DeepCdrOptions, encoder_of("gene2vec"))
 
 
 class GraphResponse(NeuralModel):
     """Expression-weighted vectors of the gene graph."""
 
-    Options: ClassVar[type] = GraphOptions
-
-
-@dataclass
-class PrecomputedOptions(DeepCdrOptions):
-    """Representations that another program computed."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="precomputed"))
+    Options: ClassVar[type] = with_defaults(DeepCdrOptions, encoder_of("graph"))
 
 
 class PrecomputedResponse(NeuralModel):
     """Any representation by name of the line: ``model.encoder.path=FILE``."""
 
-    Options: ClassVar[type] = PrecomputedOptions
-
-
-@dataclass
-class NoLowOptions(DeepCdrOptions):
-    """The paper's "w/o LEG"."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(low_expression="none"))
+    Options: ClassVar[type] = with_defaults(DeepCdrOptions, encoder_of("precomputed"))
 
 
 class NoLowExpression(NeuralModel):
     """scLong without its encoder of low expression."""
 
-    Options: ClassVar[type] = NoLowOptions
-
-
-@dataclass
-class RandomLowOptions(DeepCdrOptions):
-    """The paper's "Random LEG"."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(low_expression="random"))
+    Options: ClassVar[type] = with_defaults(
+        DeepCdrOptions, encoder_of("sclong", low_expression="none")
+    )
 
 
 class RandomLowExpression(NeuralModel):
     """scLong with random weights in its encoder of low expression."""
 
-    Options: ClassVar[type] = RandomLowOptions
-
-
-@dataclass
-class NoGraphOptions(DeepCdrOptions):
-    """The paper's "w/o GO"."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(graph="none"))
+    Options: ClassVar[type] = with_defaults(
+        DeepCdrOptions, encoder_of("sclong", low_expression="random")
+    )
 
 
 class NoGraph(NeuralModel):
     """scLong without its gene graph."""
 
-    Options: ClassVar[type] = NoGraphOptions
-
-
-@dataclass
-class RandomGraphOptions(DeepCdrOptions):
-    """The paper's "Random GO"."""
-
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(graph="random"))
+    Options: ClassVar[type] = with_defaults(DeepCdrOptions, encoder_of("sclong", graph="none"))
 
 
 class RandomGraph(NeuralModel):
     """scLong with random weights of its gene graph."""
 
-    Options: ClassVar[type] = RandomGraphOptions
+    Options: ClassVar[type] = with_defaults(DeepCdrOptions, encoder_of("sclong", graph="random"))
