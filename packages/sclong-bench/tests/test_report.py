@@ -10,12 +10,21 @@ from sclong_bench.report.page import report_page
 from sclong_bench.report.summaries import mean_interval, share_of_the_way
 from sclong_bench.report.tables import comparison_table
 from sclong_bench.report.verdicts import sentence, verdict
-from sclong_bench.report.words import decimals_for, duration, heading_of, memory, p_text, plain
+from sclong_bench.report.words import (
+    breakable,
+    decimals_for,
+    duration,
+    heading_of,
+    memory,
+    p_text,
+    plain,
+)
 from sclong_bench.results.reading import Results, read_results
 from sclong_bench.results.roles import role_of, roles
 from sclong_bench.results.schema import tidy
 from sclong_bench.statistics.comparison import Plan
 from sclong_core.errors import InputError
+from sclong_data.report.markup import tag
 from sclong_data.report.page import page_html
 
 
@@ -269,6 +278,15 @@ def test_what_no_seed_moves_has_no_smallest_difference():
     table = comparison_table(evidence, evidence.settings[0])
     heading = [column.heading for column in table.columns].index("could be shown")
     assert table.rows[0][heading].content == "\N{EN DASH}"
+
+
+@pytest.mark.parametrize("name", ["pca", "logistic_regression", "_a__b_", "scLong (frozen)"])
+def test_a_name_breaks_behind_underscores_and_is_not_changed(name):
+    shown = tag("small", *breakable(name))
+    assert "".join(shown.itertext()) == name
+    before = [shown.text, *(place.tail for place in shown)]
+    assert len(before) == name.count("_") + 1
+    assert all(part.endswith("_") for part in before[:-1])
 
 
 def test_a_task_that_is_called_by_letters_has_a_heading_of_words():

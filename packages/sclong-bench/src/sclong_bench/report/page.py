@@ -20,7 +20,7 @@ from sclong_bench.report.run_figures import drawn_model, run_figures
 from sclong_bench.report.summaries import Setting
 from sclong_bench.report.tables import comparison_table, decimals_of, models_table
 from sclong_bench.report.verdicts import metric_of, place_of, reference_words, sentence, verdict
-from sclong_bench.report.words import NOTHING, counted, heading_of, name_of, plain
+from sclong_bench.report.words import NOTHING, breakable, counted, heading_of, name_of, plain
 from sclong_bench.results.schema import RUN, failed, measured
 from sclong_data.report.markup import tag
 from sclong_data.report.page import Block, Page, Section, key_figures, write_page
@@ -135,8 +135,10 @@ def _best(setting: Setting, *roles: str, named: bool = True) -> Cell:
     if line is None:
         return Ranked(NOTHING, math.nan)
     text = plain(line.mean, decimals_of(setting))
-    shown = tag("span", text, " ", tag("small", line.label, class_="name")) if named else text
-    return Ranked(shown, line.mean)
+    if not named:
+        return Ranked(text, line.mean)
+    name = tag("small", *breakable(line.label), class_="name")
+    return Ranked(tag("span", text, " ", name), line.mean)
 
 
 def _task(evidence: Evidence, task: str) -> list[Block]:

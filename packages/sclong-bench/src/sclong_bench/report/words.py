@@ -2,6 +2,7 @@
 
 import math
 
+from sclong_data.report.markup import Content, tag
 from sclong_data.report.table import Ranked, number
 
 _UNITS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"))
@@ -97,3 +98,9 @@ def name_of(text: str) -> str:
 def heading_of(task: str) -> str:
     """A task as a heading: "drug_response" is "Drug response"."""
     return _HEADINGS.get(task, name_of(task).capitalize())
+
+
+def breakable(name: str) -> list[Content]:
+    """A name that goes over the end of a narrow line behind an underscore, not amid a word."""
+    first, *others = name.replace("_", "_\n").split("\n")
+    return [first, *(part for other in others for part in (tag("wbr"), other))]
