@@ -1,5 +1,6 @@
 import argparse
 import csv
+import json
 import logging
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from lightning.pytorch.loggers import CSVLogger
 
 from sclong_core.cli.main import main
 from sclong_core.config import PRESETS
@@ -235,6 +237,26 @@ def test_other_loggers_are_an_option(cells, package, logger):
         options.append("--trainer.logger.offline=true")
     assert fit(cells, *options, "--trainer.limit_train_batches=2") == 0
     assert list(Path("elsewhere").rglob("*"))
+
+
+def test_loggers_hear_of_checkpoints_from_lightnings_own_callback_alone(cells, monkeypatch, capsys):
+    """What ``log_model`` of the WandbLogger rests on."""
+    heard = []
+    monkeypatch.setattr(
+        CSVLogger, "after_save_checkpoint", lambda self, saved: heard.append(saved.best_model_path)
+    )
+    often = ["--trainer.limit_train_batches=4", "--checkpoints.every_n_steps=2"]
+    assert fit(cells, *often) == 0
+    assert Path("run/checkpoints/step=4.ckpt").exists()
+    assert heard == []
+    own = {"dirpath": "own/checkpoints", "every_n_train_steps": 2, "save_top_k": -1}
+    callbacks = [{"class_path": "ModelCheckpoint", "init_args": own}]
+    often += [f"--trainer.callbacks={json.dumps(callbacks)}", "--trainer.default_root_dir=own"]
+    assert fit(cells, *often, "--checkpoints.keep=-1") == 0
+    assert [Path(path).name for path in heard] == ["epoch=0-step=2.ckpt", "epoch=0-step=4.ckpt"]
+    assert fit(cells, *often, "--checkpoints.keep=-1", "--trainer.max_epochs=2") == 0
+    assert "going on from own/checkpoints/" in capsys.readouterr().err
+    assert len(heard) == 4
 
 
 def test_keys_of_the_environment_are_written_nowhere(cells):
