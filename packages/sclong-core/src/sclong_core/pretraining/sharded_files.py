@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch import distributed as dist
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorStorageMetadata
@@ -70,8 +69,8 @@ def write_sharded(checkpoint: dict[str, Any], folder: Path) -> None:
     tensors = flat_tensors(values.pop("state_dict"), optimisers)
     values[_GROUPS] = [optimiser["param_groups"] for optimiser in optimisers]
     try:
-        with _quiet_alone() as alone:
-            save(tensors, storage_writer=_Writer(folder, values), no_dist=alone)
+        with _quiet_alone():
+            save(tensors, storage_writer=_Writer(folder, values))
     except CheckpointException as error:  # which is no Exception
         raise OSError(_reasons(error)) from error
 
@@ -107,8 +106,8 @@ def fill(tensors: dict[str, Tensor], folder: Path) -> None:
         CheckpointError: some rank could not read its part; raised on all of them.
     """
     try:
-        with _quiet_alone() as alone:
-            load(tensors, storage_reader=PlainReader(folder), no_dist=alone)
+        with _quiet_alone():
+            load(tensors, storage_reader=PlainReader(folder))
     except CheckpointException as error:  # which is no Exception
         raise CheckpointError(f"{folder} cannot be read: {_reasons(error)}") from error
 
@@ -156,11 +155,11 @@ def _room(folder: Path) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _quiet_alone() -> Iterator[bool]:
-    """Whether there are no other ranks, of which PyTorch warns although it is told so."""
+def _quiet_alone() -> Iterator[None]:
+    """Without PyTorch's warning where there are no other ranks, which it sees by itself."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "torch.distributed is disabled")
-        yield not dist.is_initialized()
+        warnings.filterwarnings("ignore", "torch.distributed is (disabled|unavailable)")
+        yield
 
 
 def _numbered(
