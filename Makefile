@@ -13,7 +13,8 @@ DECLARED := constraints.txt requirements-dev.txt $(FOLDERS:%=%/pyproject.toml)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-fault lint bench bench-full docs wheels clean
+.PHONY: help install demo test test-fast test-fault format typecheck lint bench bench-full docs \
+	wheels sdists clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,11 +41,21 @@ test: $(INSTALLED)  ## run every test, JOBS files at a time
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest \
 		--numprocesses=$(JOBS) --maxprocesses=4 --dist=loadfile $(ARGS)
 
+test-fast: $(INSTALLED)  ## run the tests that take seconds, JOBS files at a time
+	@$(MAKE) --no-print-directory test ARGS='-m "not slow and not fault" $(ARGS)'
+
 test-fault: $(INSTALLED)  ## kill work 25 times each, read 10,000 bad files, write what survived
 	$(BIN)/python -W ignore -m faults.kills --kills 25 --rows faults/results/kills.json
 	$(BIN)/python -W ignore -m faults.inputs --count 10000 --rows faults/results/inputs.json
 	$(BIN)/python -m faults.page docs/reliability.md
 	$(BIN)/python -m pytest -m fault $(ARGS)
+
+format: $(INSTALLED)  ## write every file in the style of the house
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+typecheck: $(INSTALLED)  ## check types
+	$(BIN)/mypy
 
 lint: $(INSTALLED)  ## check style, types, the order of imports and the documentation
 	$(BIN)/ruff check
@@ -67,6 +78,12 @@ wheels: $(INSTALLED)  ## build the four wheels into dist/
 	@mkdir -p dist && rm -f dist/sclong_*.whl
 	@for folder in $(FOLDERS); do \
 		$(BIN)/python -m build --wheel --no-isolation --outdir dist $$folder || exit 1; \
+	done
+
+sdists: $(INSTALLED)  ## build the four source distributions into dist/
+	@mkdir -p dist && rm -f dist/sclong_*.tar.gz
+	@for folder in $(FOLDERS); do \
+		$(BIN)/python -m build --sdist --no-isolation --outdir dist $$folder || exit 1; \
 	done
 
 clean:  ## remove the environment and all that was built

@@ -3,6 +3,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("core", "data", "tasks", "bench")
@@ -37,6 +38,11 @@ def test_a_package_asks_only_for_those_below_it(part):
     asked = {name.partition("=")[0] for name in project(part)["dependencies"]}
     below = {f"sclong-{name}" for name in PARTS[: PARTS.index(part)]}
     assert {name for name in asked if name.startswith("sclong-")} <= below
+
+
+def test_the_citation_names_the_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == VERSION
 
 
 @pytest.mark.parametrize("part", PARTS)
