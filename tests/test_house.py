@@ -19,7 +19,7 @@ TEXT |= {".toml", ".tsv", ".txt", ".yaml", ".yml"}
 
 def files() -> Iterator[Path]:
     """Everything that belongs to the project, whether git knows it yet or not."""
-    yield from (path for path in ROOT.iterdir() if path.is_file())
+    yield from (path for path in ROOT.iterdir() if path.is_file() and path.name != ".git")
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*")):
             inside = path.relative_to(ROOT / folder).parts
