@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = (".ci", ".github", "benchmarks", "docs", "faults", "packages", "slurm", "tests")
+FOLDERS = (
+    ".ci",
+    ".github",
+    "benchmarks",
+    "docs",
+    "faults",
+    "packages",
+    "slurm",
+    "studies",
+    "tests",
+)
 GENERATED = {"__pycache__", "dist", "build", "venv"}
 LONGEST_SOURCE = 500
 LARGEST_FILE = 500_000

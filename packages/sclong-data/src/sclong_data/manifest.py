@@ -80,6 +80,16 @@ class DatasetEntry:
     """What the values are; recognised by default."""
     title: str = ""
     """What people call it."""
+    repository: str | None = None
+    """Where the file was published, for example "owner/name" on GitHub."""
+    commit: str | None = None
+    """Commit or version of that repository."""
+    path: str | None = None
+    """Path of the file in it; several are separated by ``;``."""
+    licence: str | None = None
+    """Licence of what carries the file; it does not settle the terms of the original data."""
+    study: str | None = None
+    """The study that measured the cells, with its DOI or accession."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be used."""
@@ -222,11 +232,18 @@ class Manifest:
         return {entry.dataset: entry for entry in self.entries}
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> Self:
+    def read(
+        cls, path: str | os.PathLike[str], *, folder: str | os.PathLike[str] | None = None
+    ) -> Self:
         """Read ``manifest.tsv``.
 
+        Args:
+            path: the file.
+            folder: where relative locations start and downloads go; by default the file's folder.
+
         Raises:
-            InputError: the file is no manifest; the message names the line and the column.
+            InputError: the file is no manifest, with the line and the column; or ``folder`` is
+                not a folder.
         """
         path = Path(path)
         entries = []
@@ -245,7 +262,9 @@ class Manifest:
             entries.append(entry)
         if not entries:
             raise InputError(f"{path} names no data set: write one a line below the header")
-        return cls(tuple(entries), path.parent)
+        if folder is not None and Path(folder).exists() and not Path(folder).is_dir():
+            raise InputError(f"{folder} is not a folder: name the one that holds the data sets")
+        return cls(tuple(entries), path.parent if folder is None else Path(folder))
 
     @classmethod
     def from_folder(cls, path: str | os.PathLike[str]) -> Self:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table
 from sclong_core.errors import ConfigError, InputError
+from sclong_data.cli.data_folder import add_data_folder
 from sclong_data.cli.sizes import print_size
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class FetchCommand:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare what to fetch and how."""
         parser.add_argument("manifest", type=Path, metavar="MANIFEST")
+        add_data_folder(parser)
         parser.add_argument(
             "--workers", type=int, default=4, metavar="N", help="files at a time (default: 4)"
         )
@@ -48,7 +50,7 @@ class FetchCommand:
         from sclong_data.manifest import Manifest  # noqa: PLC0415  # heavy
 
         with messages():
-            manifest = Manifest.read(args.manifest)
+            manifest = Manifest.read(args.manifest, folder=args.data)
             if args.dry_run:
                 return _announce([entry for entry in manifest if entry.remote])
             begun = time.monotonic()

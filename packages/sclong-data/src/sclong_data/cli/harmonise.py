@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table
+from sclong_data.cli.data_folder import add_data_folder
 
 if TYPE_CHECKING:
     from sclong_data.harmoniser.run import HarmoniseResult
@@ -27,6 +28,7 @@ class HarmoniseCommand:
             "others are done), 2 wrong arguments or input."
         )
         parser.add_argument("manifest", type=Path, metavar="MANIFEST")
+        add_data_folder(parser)
         parser.add_argument(
             "-o", "--output", type=Path, required=True, metavar="FOLDER", help="of the corpus"
         )
@@ -60,11 +62,12 @@ class HarmoniseCommand:
         """Harmonise, and print what became of each data set."""
         from sclong_data.harmoniser.progress import drawn_progress  # noqa: PLC0415  # heavy
         from sclong_data.harmoniser.run import harmonise  # noqa: PLC0415  # heavy
+        from sclong_data.manifest import Manifest  # noqa: PLC0415  # heavy
 
         begun = time.monotonic()
         with messages(), drawn_progress(shown=is_interactive()) as progress:
             result = harmonise(
-                args.manifest,
+                Manifest.read(args.manifest, folder=args.data),
                 args.output,
                 vocabulary=args.vocabulary,
                 rules=args.rules,
