@@ -287,10 +287,11 @@ def test_options_choose_the_slot(expression, tmp_path, checkpoint, caplog):
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"name": "scgpt"}, "obsm\\['X_scGPT'\\].*precomputed"),
+        ({"name": "scgpt", "options": {"colour": 1}}, "colour is not an option of scgpt"),
+        ({"name": "raw", "options": {"seed": 1}}, "encoder.options are of published models"),
         ({"name": "nothing"}, "must be one of"),
         ({"tuning": "some"}, "must be one of"),
-        ({"name": "raw", "tuning": "lora"}, "only scLong is trained"),
+        ({"name": "raw", "tuning": "lora"}, "scLong and published models are trained, not raw"),
         ({"weights": "normal"}, "goes with a random scLong"),
         ({"gene_vectors": "some"}, 'gene_vectors "" or "none"'),
     ],

@@ -11,7 +11,7 @@ import pickle
 import pickletools
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,11 @@ def read_plain_pickle(path: str | PathLike[str]) -> dict[str, Any]:
         CheckpointError: the file is missing, too large, damaged, not a dictionary, or holds
             anything else; what was refused is named. Nothing in the file has been executed.
     """
-    content = _read(Path(path))
+    content = read_limited(Path(path))
     if content.startswith(_ZIP_MAGIC):
         values = _load_torch(io.BytesIO(content), str(path))
     else:
-        _check_instructions(content, str(path))
+        check_instructions(content, str(path))
         values = _run(content, str(path))
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise CheckpointError(
@@ -81,7 +81,12 @@ def load_tensors(path: Path) -> Any:
     return _load_torch(path, str(path), mapped=mapped)
 
 
-def _read(path: Path) -> bytes:
+def read_limited(path: Path) -> bytes:
+    """The content of a file that is not larger than what is read.
+
+    Raises:
+        CheckpointError: it is missing, too large, or cannot be read.
+    """
     try:
         size = path.stat().st_size
         if size > MAXIMUM_BYTES:
@@ -93,13 +98,21 @@ def _read(path: Path) -> bytes:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _check_instructions(content: bytes, where: str) -> None:
-    """Go through the whole program without running it.
+def check_instructions(content: bytes, where: str, *, also: Sequence[str] = ()) -> None:
+    """Go through the whole program without running it, and refuse what does more than build values.
+
+    Args:
+        content: the pickle.
+        where: its name, for messages.
+        also: instructions to admit beside those that build values.
 
     Beyond the set of instructions this bounds the numbered memory slots: the C unpickler reserves
     memory up to the highest number, which a few bytes could set to billions.
+
+    Raises:
+        CheckpointError: it is damaged, or does more.
     """
-    known = frozenset(_VALUE_INSTRUCTIONS.split())
+    known = frozenset([*_VALUE_INSTRUCTIONS.split(), *also])
     slots = 0
     try:
         for opcode, argument, _ in pickletools.genops(content):
@@ -113,7 +126,7 @@ def _check_instructions(content: bytes, where: str) -> None:
                 if int(argument or 0) > slots + 0xFF:
                     raise CheckpointError(f"{where} is refused: it numbers its values in no order")
     except (ValueError, IndexError, OverflowError, MemoryError) as error:
-        raise CheckpointError(f"{where} is not a complete pickle: {_one_line(error)}") from error
+        raise CheckpointError(f"{where} is not a complete pickle: {one_line(error)}") from error
 
 
 def _run(content: bytes, where: str) -> Any:
@@ -122,7 +135,7 @@ def _run(content: bytes, where: str) -> Any:
     except CheckpointError:
         raise
     except Exception as error:  # of any kind: the file decides what goes wrong
-        raise CheckpointError(f"{where} is not a plain pickle: {_one_line(error)}") from error
+        raise CheckpointError(f"{where} is not a plain pickle: {one_line(error)}") from error
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -189,10 +202,10 @@ def _load_torch(file: io.BytesIO | Path, where: str, *, mapped: bool = False) ->
     try:
         return torch.load(file, weights_only=True, map_location="cpu", mmap=mapped)
     except Exception as error:  # of any kind: the file decides what goes wrong
-        raise CheckpointError(f"{where} is refused: {_one_line(error)}") from error
+        raise CheckpointError(f"{where} is refused: {one_line(error)}") from error
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """What is wrong with a file; PyTorch's own messages go on to advise trusting it."""
     text = " ".join(str(error).split()) or type(error).__name__
     asked = re.search(r"GLOBAL (\S{1,100})", text)

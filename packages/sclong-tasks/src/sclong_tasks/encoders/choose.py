@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,18 +13,21 @@ from sclong_core.model import ScLong
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.genes.table import GeneTable
 from sclong_tasks.cache import ContentCache
-from sclong_tasks.encoders.foreign import PRECOMPUTED_ONLY, Geneformer, refuse_foreign
-from sclong_tasks.encoders.genes import gene_table
+from sclong_tasks.encoders.genes import gene_table, renamed_by
+from sclong_tasks.encoders.layers import LORA_TARGETS as PUBLISHED_TARGETS
 from sclong_tasks.encoders.precomputed import Precomputed
 from sclong_tasks.encoders.protocol import Encoder, ExpressionTable
+from sclong_tasks.encoders.published import PublishedEncoder
 from sclong_tasks.encoders.raw import RawExpression
+from sclong_tasks.encoders.registry import get_encoder, model_class, published_models
 from sclong_tasks.encoders.sclong import ScLongEncoder, model_digest, random_sclong
-from sclong_tasks.encoders.slots import CellSlot, ScLongSlot, TableSlot, add_lora
+from sclong_tasks.encoders.slots import CellSlot, PublishedSlot, ScLongSlot, TableSlot, add_lora
 from sclong_tasks.encoders.tables import vectors_of_model
 from sclong_tasks.task import RunContext
 
 _LOG = logging.getLogger("sclong")
-ENCODERS = ("sclong", "random", "raw", "gene2vec", "graph", "precomputed", "geneformer")
+ENCODERS = ("sclong", "random", "raw", "gene2vec", "graph", "precomputed")
+"""Beside those of :mod:`sclong_tasks.encoders.registry`."""
 TUNINGS = ("frozen", "full", "lora")
 WEIGHTS = ("own", "normal")
 _NEEDS_CHECKPOINT = ("sclong", "gene2vec", "graph")
@@ -34,12 +38,12 @@ class EncoderOptions:
     """Which encoder represents cells, and how; part of the options of neural models."""
 
     name: str = "sclong"
-    """One of ``ENCODERS``."""
+    """One of ``ENCODERS``, or a published model."""
     pool: str = "channel_mean"
     """From gene representations to a vector a cell: "channel_mean" (the paper's for drugs: one
     number a gene), "gene_mean" or "expressed_mean"."""
     tuning: str = "frozen"
-    """Weights of scLong: "frozen", all trained ("full"), or low-rank adapters ("lora")."""
+    """Weights: "frozen", all trained ("full"), or low-rank adapters ("lora")."""
     lora_rank: int = 8
     """Rank of the adapters."""
     low_expression: str = ""
@@ -58,7 +62,9 @@ class EncoderOptions:
     log: bool = True
     """Whether raw expression is log1p."""
     path: str = ""
-    """File of precomputed representations, or Geneformer's folder."""
+    """File of precomputed representations, or the folder of a published model."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Of a published model, by name."""
     key: str = ""
     """Matrix in that file."""
     need: float = 1.0
@@ -69,11 +75,15 @@ class EncoderOptions:
     """Cells at a time."""
 
     def __post_init__(self) -> None:
-        if self.name in PRECOMPUTED_ONLY:
-            refuse_foreign(self.name)
-        if self.name not in ENCODERS:
+        names = (*ENCODERS, *published_models())
+        if self.name not in names:
+            raise ConfigError(f"encoder.name must be one of {', '.join(names)}, not {self.name!r}")
+        if self.published:
+            chosen = model_class(self.name)
+            chosen.Options.parse(self.options, self.name)
+        elif self.options:
             raise ConfigError(
-                f"encoder.name must be one of {', '.join(ENCODERS)}, not {self.name!r}"
+                f"encoder.options are of published models, and {self.name} is not one"
             )
         if self.tuning not in TUNINGS:
             raise ConfigError(f"encoder.tuning must be one of {', '.join(TUNINGS)}")
@@ -81,10 +91,21 @@ class EncoderOptions:
             raise ConfigError('encoder.weights is "own" or "normal", gene_vectors "" or "none"')
         if self.weights == "normal" and self.name != "random":
             raise ConfigError("encoder.weights=normal goes with a random scLong")
-        if self.tuning != "frozen" and self.name not in ("sclong", "random"):
+        if self.tuning != "frozen" and not (self.published or self.name in ("sclong", "random")):
             raise ConfigError(
-                f"encoder.tuning={self.tuning}: only scLong is trained, not {self.name}"
+                f"encoder.tuning={self.tuning}: scLong and published models are trained, not "
+                f"{self.name}"
             )
+
+    @property
+    def one_vector_a_gene(self) -> bool:
+        """Its vectors of genes are the same in every cell."""
+        return self.published or self.name in ("gene2vec", "graph", "precomputed")
+
+    @property
+    def published(self) -> bool:
+        """It is a published model, read from its authors' files."""
+        return self.name in published_models()
 
 
 def make_encoder(options: EncoderOptions, context: RunContext, genes: tuple[str, ...]) -> Encoder:
@@ -101,12 +122,10 @@ def make_encoder(options: EncoderOptions, context: RunContext, genes: tuple[str,
     cache, table = ContentCache(context.cache), _table(options)
     if options.name == "raw":
         return RawExpression(log=options.log)
-    if options.name in ("precomputed", "geneformer"):
-        if not options.path:
-            raise ConfigError(f"encoder.name={options.name} needs encoder.path")
-        path = Path(options.path)
-        if options.name == "geneformer":
-            return Geneformer(path, cache, table, options.batch_size)
+    if options.published:
+        return make_published(options, context)
+    if options.name == "precomputed":
+        path = Path(_path(options))
         return Precomputed.read(path, key=options.key or None, need=options.need)
     model = make_model(options, context, genes)
     if options.name == "gene2vec":
@@ -139,6 +158,19 @@ def make_slot(
         _LOG.info("encoder %s: %s", options.name, found.coverage.describe())
         facts = {**found.provenance, "coverage": found.coverage.describe()}
         return TableSlot(found.values), facts
+    if options.published:
+        published = PublishedSlot(
+            make_published(options, replace(context, device="cpu")), expression
+        )
+        if options.tuning == "lora":
+            add_lora(
+                published.model,
+                rank=options.lora_rank,
+                alpha=2 * options.lora_rank,
+                targets=PUBLISHED_TARGETS,
+            )
+        facts = {**published.facts, "tuning": options.tuning}
+        return published, facts
     # On the CPU, where the rest of the network is until it is trained.
     model = make_model(options, replace(context, device="cpu"), expression.genes).train()
     digest = model_digest(model)
@@ -153,6 +185,28 @@ def make_slot(
     _LOG.info("encoder %s: %s", options.name, slot.coverage.describe())
     facts = {"encoder": options.name, "model": digest, "tuning": options.tuning}
     return slot, {**facts, "pool": options.pool, "coverage": slot.coverage.describe()}
+
+
+def make_published(options: EncoderOptions, context: RunContext) -> PublishedEncoder:
+    """The published model of these options.
+
+    Raises:
+        ConfigError: its folder is not given.
+        CheckpointError: the folder does not hold it.
+    """
+    device = context.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    card, table = model_class(options.name).card, _table(options)
+    return get_encoder(
+        options.name,
+        _path(options),
+        batch_size=options.batch_size,
+        device=device,
+        cache=ContentCache(context.cache),
+        rename=None if table is None else renamed_by(table, symbols=card.genes_by == "symbol"),
+        **options.options,
+    )
 
 
 def model_with(
@@ -223,6 +277,13 @@ def _loaded_model(options: EncoderOptions, context: RunContext, genes: tuple[str
         return model
     assert model.vocabulary is not None
     return random_sclong(model.config, model.vocabulary, seed=context.seed, like=model)
+
+
+def _path(options: EncoderOptions) -> str:
+    if not options.path:
+        what = "the folder of its files" if options.published else "a file"
+        raise ConfigError(f"encoder.name={options.name} needs encoder.path: {what}")
+    return options.path
 
 
 def _table(options: EncoderOptions) -> GeneTable | None:

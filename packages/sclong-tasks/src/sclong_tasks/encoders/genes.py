@@ -1,6 +1,6 @@
 """Genes of data in the vocabulary of an encoder, by any name that they go by."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -39,3 +39,20 @@ def find_genes(
 def gene_table(paths: tuple[Path, ...]) -> GeneTable:
     """The table in these files, read once in a process."""
     return GeneTable.read(*paths)
+
+
+def renamed_by(table: GeneTable, *, symbols: bool) -> Callable[[Sequence[str]], Sequence[str]]:
+    """Turns any names of genes into current symbols, or into ids; leaves others as they are.
+
+    Args:
+        table: of names.
+        symbols: symbols are wanted, not ids.
+    """
+
+    def rename(names: Sequence[str]) -> Sequence[str]:
+        ids = table.resolve(names).ids
+        if symbols:
+            ids = tuple(None if gene is None else table.genes[gene].symbol for gene in ids)
+        return [found or name for found, name in zip(ids, names, strict=True)]
+
+    return rename

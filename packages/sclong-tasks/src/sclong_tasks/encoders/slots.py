@@ -1,11 +1,11 @@
 """The encoder's place in a task's network: a module from numbers of cells to their features.
 
-A frozen encoder's slot looks up a table. A trained scLong's slot runs the model on the cells of the
+A frozen encoder's slot looks up a table. The slot of a trained model runs it on the cells of the
 batch, each distinct one once, with gradients into all of it or into low-rank adapters (LoRA).
 """
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ from sclong_core.model import ScLong
 from sclong_data.genes.table import GeneTable
 from sclong_tasks.encoders.genes import find_genes
 from sclong_tasks.encoders.protocol import Coverage, ExpressionTable
+from sclong_tasks.encoders.published import PublishedEncoder
+from sclong_tasks.encoders.published_model import PublishedModel, collate
 from sclong_tasks.encoders.sclong import Pool, pool_genes, vocabulary_names
 
 Tuning = Literal["frozen", "full", "lora"]
@@ -105,9 +107,33 @@ class ScLongSlot(nn.Module):
         return pool_genes(chosen, self.expressed[unique], self.pool)[inverse]
 
 
+class PublishedSlot(nn.Module):
+    """A published model that is trained with the task.
+
+    Args:
+        encoder: whose model is trained in place.
+        expression: of all cells of the task; their tokens are made once.
+    """
+
+    def __init__(self, encoder: PublishedEncoder, expression: ExpressionTable) -> None:
+        super().__init__()
+        self.model: PublishedModel = encoder.model.train()
+        self.dim = encoder.width
+        self.tokens, self.facts = encoder.tokens_of_table(expression)
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """Run the model on each distinct cell once."""
+        unique, inverse = torch.unique(cells, return_inverse=True)
+        chosen = [self.tokens[cell] for cell in unique.tolist()]
+        return self.model(collate(chosen, self.model, cells.device))[inverse]  # type: ignore[no-any-return]
+
+
+ModelT = TypeVar("ModelT", bound=nn.Module)
+
+
 def add_lora(
-    model: ScLong, *, rank: int = 8, alpha: int = 16, targets: Sequence[str] = LORA_TARGETS
-) -> ScLong:
+    model: ModelT, *, rank: int = 8, alpha: int = 16, targets: Sequence[str] = LORA_TARGETS
+) -> ModelT:
     """Freeze a model and add trainable low-rank adapters to its attention, in place.
 
     Args:

@@ -51,8 +51,6 @@ from sclong_tasks.training import (
 _WEIGHTS, _FACTS = "model.safetensors", "model.json"
 _ANNOTATIONS, _COEXPRESSION = "annotations.npz", "coexpression.npz"
 _TOP, _ROWS, _CONDITIONS = 20, 32, 64
-_GENES_OF = ("gene2vec", "graph", "precomputed", "geneformer")
-"""Encoders that give a gene the same vector in all cells."""
 _IDENTITY = ("model", "vectors", "sha256")
 """What says which checkpoint or file gene vectors are from."""
 GeneVectors = LearntGenes | RepresentedGenes
@@ -357,7 +355,7 @@ class Encoded(PerturbationNetwork):
             # They would not fit into memory for a whole screen: they lie on disk until the end.
             context = replace(context, cache=context.scratch / "representations")
         encoder = make_encoder(options, context, data.genes)
-        if options.name in _GENES_OF:
+        if options.one_vector_a_gene:
             return encoder.genes(data.genes)
         chosen = self.controls(data)
         cells = data.control[chosen].toarray().astype(np.float32)

@@ -1,0 +1,120 @@
+"""Tiny checkpoints with random weights in the layouts of published models.
+
+They show what a folder of each model holds, and let everything that takes an encoder be tried
+without downloads. Nothing published is in them, and their vectors mean nothing.
+"""
+
+import json
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from sclong_core.errors import ConfigError
+from sclong_tasks.encoders.geneformer import BertSizes, Geneformer, names_of_bert
+from sclong_tasks.encoders.scgpt import ScGpt, ScGptSizes, names_of_scgpt
+
+Genes = Mapping[str, str]
+"""Symbol of each gene by its Ensembl id."""
+_WIDTH, _HEADS, _HIDDEN, _LAYERS = 16, 2, 24, 2
+
+
+def write_tiny(name: str, folder: Path, genes: Genes, *, seed: int = 0) -> None:
+    """Write a tiny checkpoint of a model.
+
+    Args:
+        name: of the model, as in :mod:`sclong_tasks.encoders.registry`.
+        folder: to write into; made if need be.
+        genes: that it knows: symbol by Ensembl id.
+        seed: of the weights.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
+    if name not in WRITERS:
+        raise ConfigError(f"there is no tiny {name!r}: choose one of {', '.join(WRITERS)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        WRITERS[name](folder, genes)
+
+
+def state_in_file(network: nn.Module, names: Callable[[str], Sequence[str]]) -> dict[str, Tensor]:
+    """Weights of a network under the names of its authors' files, drawn large enough to matter."""
+    found = {}
+    for own, tensor in network.state_dict().items():
+        value = tensor
+        if tensor.is_floating_point():
+            value = tensor + 0.3 * torch.randn(tensor.shape)
+        parts = names(own)
+        for part, piece in zip(
+            parts, value.chunk(len(parts)) if value.dim() else [value], strict=True
+        ):
+            found[part] = piece.clone()
+    return found
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON."""
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def write_pickle(path: Path, content: Any) -> None:
+    """Write a pickle, as authors publish dictionaries."""
+    path.write_bytes(pickle.dumps(content, protocol=4))
+
+
+def _scgpt(folder: Path, genes: Genes) -> None:
+    vocabulary = {symbol: number for number, symbol in enumerate(dict.fromkeys(genes.values()))}
+    for token in ("<pad>", "<cls>", "<eoc>"):
+        vocabulary[token] = len(vocabulary)
+    sizes = ScGptSizes(len(vocabulary), _WIDTH, _HEADS, _HIDDEN, _LAYERS)
+    torch.save(state_in_file(ScGpt(sizes, vocabulary), names_of_scgpt), folder / "best_model.pt")
+    write_json(folder / "vocab.json", vocabulary)
+    settings = {"embsize": _WIDTH, "nheads": _HEADS, "d_hid": _HIDDEN, "nlayers": _LAYERS}
+    more = {"n_layers_cls": 3, "dropout": 0.2, "pad_token": "<pad>", "pad_value": -2}
+    write_json(folder / "args.json", {**settings, **more, "max_seq_len": 32})
+
+
+def _geneformer(folder: Path, genes: Genes) -> None:
+    names = ("<pad>", "<mask>", "<cls>", "<eos>", *genes)
+    vocabulary = {name: number for number, name in enumerate(names)}
+    medians = {gene: np.float64(1 + number % 5) for number, gene in enumerate(genes)}
+    sizes = BertSizes(len(vocabulary), _WIDTH, _HEADS, _HIDDEN, _LAYERS, positions=32)
+    network = Geneformer(sizes, vocabulary, {gene: float(one) for gene, one in medians.items()})
+    save_file(state_in_file(network, names_of_bert), folder / "model.safetensors")
+    write_json(folder / "config.json", bert_settings(sizes))
+    write_pickle(folder / "token_dictionary.pkl", vocabulary)
+    write_pickle(folder / "gene_median_dictionary.pkl", medians)
+    other = {symbol.upper(): gene for gene, symbol in genes.items()}
+    write_pickle(folder / "ensembl_mapping_dict.pkl", {**{gene: gene for gene in genes}, **other})
+
+
+def bert_settings(sizes: BertSizes, **more: Any) -> dict[str, Any]:
+    """What ``config.json`` of a BERT holds."""
+    return {
+        "model_type": "bert",
+        "vocab_size": sizes.vocabulary,
+        "hidden_size": sizes.width,
+        "num_attention_heads": sizes.heads,
+        "intermediate_size": sizes.hidden,
+        "num_hidden_layers": sizes.layers,
+        "max_position_embeddings": sizes.positions,
+        "type_vocab_size": sizes.types,
+        "hidden_act": sizes.activation,
+        "layer_norm_eps": sizes.eps,
+        "pad_token_id": 0,
+        **more,
+    }
+
+
+WRITERS: Mapping[str, Callable[[Path, Genes], None]] = {
+    "scgpt": _scgpt,
+    "geneformer": _geneformer,
+}
+"""What writes the files of each model."""

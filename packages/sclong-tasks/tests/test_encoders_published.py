@@ -1,0 +1,227 @@
+"""What holds for every published model: cells alone decide, bad folders and cells are one line."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from sclong_core.errors import CheckpointError, ConfigError, InputError
+from sclong_tasks.encoders.choose import EncoderOptions, make_encoder, make_slot
+from sclong_tasks.encoders.protocol import ExpressionTable
+from sclong_tasks.encoders.published_model import batches_by_length
+from sclong_tasks.encoders.registry import PUBLISHED, get_encoder, recognise
+from sclong_tasks.encoders.testing import GENES, furthest, messages, tiny_cells, tiny_folder
+from sclong_tasks.encoders.tiny import WRITERS, write_tiny
+from sclong_tasks.task import RunContext
+
+NAMES = tuple(PUBLISHED)
+
+
+def table(cells):
+    values = np.asarray(cells.X, np.float32)
+    return ExpressionTable(values, tuple(cells.obs_names), tuple(cells.var["symbol"]), "counts")
+
+
+def test_every_model_has_a_tiny_checkpoint_that_is_recognised(tmp_path):
+    assert tuple(WRITERS) == NAMES
+    for name in NAMES:
+        assert recognise(tiny_folder(name, tmp_path)) == name
+    assert recognise(tmp_path / "nowhere") == ""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_cell_depends_on_nothing_but_itself(name, tmp_path):
+    encoder = get_encoder(name, tiny_folder(name, tmp_path))
+    cells = tiny_cells(12)
+    found = encoder.embed(cells)
+    assert found.shape == (12, encoder.width)
+    assert found.dtype == np.float32
+    assert len(np.unique(found.round(4), axis=0)) == 12
+    alone = np.concatenate([encoder.embed(cells[number]) for number in range(12)])
+    assert furthest(alone, found) < 1e-5
+    encoder.batch_size = 3
+    assert furthest(encoder.embed(cells[::-1])[::-1], found) < 1e-5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_logged_counts_give_the_vectors_of_the_counts(name, tmp_path, caplog):
+    encoder = get_encoder(name, tiny_folder(name, tmp_path))
+    caplog.set_level("INFO")
+    expected = encoder.embed(tiny_cells(30))
+    assert "holds whole numbers" in messages(caplog)
+    found = encoder.embed(tiny_cells(30, log=True))
+    assert "the logarithm is undone, counts follow exactly" in messages(caplog)
+    assert furthest(found, expected) < 1e-5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_are_not_counts_is_refused(name, tmp_path):
+    encoder = get_encoder(name, tiny_folder(name, tmp_path))
+    cells = tiny_cells(20)
+    for change, message in (
+        (np.sqrt, "give raw counts"),
+        (lambda x: x - 1, "negative values"),
+        (lambda x: np.where(x > 3, np.nan, x), "NaN"),
+        (lambda x: x * (np.arange(20) != 4)[:, None], "no count at all in 1 of its cells"),
+    ):
+        changed = cells.copy()
+        changed.X = change(np.asarray(cells.X)).astype(np.float32)
+        with pytest.raises(InputError, match=message):
+            encoder.embed(changed)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_cell_without_any_known_gene_is_named(name, tmp_path):
+    encoder = get_encoder(name, tiny_folder(name, tmp_path))
+    cells = tiny_cells(20)
+    values = np.asarray(cells.X).copy()
+    known = ~cells.var["symbol"].str.startswith("UNKNOWN").to_numpy()
+    values[7, known], values[7, ~known] = 0, 5
+    cells.X = values
+    with pytest.raises(InputError, match=r"1 of 20 cells express no gene .* 'cell 7'"):
+        encoder.embed(cells)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tensors_that_are_missing_left_over_or_of_another_shape_are_named(name, tmp_path):
+    folder = tiny_folder(name, tmp_path)
+    path, state, put_back = weights_of(folder)
+    first = sorted(
+        part for part in state if part.endswith(("norm2.weight", "output.LayerNorm.weight"))
+    )[0]
+    put_back({part: tensor for part, tensor in state.items() if part != first})
+    with pytest.raises(CheckpointError, match=f"{path.name} lacks 1 tensor .*{first}"):
+        get_encoder(name, folder)
+    put_back({**state, "something.else": torch.zeros(2)})
+    with pytest.raises(
+        CheckpointError, match=r"1 tensor \(something.else\) that this model has no"
+    ):
+        get_encoder(name, folder)
+    put_back({**state, first: torch.zeros(3)})
+    with pytest.raises(CheckpointError, match=rf"{first} has the shape \(3,\), not"):
+        get_encoder(name, folder)
+    put_back({**state, first: torch.full_like(state[first], torch.nan)})
+    with pytest.raises(CheckpointError, match="holds NaN or infinite values"):
+        get_encoder(name, folder)
+
+
+def weights_of(folder):
+    from safetensors.torch import load_file, save_file  # noqa: PLC0415  # only here
+
+    path = max((one for one in folder.iterdir() if one.suffix != ".h5ad"), key=size_of_weights)
+    if path.suffix == ".safetensors":
+        return path, load_file(path), lambda state: save_file(state, path)
+    content = torch.load(path, weights_only=True)
+    if "cell" not in content:
+        return path, content, lambda state: torch.save(state, path)
+    state = content["cell"]["state_dict"]
+
+    def put_back(changed):
+        torch.save({**content, "cell": {**content["cell"], "state_dict": changed}}, path)
+
+    return path, state, put_back
+
+
+def size_of_weights(path):
+    usual = {".safetensors", ".bin", ".pt", ".ckpt", ".torch"}
+    known = path.suffix in usual and path.name != "all_tokens.torch"
+    return path.stat().st_size if known else 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_are_read_without_being_executed(name, tmp_path):
+    import pickle  # noqa: PLC0415  # only here
+
+    folder = tiny_folder(name, tmp_path)
+    path, _, _ = weights_of(folder)
+    if path.suffix == ".safetensors":
+        path.write_bytes(b"nothing")
+    else:
+        path.write_bytes(pickle.dumps({"x": print}))
+    with pytest.raises(CheckpointError, match=str(path.name)):
+        get_encoder(name, folder)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_wrong_folders_are_named(name, tmp_path):
+    with pytest.raises(CheckpointError, match="is not a folder"):
+        get_encoder(name, tmp_path / "nowhere")
+    with pytest.raises(CheckpointError, match="does not hold the files of"):
+        get_encoder(name, tmp_path)
+    other = next(one for one in NAMES if one != name)
+    with pytest.raises(CheckpointError, match="they are of "):
+        get_encoder(name, tiny_folder(other, tmp_path))
+    folder = tiny_folder(name, tmp_path)
+    path, _, _ = weights_of(folder)
+    path.unlink()
+    with pytest.raises(CheckpointError, match=r"weights|does not hold the files"):
+        get_encoder(name, folder)
+
+
+def test_an_unknown_model_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="there is no published encoder 'bert': choose scgpt"):
+        get_encoder("bert", tmp_path)
+    with pytest.raises(ConfigError, match="there is no tiny 'bert'"):
+        write_tiny("bert", tmp_path, GENES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bfloat16_is_near_and_float32_returned(name, tmp_path):
+    folder = tiny_folder(name, tmp_path)
+    cells = tiny_cells()
+    found = get_encoder(name, folder, dtype="bfloat16").embed(cells)
+    expected = get_encoder(name, folder).embed(cells)
+    assert found.dtype == np.float32
+    assert 0 < furthest(found, expected) < 0.2 * np.abs(expected).max()
+    with pytest.raises(ConfigError, match="dtype must be"):
+        get_encoder(name, folder, dtype="int8")
+
+
+def test_batches_hold_cells_of_nearly_one_length():
+    class Cell:
+        def __init__(self, length):
+            self.ids = np.zeros(length)
+
+    lengths = [5, 100, 5, 101, 5, 5, 30]
+    found = batches_by_length([Cell(length) for length in lengths], 3, in_order=False)
+    assert [list(part) for part in found] == [[0, 2, 4], [5], [6], [1, 3]]
+    found = batches_by_length([Cell(length) for length in lengths], 3, in_order=True)
+    assert [list(part) for part in found] == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("tuning", ["frozen", "full", "lora"])
+def test_tasks_train_it_or_leave_it_as_it_is(name, tuning, tmp_path):
+    folder = tiny_folder(name, tmp_path)
+    cells = table(tiny_cells(6))
+    context = RunContext(seed=0, protocol="honest", cache=tmp_path / "cache", scratch=tmp_path)
+    if tuning == "lora":
+        pytest.importorskip("peft")
+    options = EncoderOptions(name=name, path=str(folder), tuning=tuning, lora_rank=2)
+    slot, facts = make_slot(options, context, cells)
+    expected = make_encoder(EncoderOptions(name=name, path=str(folder)), context, cells.genes)
+    slot.eval()
+    with torch.no_grad():
+        found = slot(torch.tensor([4, 1, 4]))
+    assert furthest(found, expected.cells(cells).values[[4, 1, 4]]) < 1e-5
+    assert facts["coverage"].startswith("40 of 42 genes are known")
+    trained = {key for key, value in slot.named_parameters() if value.requires_grad}
+    assert bool(trained) == (tuning != "frozen")
+    if trained:
+        slot(torch.tensor([0, 1])).square().sum().backward()
+        assert any(
+            value.grad is not None and value.grad.abs().sum() > 0
+            for value in slot.parameters()
+            if value.requires_grad
+        )
+        assert tuning == "full" or all("lora_" in key for key in trained)
+
+
+def test_a_folder_inside_the_folder_is_found(tmp_path):
+    folder = tiny_folder("scgpt", tmp_path)
+    outer = tmp_path / "download"
+    outer.mkdir()
+    shutil.move(folder, outer / "scGPT_human")
+    assert recognise(outer) == "scgpt"
+    assert get_encoder("scgpt", outer).width == 16
