@@ -5,13 +5,8 @@ import numpy as np
 import pytest
 
 from sclong_core.errors import InputError
-from sclong_core.expression.reading import (
-    CompressedRows,
-    DenseRows,
-    refuse_unreadable,
-    require_numbers,
-    texts,
-)
+from sclong_core.expression.reading import CompressedRows, DenseRows, require_numbers, texts
+from sclong_core.expression.store import refuse_unreadable
 from sclong_core.testing import make_counts_anndata
 
 

@@ -31,12 +31,26 @@ def elsewhere(file):
     file["X"] = h5py.ExternalLink("other.h5", "X")
 
 
-@pytest.mark.parametrize("change", [out_of_place, enormous, elsewhere])
-def test_matrices_that_lie_are_refused(path, change):
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (out_of_place, r"no readable h5ad file: \S"),
+        (enormous, "is said to hold .* damaged"),
+        (elsewhere, r"X is a link to other\.h5"),
+    ],
+)
+def test_matrices_that_lie_are_refused(path, change, said):
     with h5py.File(path, "r+") as file:
         change(file)
-    with pytest.raises(InputError, match=r"no readable h5ad file: \S"):
+    with pytest.raises(InputError, match=said):
         read_h5ad(path)
+
+
+def test_a_link_within_the_file_is_followed(path):
+    with h5py.File(path, "r+") as file:
+        file.move("X", "uns/matrix")
+        file["X"] = h5py.SoftLink("/uns/matrix")
+    assert read_h5ad(path).X.sum() == 4
 
 
 def test_a_damaged_table_of_symbols_is_one_line(path):

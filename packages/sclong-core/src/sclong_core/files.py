@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -10,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from sclong_core.errors import InputError
+from sclong_core.renaming import put_file, put_folder, set_aside
 
+_LOG = logging.getLogger("sclong")
 _CHUNK_BYTES = 1 << 20
+_NAME_BYTES = 255
+"""What nearly all file systems allow for one name."""
 _SEAL = "digest"
 
 
@@ -24,8 +29,15 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
+class TakenError(InputError):
+    """Something is under the name of an output, and is not to be replaced."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} already exists: choose another name, or ask to overwrite it")
+
+
 @contextmanager
-def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_file(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[Path]:
     """Give a temporary path beside ``path``; what is written there becomes ``path`` in one step.
 
     The temporary file is flushed to disk before it is renamed, and the directory after, so that a
@@ -33,16 +45,21 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Args:
         path: the file to create or replace. Its directory must exist.
+        overwrite: replace what is there by then; else that is an error, whenever it came.
 
     Yields:
         The temporary path to write to. Its suffix is that of ``path``.
+
+    Raises:
+        TakenError: ``path`` exists and ``overwrite`` is false.
     """
     final = Path(path)
     temporary = _temporary_beside(final)
     try:
         yield temporary
         _fsync(temporary)
-        temporary.replace(final)
+        with _taken(final):
+            put_file(temporary, final, overwrite=overwrite)
         _fsync(final.parent)
     finally:
         _remove(temporary)
@@ -51,6 +68,9 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 @contextmanager
 def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
     """Give a temporary folder beside ``path``; what is written there becomes ``path`` in one step.
+
+    A kill at any moment leaves the old folder or the new one; see
+    :func:`sclong_core.renaming.put_folder` for file systems that cannot exchange names.
 
     Args:
         path: the folder to create.
@@ -61,23 +81,44 @@ def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
         The temporary folder to fill.
 
     Raises:
-        InputError: ``path`` exists and ``overwrite`` is false.
+        TakenError: ``path`` exists and ``overwrite`` is false.
     """
     final = Path(path)
-    if final.exists() and not overwrite:
-        raise InputError(f"{final} already exists: choose another name, or ask to overwrite it")
+    _recover(final)
+    if os.path.lexists(final) and not overwrite:
+        raise TakenError(final)
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_beside(final)
+    _remove(temporary)  # of a killed process with the number of this one
     temporary.mkdir()
     try:
         yield temporary
         for item in sorted(temporary.rglob("*")):
             _fsync(item)
         _fsync(temporary)
-        _swap(temporary, final)
+        with _taken(final):
+            old = put_folder(temporary, final, overwrite=overwrite)
         _fsync(final.parent)
+        if old is not None:
+            _remove(old)
     finally:
         _remove(temporary)
+
+
+def leftovers(path: str | os.PathLike[str]) -> list[Path]:
+    """What killed processes left of :func:`atomic_file` or :func:`atomic_folder` for ``path``.
+
+    Only for who knows that no other process is writing ``path`` now.
+    """
+    final = Path(path)
+    starts = tuple(f".{stem}.tmp-" for stem in (final.stem, _short(final.stem)))
+    if not final.parent.is_dir():
+        return []
+    return sorted(
+        item
+        for item in final.parent.iterdir()
+        if item.name.startswith(starts) and item.suffix == final.suffix
+    )
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
@@ -119,19 +160,32 @@ def _seal(content: Mapping[str, Any]) -> str:
 
 
 def _temporary_beside(final: Path) -> Path:
-    """A name in the directory of ``final`` that no other process uses."""
-    return final.with_name(f".{final.stem}.tmp-{os.getpid()}{final.suffix}")
+    """A name in the directory of ``final`` that no other process uses, not longer than may be."""
+    tail = f".tmp-{os.getpid()}{final.suffix}"
+    name = f".{final.stem}{tail}"
+    long = len(os.fsencode(name)) > _NAME_BYTES
+    return final.with_name(f".{_short(final.stem)}{tail}" if long else name)
 
 
-def _swap(temporary: Path, final: Path) -> None:
-    """Put a complete folder in the place of an old one, which is removed last."""
-    if not final.exists():
-        temporary.replace(final)
-        return
-    old = final.with_name(f".{final.name}.old-{os.getpid()}")
-    final.replace(old)
-    temporary.replace(final)
-    _remove(old)
+def _short(stem: str) -> str:
+    return hashlib.sha256(os.fsencode(stem)).hexdigest()[:16]
+
+
+@contextmanager
+def _taken(final: Path) -> Iterator[None]:
+    """Say which name is taken."""
+    try:
+        yield
+    except FileExistsError as error:
+        raise TakenError(final) from error
+
+
+def _recover(final: Path) -> None:
+    """Put back an old folder that a killed process had set aside."""
+    old = set_aside(final)
+    if old is not None:
+        old.rename(final)
+        _LOG.warning("%s is back: a process was killed while it replaced it", final)
 
 
 def _remove(path: Path) -> None:

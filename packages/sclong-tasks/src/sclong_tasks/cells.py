@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import sparse
 
 from sclong_core.errors import InputError
-from sclong_core.expression.reading import open_hdf5, require_stored
+from sclong_core.expression.store import open_hdf5, refuse_unreadable, require_stored
 from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.encoders.protocol import Scale
 
@@ -39,7 +39,7 @@ def read_h5ad(path: Path, *, needs_genes: bool = True) -> anndata.AnnData:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # names that occur twice are refused by the tasks
-            with open_hdf5(path) as file:
+            with open_hdf5(path) as file, refuse_unreadable(str(path), "the file"):
                 _require_all(file)
             found = anndata.read_h5ad(path)
             for matrix in (found.X, *found.layers.values(), *found.obsm.values()):
@@ -58,8 +58,8 @@ def read_h5ad(path: Path, *, needs_genes: bool = True) -> anndata.AnnData:
 def _require_all(group: h5py.Group) -> None:
     """Refuse arrays that are said to be larger than what is there can be."""
     for name in group:
-        if group.get(name, getlink=True).__class__ is not h5py.HardLink:
-            raise ValueError(f"{name} is a link to another place")
+        if isinstance(group.get(name, getlink=True), h5py.SoftLink):
+            continue  # to a place in the file, which is looked at there
         if isinstance(group[name], h5py.Group):
             _require_all(group[name])
         elif isinstance(group[name], h5py.Dataset):

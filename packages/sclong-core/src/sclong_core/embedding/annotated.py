@@ -24,8 +24,8 @@ from sclong_core.embedding.blocks import BlockStore
 from sclong_core.embedding.plan import Job
 from sclong_core.errors import InputError
 from sclong_core.expression.cell_source import CellSource
-from sclong_core.expression.reading import refuse_unreadable
 from sclong_core.expression.rows import cells_at_once
+from sclong_core.expression.store import refuse_unreadable
 from sclong_core.files import atomic_file, atomic_folder
 
 _LOG = logging.getLogger("sclong")

@@ -18,8 +18,7 @@ import zarr
 from sclong_core.embedding.blocks import partial_folder
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.expression import find_cell_files
-from sclong_core.expression.anndata_files import is_zarr_store
-from sclong_core.expression.reading import refuse_unreadable
+from sclong_core.expression.store import is_zarr_store, refuse_unreadable
 
 _LOG = logging.getLogger("sclong")
 FORMATS = (".h5ad", ".zarr", ".npy", ".parquet")

@@ -17,17 +17,15 @@ from anndata.io import read_elem
 
 from sclong_core.errors import InputError
 from sclong_core.expression.cell_source import CellSource, RowReader
-from sclong_core.expression.reading import (
-    CompressedRows,
-    DenseRows,
-    TurnedRows,
+from sclong_core.expression.reading import CompressedRows, DenseRows, TurnedRows, require_numbers
+from sclong_core.expression.store import (
+    is_zarr_store,
     open_hdf5,
+    open_zarr_store,
     refuse_unreadable,
-    require_numbers,
     require_stored,
+    require_unpackable,
 )
-
-_STORE_MARKS = ("zarr.json", ".zgroup", ".zattrs", ".zmetadata")
 
 
 def open_h5ad(path: Path, matrix: str | None) -> CellSource:
@@ -44,14 +42,9 @@ def open_zarr(path: Path, matrix: str | None) -> CellSource:
             f"{path} is a folder but no zarr store: name the files in it, or look for them "
             "with find_cell_files"
         )
+    group = open_zarr_store(path)
     with refuse_unreadable(str(path), "the zarr store"):
-        group = zarr.open_group(path, mode="r")
         return _open(group, str(path), matrix, lambda: None)
-
-
-def is_zarr_store(path: Path) -> bool:
-    """Whether a folder is a zarr store."""
-    return path.is_dir() and any((path / mark).is_file() for mark in _STORE_MARKS)
 
 
 def _open(store: Any, name: str, matrix: str | None, closer: Callable[[], None]) -> CellSource:
@@ -129,6 +122,8 @@ def _table(store: Any, place: str, name: str) -> pd.DataFrame:
 def _reader(element: Any, shape: tuple[int, int], name: str, matrix: str) -> RowReader:
     """Reads rows of a stored matrix of any layout."""
     _refuse_pickles(element, name)
+    for array in _arrays(element):
+        require_unpackable(array)
     if isinstance(element, h5py.Dataset | zarr.Array):
         require_numbers(element.dtype, name, matrix)
         dense = DenseRows(element)

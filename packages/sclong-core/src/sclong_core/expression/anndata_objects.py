@@ -11,7 +11,8 @@ from scipy import sparse
 from sclong_core.errors import InputError
 from sclong_core.expression.anndata_files import natural
 from sclong_core.expression.cell_source import CellSource, RowReader, checked
-from sclong_core.expression.reading import RowsInMemory, refuse_unreadable, require_numbers
+from sclong_core.expression.reading import RowsInMemory, require_numbers
+from sclong_core.expression.store import refuse_unreadable
 
 _LOG = logging.getLogger("sclong")
 

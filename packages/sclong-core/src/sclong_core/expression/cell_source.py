@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from sclong_core.errors import InputError
-from sclong_core.expression.reading import refuse_unreadable
 from sclong_core.expression.rows import Rows
+from sclong_core.expression.store import refuse_unreadable
 
 _LOG = logging.getLogger("sclong")
 _FEATURE_COLUMNS = ("feature_types", "feature_type")

@@ -5,8 +5,8 @@ from os import PathLike
 from pathlib import Path
 
 from sclong_core.errors import InputError
-from sclong_core.expression.anndata_files import is_zarr_store
 from sclong_core.expression.sources import SUFFIXES
+from sclong_core.expression.store import is_zarr_store
 
 
 def find_cell_files(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> list[Path]:

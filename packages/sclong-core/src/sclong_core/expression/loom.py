@@ -10,13 +10,8 @@ import pandas as pd
 
 from sclong_core.errors import InputError
 from sclong_core.expression.cell_source import CellSource
-from sclong_core.expression.reading import (
-    DenseRows,
-    open_hdf5,
-    refuse_unreadable,
-    require_numbers,
-    texts,
-)
+from sclong_core.expression.reading import DenseRows, require_numbers, texts
+from sclong_core.expression.store import open_hdf5, refuse_unreadable
 
 _GENE_NAMES = ("Gene", "var_names", "gene_names", "gene_name", "Accession")
 _CELL_NAMES = ("CellID", "obs_names", "cell_names", "barcode")

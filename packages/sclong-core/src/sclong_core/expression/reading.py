@@ -1,102 +1,18 @@
-"""Reading matrices from HDF5 and zarr by runs of rows, and saying clearly when that fails."""
+"""Reading matrices from HDF5 and zarr by runs of rows."""
 
 import logging
-import math
-import os
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from anndata._io.specs.registry import IORegistryError
 from scipy import sparse
 
 from sclong_core.errors import InputError
 from sclong_core.expression.rows import Rows
+from sclong_core.expression.store import require_stored
 
 _LOG = logging.getLogger("sclong")
-_UNSUSPICIOUS_BYTES = 1 << 30
-_RATIO = 1100
-"""Bytes that one of a packed array can stand for; gzip reaches 1032."""
-_FAILURES = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    OverflowError,
-    zlib.error,
-)
-"""What h5py, zarr, numcodecs, pandas and scipy raise over damaged files."""
-
-
-@contextmanager
-def refuse_unreadable(name: str, what: str) -> Iterator[None]:
-    """Turn a failure to read ``what`` of the file ``name`` into an InputError of one line."""
-    try:
-        yield
-    except _FAILURES as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(
-            f"{name}: {what} cannot be read ({reason[:200]}): the file is damaged or cut short, "
-            "copy or write it again"
-        ) from error
-    except IORegistryError as error:
-        raise InputError(
-            f"{name}: {what} is stored in a way that anndata {version('anndata')} does not read: "
-            "install a newer anndata; or the file is damaged, if it was written by an older one"
-        ) from error
-    except MemoryError as error:
-        raise InputError(
-            f"{name}: {what} needs more memory than there is ({' '.join(str(error).split())}): use "
-            "a larger machine; or the file is damaged, if that is more than it can hold"
-        ) from error
-
-
-def require_stored(array: Any) -> None:
-    """Refuse an array of HDF5 or zarr that is said to be enormous, and of which little is there.
-
-    Chunks that were never written read as zeros: a few bytes can promise more than all memory.
-
-    Raises:
-        ValueError: it is such an array.
-    """
-    size = math.prod(array.shape or ()) * array.dtype.itemsize  # an empty one has no shape
-    if size <= _UNSUSPICIOUS_BYTES:
-        return
-    stored = array.id.get_storage_size() if isinstance(array, h5py.Dataset) else _stored(array)
-    if size > _RATIO * stored:
-        raise ValueError(f"{array.name} is said to hold {size:,} bytes, of which {stored:,} exist")
-
-
-def _stored(array: Any) -> int:
-    return int(array.nbytes_stored())
-
-
-def open_hdf5(path: Path) -> h5py.File:
-    """Open an HDF5 file for reading.
-
-    Raises:
-        InputError: it is empty, damaged, of another format, or may not be read.
-    """
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path} may not be read: ask its owner for the permission")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is an empty file: copy or write it again")
-    with refuse_unreadable(str(path), "the file"):
-        if h5py.is_hdf5(path):
-            return h5py.File(path, "r")
-    raise InputError(
-        f"{path} is not an HDF5 file whatever its ending says: look at what it holds "
-        "(a web page saved by mistake, a compressed file?) and get it again"
-    )
 
 
 def require_numbers(dtype: Any, name: str, matrix: str) -> None:

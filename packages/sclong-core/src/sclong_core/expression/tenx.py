@@ -10,14 +10,8 @@ import pandas as pd
 
 from sclong_core.errors import InputError
 from sclong_core.expression.cell_source import CellSource
-from sclong_core.expression.reading import (
-    CompressedRows,
-    open_hdf5,
-    refuse_unreadable,
-    require_numbers,
-    require_stored,
-    texts,
-)
+from sclong_core.expression.reading import CompressedRows, require_numbers, texts
+from sclong_core.expression.store import open_hdf5, refuse_unreadable, require_stored
 
 _ARRAYS = {"barcodes", "data", "indices", "indptr", "shape"}
 _COLUMNS = {

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import zarr
 
-from sclong_core.expression.reading import open_hdf5, refuse_unreadable
+from sclong_core.expression.store import open_hdf5, open_zarr_store, refuse_unreadable
 
 _NAMES = {
     "NCBITaxon:9606": frozenset({"homo sapiens", "human", "9606", "ncbitaxon:9606"}),
@@ -64,8 +64,9 @@ def organism_of_file(path: Path) -> str | None:
         with open_hdf5(path) as file, refuse_unreadable(str(path), "uns"):
             return _note(file)
     if path.suffix == ".zarr":
+        store = open_zarr_store(path)
         with refuse_unreadable(str(path), "uns"):
-            return _note(zarr.open_group(path, mode="r"))
+            return _note(store)
     return None
 
 

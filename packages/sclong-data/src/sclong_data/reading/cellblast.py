@@ -14,15 +14,8 @@ import pandas as pd
 from sclong_core.errors import InputError
 from sclong_core.expression import CellSource
 from sclong_core.expression.cell_source import RowReader, checked
-from sclong_core.expression.reading import (
-    CompressedRows,
-    DenseRows,
-    open_hdf5,
-    refuse_unreadable,
-    require_numbers,
-    require_stored,
-    texts,
-)
+from sclong_core.expression.reading import CompressedRows, DenseRows, require_numbers, texts
+from sclong_core.expression.store import open_hdf5, refuse_unreadable, require_stored
 
 _MARKS = {"exprs", "obs_names", "var_names"}
 

@@ -13,7 +13,7 @@ import pandas as pd
 from sclong_core.errors import InputError
 from sclong_core.expression import CellSource
 from sclong_core.expression.cell_source import checked
-from sclong_core.expression.reading import refuse_unreadable
+from sclong_core.expression.store import refuse_unreadable
 from sclong_data.reading.sorting import CsrWriter
 from sclong_data.reading.stored import Names, turned
 from sclong_data.text_files import read_lines

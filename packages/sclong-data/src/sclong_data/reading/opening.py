@@ -8,9 +8,10 @@ import numpy as np
 
 from sclong_core.errors import InputError
 from sclong_core.expression import CellSource, open_cells
-from sclong_core.expression.anndata_files import is_zarr_store, open_h5ad, open_zarr
+from sclong_core.expression.anndata_files import open_h5ad, open_zarr
 from sclong_core.expression.cell_source import checked
-from sclong_core.expression.reading import TurnedRows, refuse_unreadable
+from sclong_core.expression.reading import TurnedRows
+from sclong_core.expression.store import is_zarr_store, refuse_unreadable
 from sclong_data.manifest import DatasetEntry
 from sclong_data.reading.cellblast import is_cellblast, open_cellblast
 from sclong_data.reading.mtx import is_tenx_folder, open_mtx

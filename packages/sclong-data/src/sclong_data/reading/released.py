@@ -18,7 +18,8 @@ import pandas as pd
 
 from sclong_core.errors import InputError
 from sclong_core.expression import CellSource
-from sclong_core.expression.reading import refuse_unreadable, require_numbers
+from sclong_core.expression.reading import require_numbers
+from sclong_core.expression.store import refuse_unreadable
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.reading.sorting import VALUES_AT_ONCE, CsrWriter
 from sclong_data.reading.stored import Names, turned

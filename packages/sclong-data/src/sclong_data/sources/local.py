@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 
 from sclong_core.errors import InputError
-from sclong_core.expression.anndata_files import is_zarr_store
-from sclong_core.expression.reading import open_hdf5, refuse_unreadable, texts
+from sclong_core.expression.reading import texts
+from sclong_core.expression.store import is_zarr_store, open_hdf5, refuse_unreadable
 from sclong_data.manifest import DatasetEntry, inert_path, inert_text
 from sclong_data.reading.mtx import is_tenx_folder
 from sclong_data.reading.opening import SUFFIXES, datasets_within

@@ -14,12 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from sclong_core.errors import InputError
-from sclong_core.expression.reading import (
-    open_hdf5,
-    refuse_unreadable,
-    require_numbers,
-    require_stored,
-)
+from sclong_core.expression.reading import require_numbers
+from sclong_core.expression.store import open_hdf5, refuse_unreadable, require_stored
 from sclong_tasks.cells import read_h5ad
 from sclong_tasks.chemical_perturbation.profiles import (
     COLUMNS,
