@@ -9,6 +9,7 @@ command = CommandGroup(
         "run": "sclong_bench.cli.run",
         "reproduce": "sclong_bench.cli.reproduce",
         "evidence": "sclong_bench.cli.evidence",
+        "judge": "sclong_bench.cli.judge",
         "report": "sclong_bench.cli.report",
         "compare": "sclong_bench.cli.compare",
     },
