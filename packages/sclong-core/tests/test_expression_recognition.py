@@ -73,7 +73,7 @@ def test_log1p_of_a_subset_of_the_genes_is_log1p():
         (SCALED, "scaled counts without the logarithm"),
         (PROPORTIONS, "too small to tell scaled counts from their log1p"),
         (np.log1p(PROPORTIONS), "too small to tell scaled counts from their log1p"),
-        (COUNTS * 1e-6, "holds values from 1e-06"),
+        (COUNTS * 1e-6, "counts times 1e-06"),
         (
             np.where(np.arange(60)[:, None] < 45, LOGGED, IMPUTED),
             "neither counts nor log1p .* in 15 cells",
@@ -98,8 +98,14 @@ def test_what_is_neither_is_said(values, seen):
 
 
 def test_what_the_file_says_is_believed_where_values_do_not_tell():
+    coarse = LOGGED[:1, :9].round(1)
+    assert recognise(coarse).normalisation is None
+    assert recognise(coarse, logged=True).normalisation == "log1p"
+
+
+def test_what_the_file_says_is_not_believed_of_values_that_no_scaled_count_gives():
     assert recognise(IMPUTED).normalisation is None
-    assert recognise(IMPUTED, logged=True).normalisation == "log1p"
+    assert recognise(IMPUTED, logged=True).normalisation is None
 
 
 @pytest.mark.parametrize("values", [SCALED, np.log1p(LOGGED), np.log2(1 + SCALED), LOGGED - 1])

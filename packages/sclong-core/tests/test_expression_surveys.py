@@ -212,8 +212,12 @@ def test_each_step_is_announced_in_one_line(adata, caplog):
     assert not warnings(caplog)
 
 
-def test_the_noted_logarithm_is_believed_for_corrected_counts(adata):
+def test_the_noted_logarithm_is_not_believed_for_corrected_counts_without_a_common_sum(adata):
     corrected = anndata.AnnData(np.random.default_rng(0).gamma(2, size=(CELLS, GENES)))
     corrected.var_names = adata.var_names
     corrected.uns["log1p"] = {"base": None}
+    with pytest.raises(InputError, match=r"although uns.*neither counts nor log1p"):
+        found(corrected)
+    assert found(corrected, normalisation="log1p").normalisation == "log1p"
+    corrected.X = np.log1p(corrected.X / corrected.X.sum(1, keepdims=True) * 1e4)
     assert found(corrected).normalisation == "log1p"

@@ -68,7 +68,7 @@ def _open(store: Any, name: str, matrix: str | None, closer: Callable[[], None])
         obs=obs,
         var=var,
         reader=reader,
-        logged=chosen in ("X", "raw") and _logged(store),
+        logged=chosen == "X" and _logged(store),
         others={
             other: partial(_open, store, name, other, closer)
             for other in matrices

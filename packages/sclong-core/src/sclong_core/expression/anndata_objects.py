@@ -46,7 +46,7 @@ def _open(adata: AnnData, matrix: str | None) -> CellSource:
         obs=adata.obs,
         var=adata.raw.var if chosen == "raw" else adata.var,
         reader=_reader(adata, chosen, name),
-        logged=chosen in ("X", "raw") and _natural_log(adata),
+        logged=chosen == "X" and _natural_log(adata),
         others={key: partial(_open, adata, key) for key in held if key != chosen},
     )
 

@@ -1,5 +1,6 @@
 """Telling raw counts, log1p of scaled counts, and everything else apart by their values."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -9,6 +10,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from sclong_core.expression.rows import Csr, Rows, canonical, filled
+from sclong_core.expression.sums import SAME, CellSums, is_common, row_sums, spread
 from sclong_core.expression.units import LOG1P, Fit, Transform
 
 Normalisation: TypeAlias = Literal["raw", "log1p"]
@@ -17,6 +19,11 @@ Normalisation: TypeAlias = Literal["raw", "log1p"]
 _SAMPLE_CELLS = 64
 _HOPELESS_CELLS = 512
 _LN2, _LN10 = float(np.log(2)), float(np.log(10))
+_LOWEST_LOG = 1.0
+"""A cell's highest log1p value lies above 1 whatever it was scaled to, as low as 100 counts."""
+_RANKED = 20
+_MOST_RANKED = 0.9
+_FEW_SUMS = 5
 _NONE = Transform(lambda x: x, np.ones_like, 1e9)
 _OTHER = {
     "scaled counts without the logarithm: apply log1p (sc.pp.log1p)": _NONE,
@@ -31,6 +38,9 @@ _OTHER = {
     ),
     "square roots of scaled counts: square them and apply log1p": Transform(
         np.square, lambda x: 2 * x, 1e4
+    ),
+    "the inverse hyperbolic sine of scaled counts: undo it with np.sinh and apply log1p": Transform(
+        np.sinh, np.cosh, 20.0
     ),
 }
 
@@ -53,7 +63,8 @@ def recognise(rows: Rows, *, logged: bool = False) -> Recognition:
 
     Args:
         rows: cells by genes, dense or sparse, of any number type.
-        logged: the file says that they are log1p; believed where values allow it and do not tell.
+        logged: the file says that they are log1p; believed where values neither show nor
+            contradict it.
     """
     values = canonical(rows)
     if not np.isfinite(values.data).all():
@@ -109,11 +120,15 @@ class Evidence:
     log1p: Fit = field(default_factory=lambda: Fit(LOG1P))
     lowest: float = np.inf
     highest: float = 0.0
-    sums: list[npt.NDArray[np.float64]] = field(default_factory=list)
-    """Sum of ``expm1`` of each fractional cell, where it can be log1p."""
+    sums: CellSums = field(default_factory=CellSums)
+    """What fractional cells sum to."""
+    _ranked: int = 0
+    _rankable: int = 0
     _unscaled: bool = True
     _sample: list[Csr] = field(default_factory=list)
     _sampled: int = 0
+    _first: list[Csr] = field(default_factory=list)
+    _taken: int = 0
 
     def add(self, rows: Csr, names: Sequence[str]) -> None:
         """Look at more cells: canonical rows without negative values, and their names."""
@@ -129,6 +144,8 @@ class Evidence:
         self.highest = max(self.highest, float(rows.data.max()))
         self.whole.add(whole & several, names)
         self.fractional.add(~whole, names)
+        if self._rankable < _SAMPLE_CELLS:
+            self._look_for_ranks(rows[whole][:_SAMPLE_CELLS])
         if whole.all():
             return
         fractional = rows[~whole]
@@ -136,30 +153,45 @@ class Evidence:
         unfit[~whole], telling = self.log1p.add(fractional)
         self.unfit.add(unfit, names)
         self._sum(fractional)
+        if self._taken < _SAMPLE_CELLS:
+            self._first.append(fractional[:_SAMPLE_CELLS])
+            self._taken += fractional.shape[0]
         if self._sampled < _SAMPLE_CELLS:
             self._sample.append(fractional[telling][:_SAMPLE_CELLS])
             self._sampled += int(telling.sum())
 
+    def _look_for_ranks(self, rows: Csr) -> None:
+        """Count cells whose whole values are all different, and as high as there are genes."""
+        for start, stop in itertools.pairwise(rows.indptr):
+            values = rows.data[start:stop]
+            if values.size >= _RANKED:
+                self._rankable += 1
+                different = np.unique(values).size == values.size
+                self._ranked += different and values.max() <= rows.shape[1]
+
     def _sum(self, rows: Csr) -> None:
-        """Note what logged cells sum to when the logarithm is undone."""
+        """Note what the cells sum to, and whether ``expm1`` gives whole numbers."""
+        self.sums.add(rows)
         if rows.data.max() > LOG1P.largest:
             return
         counts = np.expm1(rows.data)
         error = np.exp(rows.data) * 1e-6 * np.maximum(rows.data, 1)
         self._unscaled &= bool((np.abs(counts - np.rint(counts)) <= error).all())
-        _, starts = filled(rows)
-        self.sums.append(np.add.reduceat(counts, starts))
 
     @property
     def hopeless(self) -> bool:
         """More cells cannot make this raw or log1p."""
-        return self.unfit.cells >= _HOPELESS_CELLS and self.log1p.contradicted
+        return (
+            self.unfit.cells >= _HOPELESS_CELLS
+            and self.log1p.contradicted
+            and self.sums.logged_to() is None
+        )
 
     def target_sum(self) -> tuple[float, bool] | None:
         """Median sum of logged cells, and whether several all have it, within 1 %."""
-        if not self.sums:
+        sums = self.sums.unlogged
+        if not sums.size:
             return None
-        sums = np.concatenate(self.sums)
         middle = float(np.median(sums))
         return middle, sums.size > 1 and bool((np.abs(sums - middle) <= 0.01 * middle).all())
 
@@ -167,22 +199,45 @@ class Evidence:
         """The verdict on all cells together.
 
         Args:
-            logged: the file says that they are log1p.
+            logged: the file says that they are log1p, which counts where values do not tell.
         """
         if not self.fractional.cells:
-            return Recognition("raw", f"holds whole numbers, up to {self.highest:,.0f}")
+            return self._whole()
         if self.log1p.found and self._linear():
-            return Recognition(
-                None,
-                f"holds values up to {self.highest:.4g}, too small to tell scaled counts from "
-                "their log1p",
-            )
+            return self._too_small()
         if self.log1p.found:
             return self._logged("expm1 of each cell gives multiples of one unit")
         other = self._other()
-        if logged and other is None and self.highest < LOG1P.largest:
-            return self._logged('uns["log1p"] says so')
-        return Recognition(None, self._unknown(other))
+        common = self.sums.logged_to()
+        if other is None and common is not None:
+            return self._logged(f"expm1 of each cell sums to {common:,.6g}")
+        if logged and other is None and not self.log1p.contradicted:
+            return self._noted()
+        note = 'although uns["log1p"] notes a logarithm, it ' if logged else ""
+        return Recognition(None, note + self._unknown(other))
+
+    def _noted(self) -> Recognition:
+        """What only the note says, if values can be that."""
+        if self.highest < _LOWEST_LOG:
+            return self._too_small()
+        if self.highest < LOG1P.largest:
+            return self._logged('uns["log1p"] says so, and no value contradicts it')
+        return Recognition(None, self._unknown(None))
+
+    def _whole(self) -> Recognition:
+        """Counts, unless the whole numbers are something else."""
+        if self._ranked > _MOST_RANKED * max(self._rankable, 1):
+            return Recognition(
+                None, "holds whole numbers that are all different within a cell, as ranks are"
+            )
+        return Recognition("raw", f"holds whole numbers, up to {self.highest:,.0f}")
+
+    def _too_small(self) -> Recognition:
+        return Recognition(
+            None,
+            f"holds values up to {self.highest:.4g}, too small to tell scaled counts from their "
+            "log1p",
+        )
 
     def _logged(self, why: str) -> Recognition:
         """log1p, if all cells are and they had been scaled."""
@@ -210,14 +265,44 @@ class Evidence:
             return f"holds one single value, {self.lowest:.4g}, wherever it is not 0"
         if not self.log1p.contradicted:
             return f"holds {span}, too few or too coarse to be recognised"
-        return f"holds {span} that are neither counts nor log1p of scaled counts in {self.unfit}"
+        words = f"holds {span} that are neither counts nor log1p of scaled counts in {self.unfit}"
+        if self.highest > LOG1P.largest:
+            words += (
+                " (fractional counts, as ambient correction or read assignment gives them, count "
+                "as raw if you say so)"
+            )
+        return words
 
     def _other(self) -> str | None:
-        """Another transform that the first telling cells fit."""
+        """Another transform that the first telling cells fit, or that gives them one sum."""
         for words, transform in _OTHER.items():
             if self._sample_fit(transform).found:
                 return words
-        return None
+        if self.whole.cells or self.lowest == self.highest:
+            return None
+        sample = sparse.vstack(self._first, format="csr")
+        summed = self._summed(sample) if sample.shape[0] >= _FEW_SUMS else None
+        if summed is None and _are_multiples(sample):
+            return f"counts times {sample.data.min():.4g}: divide by it"
+        return summed
+
+    def _summed(self, sample: Csr) -> str | None:
+        """Another transform that gives cells one sum, more closely than log1p would."""
+        plain = row_sums(sample, _NONE.inverse)
+        if is_common(plain) and is_common(row_sums(sample, np.square)):
+            return "ranks or quantiles: every cell holds the same values, not its own"
+        if is_common(self.sums.plain):
+            return (
+                "frequencies or scaled values without the logarithm (each cell sums to "
+                f"{np.median(plain):,.4g}; CPM, TPM or scVI's normalized expression)"
+            )
+        spreads = {
+            words: spread(row_sums(sample, transform.inverse))
+            for words, transform in (("", LOG1P), *_OTHER.items())
+            if sample.data.max() <= transform.largest
+        }
+        closest = min(spreads, key=spreads.__getitem__, default="")
+        return closest if closest and spreads[closest] <= SAME else None
 
     def _linear(self) -> bool:
         """Whether the values are multiples as they are, as small values are with any transform."""
@@ -227,3 +312,11 @@ class Evidence:
         fit = Fit(transform)
         fit.add(sparse.vstack(self._sample, format="csr"))
         return fit
+
+
+def _are_multiples(rows: Csr) -> bool:
+    """Whether all values are whole multiples of the smallest, at least three different ones."""
+    ratios = rows.data / rows.data.min()
+    nearest = np.rint(ratios)
+    fits = np.abs(ratios - nearest) <= 1e-3 + 1e-5 * ratios
+    return bool(fits.all()) and np.unique(nearest).size > 2  # two may fit by chance

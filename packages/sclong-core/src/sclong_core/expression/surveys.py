@@ -77,7 +77,7 @@ def survey_matched(
         tally.add(rows, match, names[start:stop])
         if progress is not None:
             progress(stop, source.n_cells)
-        if evidence.hopeless and normalisation == "auto" and not source.logged:
+        if evidence.hopeless and normalisation == "auto":
             break
     else:
         if tally.empty:

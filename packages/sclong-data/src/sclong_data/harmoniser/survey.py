@@ -269,7 +269,7 @@ def _values(source: CellSource, match: GeneMatch, entry: DatasetEntry) -> Eviden
         values = canonical(rows)
         _refuse_impossible(values, names, match, where, source)
         evidence.add(values, names)
-        if evidence.hopeless and entry.normalisation == "auto" and not source.logged:
+        if evidence.hopeless and entry.normalisation == "auto":
             break
     return evidence
 
