@@ -13,6 +13,7 @@ from sclong_tasks.data_files import prepare_data
 from sclong_tasks.grn import task
 from sclong_tasks.grn.config import GrnSettings
 from sclong_tasks.grn.data import load
+from sclong_tasks.grn.names import GeneNames
 from sclong_tasks.grn.reading import (
     read_expression,
     read_factors,
@@ -170,17 +171,45 @@ def test_weights_with_tabs_or_commas(tmp_path):
 
 def test_networks_of_other_genes_are_refused(files, tmp_path):
     edges = pd.read_csv(files / "refNetwork.csv")
-    lower = edges.assign(Gene1=edges["Gene1"].str.lower(), Gene2=edges["Gene2"].str.lower())
-    lower.to_csv(files / "refNetwork.csv", index=False)
-    with pytest.raises(InputError, match="the same but for upper and lower case"):
-        loaded(files, tmp_path)
     edges.iloc[:1].assign(Gene1="q", Gene2="r").to_csv(files / "refNetwork.csv", index=False)
+    with pytest.raises(InputError, match="0 of its 2 genes are among"):
+        loaded(files, tmp_path)
+    edges.iloc[:1].assign(Gene2="r").to_csv(files / "refNetwork.csv", index=False)
     with pytest.raises(InputError, match="no edge of the network reference is between genes"):
         loaded(files, tmp_path)
     loops = edges.iloc[:1].assign(Gene2=edges["Gene1"].iloc[0])
     loops.to_csv(files / "refNetwork.csv", index=False)
     with pytest.raises(InputError, match="no edges but of genes to themselves"):
         loaded(files, tmp_path)
+
+
+def test_genes_with_other_capitals_are_found_and_said(files, tmp_path, caplog):
+    plain = loaded(files, tmp_path, "plain")
+    edges = pd.read_csv(files / "refNetwork.csv")
+    lower = edges.assign(Gene1=edges["Gene1"].str.lower(), Gene2=edges["Gene2"].str.capitalize())
+    lower.to_csv(files / "refNetwork.csv", index=False)
+    data = loaded(files, tmp_path, "lower")
+    for name in ("source", "target", "edge"):
+        assert np.array_equal(getattr(data, name), getattr(plain, name))
+    assert "but for upper and lower case" in caplog.text
+    assert {record.levelname for record in caplog.records} >= {"WARNING"}
+
+
+def test_an_exact_name_wins_over_other_capitals_and_two_such_genes_are_none():
+    names = GeneNames(["Sox2", "SOX2", "Klf4", "C3", "c9ORF72", "C9orf72"])
+    assert names.places(["SOX2", "Sox2", "KLF4", "c3", "sox2", "C9ORF72", "x"]).tolist() == [
+        1, 0, 2, 3, -1, -1, -1,
+    ]  # fmt: skip
+
+
+def test_a_network_with_other_names_is_refused_though_a_few_fit():
+    names = GeneNames([f"Gene{number}x" for number in range(80)] + ["C3", "F3"])
+    ids = [f"ENSG{number}" for number in range(60)]
+    edges = pd.DataFrame({"Gene1": [*ids, "C3"], "Gene2": [*ids[::-1], "F3"]})
+    with pytest.raises(InputError, match="2 of its 62 genes are among the 82 of the expression"):
+        names.edges("network string", edges)
+    part = pd.DataFrame({"Gene1": ["C3"], "Gene2": ["F3"]})
+    assert names.edges("network string", part).tolist() == [[80, 81]]
 
 
 def test_a_network_is_needed_and_expression_is_not(files, tmp_path):

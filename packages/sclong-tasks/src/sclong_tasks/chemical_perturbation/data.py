@@ -98,7 +98,7 @@ class ChemicalData:
     @cached_property
     def compound(self) -> npt.NDArray[np.object_]:
         """``(r,)`` InChIKey block that stereoisomers and salts of one compound share."""
-        names = np.array([one.connectivity for one in self.molecules.molecules], dtype=object)
+        names = np.array([one.compound for one in self.molecules.molecules], dtype=object)
         found: npt.NDArray[np.object_] = names[self.drug]
         return found
 

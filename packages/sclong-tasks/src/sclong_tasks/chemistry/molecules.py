@@ -2,16 +2,15 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
 
-import numpy as np
 from rdkit import Chem, rdBase
-from rdkit.Chem import inchi
 
 from sclong_core.errors import InputError
 from sclong_tasks.cache import digest_of
+from sclong_tasks.chemistry.compounds import compound_of, inchikey
 
 _LOG = logging.getLogger("sclong")
 _SHOWN = 5
@@ -27,18 +26,18 @@ class Molecule:
     canonical: str
     """RDKit's canonical SMILES of all of it."""
     inchikey: str
-    """Of all of it."""
+    """Of all of it; empty where InChI cannot describe it."""
     compound: str
-    """InChIKey of its largest part: a salt and its free form are one compound."""
+    """What drugs are compared by: a salt, a stereoisomer and the free form are one compound. See
+    :mod:`sclong_tasks.chemistry.compounds`."""
     parts: int
     """Molecules that it consists of; a salt has several."""
     atoms: int
     """Without hydrogens."""
-
-    @property
-    def connectivity(self) -> str:
-        """First block of the compound's InChIKey: the same for stereoisomers."""
-        return self.compound[:14]
+    whole: bool = False
+    """Compared as it is, because it would be another compound without its metal or counter-ions."""
+    others: int = 0
+    """Compounds in it beside the one that it is compared by, which are no known counter-ions."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,9 @@ class Molecules:
 
     molecules: tuple[Molecule, ...]
     rejected: Mapping[str, str]
-    """Name to SMILES of what RDKit cannot read."""
+    """Name to SMILES of what is not a molecule."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Name to why it is not."""
 
     def __len__(self) -> int:
         """Number of usable drugs."""
@@ -89,13 +90,29 @@ class Molecules:
     def describe(self) -> list[str]:
         """One line for each kind of molecule that needs a look, with count and names."""
         groups = [" = ".join(group) for group in self.duplicates]
+        whole = [
+            one.name for one in self.molecules if one.whole and (one.parts > 1 or one.atoms > 1)
+        ]
         found = (
-            ("that RDKit cannot read", [f"{n} ({s})" for n, s in self.rejected.items()]),
+            *self.left_out,
             ("of several parts (salts)", self.salts),
+            ("compared with their metals or counter-ions", whole),
+            (
+                "of several compounds, compared by the largest",
+                [one.name for one in self.molecules if one.others],
+            ),
             ("of a single atom", self.single_atoms),
             ("under several names (one compound each)", groups),
         )
         return [f"{len(names)} drugs {what}: {shown(names)}" for what, names in found if names]
+
+    @property
+    def left_out(self) -> list[tuple[str, list[str]]]:
+        """Rejected drugs with their SMILES, by reason."""
+        return [
+            (reason, [f"{n} ({s})" for n, s in self.rejected.items() if self.reasons[n] == reason])
+            for reason in dict.fromkeys(self.reasons.values())
+        ]
 
 
 def read_molecules(smiles: Mapping[str, Any], *, reject: bool = False) -> Molecules:
@@ -104,28 +121,30 @@ def read_molecules(smiles: Mapping[str, Any], *, reject: bool = False) -> Molecu
     Args:
         smiles: SMILES by the name of the drug. What is no text, such as a missing value, counts
             as one that cannot be read.
-        reject: leave out what RDKit cannot read, say so, and go on.
+        reject: leave out what is no molecule, say so, and go on.
 
     Raises:
-        InputError: a SMILES that RDKit cannot read, unless ``reject``; or no drug is left.
+        InputError: a SMILES that RDKit cannot read or that is not of one molecule, unless
+            ``reject``; or no drug is left.
     """
     usable: list[Molecule] = []
     rejected: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for name, text in smiles.items():
-        molecule = _read(name, text)
-        if molecule is None:
-            rejected[name] = str(text)
+        molecule = _parsed(text)
+        if isinstance(molecule, str):
+            rejected[name], reasons[name] = str(text), molecule
         else:
-            usable.append(molecule)
+            usable.append(_described(name, text, molecule))
+    molecules = Molecules(tuple(usable), rejected, reasons)
     if rejected and (not reject or not usable):
-        named = [f"{name} ({text})" for name, text in rejected.items()]
+        found = [f"{len(names)} {what}: {shown(names)}" for what, names in molecules.left_out]
         raise InputError(
-            f"{len(rejected)} of {len(smiles)} drugs have a SMILES that RDKit cannot read: "
-            f"{shown(named)}: correct or remove them"
+            f"{len(rejected)} of {len(smiles)} drugs cannot be used, {'; '.join(found)}: correct "
+            "or remove them"
         )
     if not usable:
         raise InputError("no drugs: the table of SMILES is empty")
-    molecules = Molecules(tuple(usable), rejected)
     for line in molecules.describe():
         _LOG.info("%s", line)
     return molecules
@@ -141,40 +160,49 @@ def parse_smiles(smiles: str) -> Chem.Mol:
     """RDKit's molecule.
 
     Raises:
-        InputError: RDKit cannot read it, or it has no atoms.
+        InputError: RDKit cannot read it, or it is not of one molecule.
     """
+    found = _parsed(smiles)
+    if isinstance(found, str):
+        raise InputError(f"a drug {found}: {smiles!r}")
+    return found
+
+
+_UNREADABLE = "that RDKit cannot read"
+
+
+def _parsed(smiles: Any) -> Chem.Mol | str:
+    """The molecule, or what is wrong with the text."""
+    text = smiles.strip() if isinstance(smiles, str) else ""
+    if not text:
+        return "without a SMILES"
+    if text.startswith("InChI="):
+        return "given as InChI, not as SMILES"
     with rdBase.BlockLogs():
-        molecule = cast("Chem.Mol | None", Chem.MolFromSmiles(smiles))
-    if molecule is None or molecule.GetNumAtoms() == 0:
-        raise InputError(f"RDKit cannot read the SMILES {smiles!r}")
+        try:
+            molecule = cast("Chem.Mol | None", Chem.MolFromSmiles(text))
+        except (ValueError, RuntimeError):  # what stands after it is no extension that RDKit knows
+            molecule = None
+        if molecule is None or molecule.GetNumAtoms() == 0:
+            return _UNREADABLE
+        if any(atom.GetAtomicNum() == 0 for atom in molecule.GetAtoms()):
+            return "with an atom that can be any (*)"
+        after = text.split(None, 1)[1:]
+        if after and after[0][0] != "|" and Chem.MolFromSmiles(after[0]) is not None:
+            return "with two SMILES in one field"
     return molecule
 
 
-def _read(name: str, smiles: Any) -> Molecule | None:
-    if not isinstance(smiles, str):
-        return None
-    try:
-        molecule = parse_smiles(smiles.strip())
-    except InputError:
-        return None
-    parts = Chem.GetMolFrags(molecule, asMols=True)
-    sizes = [part.GetNumHeavyAtoms() for part in parts]
-    with rdBase.BlockLogs():
-        key = _inchikey(molecule)
-        compound = _inchikey(parts[int(np.argmax(sizes))]) if len(parts) > 1 else key
-    if not key or not compound:
-        return None
+def _described(name: str, smiles: str, molecule: Chem.Mol) -> Molecule:
+    compound = compound_of(molecule)
     return Molecule(
         name=name,
         smiles=smiles,
         canonical=Chem.MolToSmiles(molecule),
-        inchikey=key,
-        compound=compound,
-        parts=len(parts),
+        inchikey=inchikey(molecule),
+        compound=compound.key,
+        parts=len(Chem.GetMolFrags(molecule)),
         atoms=molecule.GetNumHeavyAtoms(),
+        whole=compound.whole,
+        others=compound.others,
     )
-
-
-def _inchikey(molecule: Chem.Mol) -> str:
-    key: str = inchi.MolToInchiKey(molecule)  # type: ignore[no-untyped-call]  # RDKit's wrapper
-    return key

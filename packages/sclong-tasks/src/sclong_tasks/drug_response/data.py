@@ -85,7 +85,7 @@ class DrugResponseData:
     @cached_property
     def compound(self) -> npt.NDArray[np.object_]:
         """``(r,)`` InChIKey block that stereoisomers and salts of one compound share."""
-        names = np.array([molecule.connectivity for molecule in self.molecules.molecules])
+        names = np.array([molecule.compound for molecule in self.molecules.molecules])
         found: npt.NDArray[np.object_] = names[self.drug].astype(object)
         return found
 

@@ -27,6 +27,7 @@ from sclong_tasks.genetic_perturbation.conditions import (
 from sclong_tasks.genetic_perturbation.config import GeneticPerturbationSettings
 from sclong_tasks.genetic_perturbation.graphs import Terms, read_terms
 from sclong_tasks.genetic_perturbation.reading import read_screen
+from sclong_tasks.genetic_perturbation.spelling import Spelling
 from sclong_tasks.task import Rows
 
 _LOG = logging.getLogger("sclong")
@@ -206,13 +207,15 @@ def read_perturbations(inputs: Mapping[str, Path], known: PerturbationData) -> P
     if "perturbation" not in frame or frame.empty:
         raise InputError(f"{path} needs lines and a column perturbation")
     names = []
+    spelling = Spelling([*known.genes, *(gene for genes in known.targets for gene in genes)])
     for line, text in enumerate(frame["perturbation"], start=2):
         try:
-            names.append(as_condition(text))
+            names.append(as_condition(spelling.condition(text)))
         except InputError as error:
             raise InputError(f"{path}, line {line}: {error}") from None
         if names[-1] == CONTROL:
             raise InputError(f"{path}, line {line}: the control is no perturbation")
+    spelling.report(path.name)
     table = pd.DataFrame(
         {"condition": names, "perturbation": [perturbation_of(name) for name in names], "cells": 0}
     )

@@ -8,7 +8,7 @@ target for each cell (Papalexi et al. 2021 as sceptre has it) are normalised her
 import logging
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,11 @@ from sclong_data.fetching.archives import unpack
 from sclong_tasks.cells import read_h5ad
 from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.genetic_perturbation.conditions import CONTROL, genes_of
+from sclong_tasks.genetic_perturbation.spelling import Spelling
 
 _LOG = logging.getLogger("sclong")
 _RANKING = "rank_genes_groups_cov_all"
-_NO_TARGET = "non-targeting"
+_YES, _NO = {"1", "true", "yes", "y", "t"}, {"0", "false", "no", "n", "f"}
 _LARGEST_LOG = 15.0
 """No log1p of normalised counts is as large: there would have to be three million."""
 
@@ -82,37 +83,43 @@ def _read_gears(
     path: Path, table: anndata.AnnData, cells: sparse.csr_matrix, genes: tuple[str, ...]
 ) -> Screen:
     obs = table.obs
-    condition = obs["condition"].astype(str).to_numpy()
-    _check_conditions(path, condition, obs.index)
+    written = obs["condition"].astype(str).to_numpy()
+    spelling = Spelling(genes)
+    condition = _conditions(path, written, obs.index, spelling.condition)
+    spelling.report(path.name)
     if "control" in obs:
-        control = obs["control"].astype(int).to_numpy() == 1
-        wrong = np.flatnonzero(control != (condition == CONTROL))
-        if len(wrong):
-            cell = wrong[0]
-            raise InputError(
-                f"{path}: cell {obs.index[cell]!r} has control {int(control[cell])} and condition "
-                f"{condition[cell]!r}, which contradict each other; so do {len(wrong) - 1} others"
-            )
+        _check_control(path, obs["control"], condition)
     if cells.nnz and cells.data.max() > _LARGEST_LOG:
         raise InputError(
             f"{path} has the value {cells.data.max():g}: these are counts, and log1p of normalised "
             "counts is expected"
         )
     frame = pd.DataFrame({"condition": condition})
-    return Screen(cells, frame, genes, _read_ranking(path, table, genes))
+    return Screen(cells, frame, genes, _read_ranking(path, table, condition, genes))
 
 
 def _read_ranking(
-    path: Path, table: anndata.AnnData, genes: tuple[str, ...]
+    path: Path,
+    table: anndata.AnnData,
+    conditions: npt.NDArray[np.object_],
+    genes: tuple[str, ...],
 ) -> pd.DataFrame | None:
     listed: Mapping[str, Any] | None = table.uns.get(_RANKING)
     if listed is None or "condition_name" not in table.obs:
         _LOG.info("%s has no ranked genes: they are ranked here", path.name)
         return None
-    pairs = table.obs[["condition", "condition_name"]].astype(str).drop_duplicates()
+    pairs = table.obs[["condition", "condition_name"]].astype(str)
+    pairs = pairs.assign(read=conditions).drop_duplicates()
+    written = pairs.groupby("read")["condition"].nunique()
+    if (written > 1).any():
+        _LOG.info(
+            "%s: %s is written in several ways, each with ranked genes of its own: all are ranked "
+            "here", path.name, written.index[written > 1][0],
+        )  # fmt: skip
+        return None
     found = {}
     lacking = []
-    for condition, name in pairs.itertuples(index=False):
+    for condition, name in pairs[["read", "condition_name"]].itertuples(index=False):
         if condition == CONTROL:
             continue
         if name not in listed or condition in found:
@@ -137,10 +144,9 @@ def _read_targets(
     path: Path, table: anndata.AnnData, cells: sparse.csr_matrix, genes: tuple[str, ...]
 ) -> Screen:
     target = table.obs["target"].astype(str).to_numpy()
-    condition = np.array(
-        [CONTROL if name == _NO_TARGET else f"{name}+{CONTROL}" for name in target], dtype=object
-    )
-    _check_conditions(path, condition, table.obs_names)
+    spelling = Spelling(genes)
+    condition = _conditions(path, target, table.obs_names, spelling.target)
+    spelling.report(path.name)
     fraction = np.flatnonzero(cells.data != np.round(cells.data))
     if len(fraction):
         cell = int(np.searchsorted(cells.indptr, fraction[0], side="right")) - 1
@@ -178,13 +184,45 @@ def _gene_names(path: Path, var: pd.DataFrame) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _check_conditions(path: Path, conditions: npt.NDArray[Any], cells: pd.Index) -> None:
-    for condition in sorted(set(conditions)):
+def _conditions(
+    path: Path, written: npt.NDArray[Any], cells: pd.Index, read: Callable[[str], str]
+) -> npt.NDArray[np.object_]:
+    """The condition of each cell, from what is written."""
+    found: dict[str, str] = {}
+    for text in sorted(set(written)):
         try:
-            genes_of(condition)
+            found[text] = read(text)
+            genes_of(found[text])
         except InputError as error:
-            cell = cells[int(np.flatnonzero(conditions == condition)[0])]
+            cell = cells[int(np.flatnonzero(written == text)[0])]
             raise InputError(f"{path}, cell {cell!r}: {error}") from None
+    return np.array([found[text] for text in written], dtype=object)
+
+
+def _check_control(path: Path, column: pd.Series, condition: npt.NDArray[np.object_]) -> None:
+    """Refuse a column ``control`` that the conditions contradict; gaps in it say nothing."""
+    given = column.notna().to_numpy()
+    words = column.astype(str).str.strip().str.lower().str.removesuffix(".0").to_numpy()
+    other = np.flatnonzero(given & ~np.isin(words, list(_YES | _NO)))
+    if len(other):
+        raise InputError(
+            f"{path}: column control of obs has {words[other[0]]!r} in cell "
+            f"{column.index[other[0]]!r}, and {len(other)} such in all: write 1 for control cells "
+            "and 0 for others, or remove the column"
+        )
+    if not given.all():
+        _LOG.info(
+            "%s: %d of %d cells have nothing in column control: their condition decides",
+            path.name, int((~given).sum()), len(given),
+        )  # fmt: skip
+    control = np.isin(words, list(_YES))
+    wrong = np.flatnonzero(given & (control != (condition == CONTROL)))
+    if len(wrong):
+        cell = wrong[0]
+        raise InputError(
+            f"{path}: cell {column.index[cell]!r} has control {int(control[cell])} and condition "
+            f"{condition[cell]!r}, which contradict each other; so do {len(wrong) - 1} others"
+        )
 
 
 def _check_values(

@@ -17,6 +17,7 @@ from sclong_tasks.cache import digest_arrays, digest_of
 from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.encoders.protocol import ExpressionTable
 from sclong_tasks.grn.config import GrnSettings
+from sclong_tasks.grn.names import GeneNames
 from sclong_tasks.grn.reading import read_expression, read_factors, read_network
 from sclong_tasks.task import Rows
 
@@ -147,7 +148,7 @@ def load(folder: Path, settings: GrnSettings) -> GrnData:
         genes = tuple(sorted({*edges["Gene1"], *edges["Gene2"]}))
     else:
         genes = expression.genes
-    place = pd.Index(genes)
+    place = GeneNames(genes)
     networks = tuple(str(name) for name in edges["network"].unique())
     known = [_known_edges(name, edges[edges["network"] == name], place) for name in networks]
     parts = [_candidates(name, here, settings) for name, here in zip(networks, known, strict=True)]
@@ -174,8 +175,8 @@ def read_edges(path: Path, known: GrnData) -> GrnData:
         InputError: a gene is not in the data.
     """
     edges = read_network(path)
-    place = pd.Index(known.genes)
-    both = [place.get_indexer(edges[name]) for name in ("Gene1", "Gene2")]
+    place = GeneNames(known.genes)
+    both = [place.places(edges[name]) for name in ("Gene1", "Gene2")]
     missing = sorted(
         {name for at, side in zip(both, ("Gene1", "Gene2"), strict=True)
          for name in edges[side][at < 0]}
@@ -206,9 +207,9 @@ def _load_expression(folder: Path, settings: GrnSettings) -> ExpressionTable | N
     )
 
 
-def _known_edges(name: str, edges: pd.DataFrame, place: pd.Index) -> npt.NDArray[np.int64]:
+def _known_edges(name: str, edges: pd.DataFrame, place: GeneNames) -> npt.NDArray[np.int64]:
     """``(edges, 2)`` places of genes; edges of genes that are not measured are left out."""
-    codes = np.stack([place.get_indexer(edges[side]) for side in ("Gene1", "Gene2")], axis=1)
+    codes = place.edges(f"network {name}", edges)
     for column, side, what in ((0, "Gene1", "transcription factors"), (1, "Gene2", "targets")):
         absent = sorted(set(edges[side][codes[:, column] < 0]))
         if absent:
@@ -217,12 +218,9 @@ def _known_edges(name: str, edges: pd.DataFrame, place: pd.Index) -> npt.NDArray
             )
     known = codes[(codes >= 0).all(axis=1)]
     if not len(known):
-        upper = pd.Index([str(gene).upper() for gene in place])
-        spelled = int(upper.isin([str(gene).upper() for gene in edges["Gene1"]]).sum())
-        hint = " are the same but for upper and lower case" if spelled else " have another name too"
         raise InputError(
-            f"no edge of the network {name} is between genes of the expression: {spelled or 'they'}"
-            f"{hint}"
+            f"no edge of the network {name} is between genes of the expression: give the network "
+            "of these cells, with the same kind of gene names"
         )
     if len(known) < len(codes):
         _LOG.info(
@@ -258,18 +256,18 @@ def _candidates(
     return source[kept], target[kept], edge.ravel()[kept]
 
 
-def _factors(folder: Path, place: pd.Index, sources: npt.NDArray[np.int64]) -> Places:
+def _factors(folder: Path, place: GeneNames, sources: npt.NDArray[np.int64]) -> Places:
     """Genes on the list of factors, and sources of edges."""
     names: list[str] = []
     if (folder / _FACTORS).is_file():
         names = json.loads((folder / _FACTORS).read_text(encoding="utf-8"))
-    codes = place.get_indexer(names)
+    codes = place.places(names)
     listed = np.unique(codes[codes >= 0])
     _say("listed factors are not measured", [names[at] for at in np.flatnonzero(codes < 0)])
     if names:
         idle, other = np.setdiff1d(listed, sources), np.setdiff1d(sources, listed)
-        _say("listed factors have no edge in any network", [str(place[at]) for at in idle])
-        _say("sources of edges are no listed factors", [str(place[at]) for at in other])
+        _say("listed factors have no edge in any network", [str(place.genes[at]) for at in idle])
+        _say("sources of edges are no listed factors", [str(place.genes[at]) for at in other])
     return np.union1d(listed, sources).astype(np.int32)
 
 

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy.stats import rankdata
 from sklearn.covariance import ledoit_wolf_shrinkage
 
@@ -18,6 +17,7 @@ from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.encoders.genes import find_genes, gene_table
 from sclong_tasks.grn.data import GrnData
 from sclong_tasks.grn.models.edges import EdgeModel, cosines
+from sclong_tasks.grn.names import GeneNames
 from sclong_tasks.grn.reading import read_weights
 from sclong_tasks.task import RunContext
 
@@ -181,8 +181,9 @@ class EdgeList(EdgeModel):
             raise ConfigError("the model edge_list needs model.path=FILE")
         path = Path(self.options.path)
         table = read_weights(path)
-        genes = pd.Index(data.genes)
-        source, target = (genes.get_indexer(table[name]) for name in ("Gene1", "Gene2"))
+        genes = data.genes
+        names = GeneNames(genes)
+        source, target = (names.places(table[name]) for name in ("Gene1", "Gene2"))
         row = np.full(len(genes) + 1, -1, dtype=np.int64)
         row[data.regulators] = np.arange(len(data.regulators))
         source = row[source]
