@@ -220,7 +220,7 @@ def test_options_are_checked(tmp_path):
         get_encoder(NAME, folder, max_length=33)
     with pytest.raises(ConfigError, match="the model has 2 layers"):
         get_encoder(NAME, folder, layer=-3)
-    with pytest.raises(ConfigError, match="layer must be a int, not 'two'"):
+    with pytest.raises(ConfigError, match="layer must be a whole number, not 'two'"):
         get_encoder(NAME, folder, layer="two")
     write_by_transformers(tmp_path / "v1", marks=False)
     with pytest.raises(ConfigError, match="this Geneformer has no <cls>"):

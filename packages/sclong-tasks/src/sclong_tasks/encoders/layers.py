@@ -6,6 +6,7 @@ mask, and gets none.
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -32,6 +33,8 @@ class Attention(nn.Module):
         """Attend; ``mask`` is broadcast to ``(b, heads, n, n)``: what may be seen, or a bias."""
         b, n, d = x_bnd.shape
         q, k, v = self.qkv(x_bnd).view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        if mask is not None and mask.dtype != torch.bool:
+            mask = mask.to(q.dtype)
         found = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.output(found.transpose(1, 2).reshape(b, n, d))  # type: ignore[no-any-return]
 

@@ -165,16 +165,24 @@ def require(holds: bool, message: str) -> None:  # noqa: FBT001  # reads as an a
 
 def _as(kind: type, value: Any, where: str) -> Any:
     """A value as its option has it."""
+    if isinstance(value, str) and kind is bool:
+        if value.lower() not in ("true", "false"):
+            raise ConfigError(f"{where} must be true or false, not {value!r}")
+        return value.lower() == "true"
     if isinstance(value, str) and kind is not str:
         try:
-            return value.lower() in ("true", "1", "yes") if kind is bool else kind(value)
+            return kind(value)
         except ValueError as error:
-            raise ConfigError(f"{where} must be a {kind.__name__}, not {value!r}") from error
+            raise ConfigError(f"{where} must be {_KINDS[kind]}, not {value!r}") from error
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
-        raise ConfigError(f"{where} must be a {kind.__name__}, not {value!r}")
+        raise ConfigError(f"{where} must be {_KINDS[kind]}, not {value!r}")
     return value
+
+
+_KINDS: dict[type, str] = {int: "a whole number", float: "a number", str: "text"}
+_KINDS[bool] = "true or false"
 
 
 class PublishedModel(nn.Module):

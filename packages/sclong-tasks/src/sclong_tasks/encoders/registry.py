@@ -22,6 +22,9 @@ _RUNNING = ("batch_size", "device", "dtype", "cache", "rename")
 PUBLISHED: Mapping[str, str] = {
     "scgpt": "sclong_tasks.encoders.scgpt:ScGpt",
     "geneformer": "sclong_tasks.encoders.geneformer:Geneformer",
+    "uce": "sclong_tasks.encoders.uce:Uce",
+    "scfoundation": "sclong_tasks.encoders.scfoundation:ScFoundation",
+    "genecompass": "sclong_tasks.encoders.genecompass:GeneCompass",
 }
 """Class of each model, imported when it is asked for."""
 

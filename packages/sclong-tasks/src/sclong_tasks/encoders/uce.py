@@ -1,0 +1,414 @@
+"""UCE: a transformer over proteins of drawn genes by chromosome, from its authors' files.
+
+Source: Rosen et al. 2023, "Universal Cell Embeddings: a foundation model for cell biology",
+Methods; the authors' evaluation script.
+
+The original draws genes by their counts and the order of chromosomes; without draws, genes are
+taken at even steps of the cumulative weights and chromosomes by their number. It also lets padding
+take part in attention, so that a cell's vector depends on the longest cell of its batch; here
+there is none, unless ``padding=original`` asks for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sclong_core.errors import CheckpointError
+from sclong_core.expression.rows import Csr
+from sclong_tasks.encoders.layers import Layer, torch_names
+from sclong_tasks.encoders.published_files import (
+    count_layers,
+    file_digests,
+    fill,
+    find_file,
+    find_files,
+    read_dictionary,
+    read_settings,
+    read_state,
+    read_tensors,
+    shape_of,
+    size_of,
+)
+from sclong_tasks.encoders.published_model import (
+    Arrangement,
+    Batch,
+    CellTokens,
+    DrawOptions,
+    Ints,
+    ModelCard,
+    PublishedModel,
+    cell_generator,
+    require,
+    rows_of,
+)
+
+_CLS, _CLOSE = 3, 2
+_HEADS, _SAMPLE, _CHROMOSOMES = 20, 1024, 1895
+"""Heads, genes drawn for a cell, and rows of chromosomes, as published: no file holds them, but
+``sizes.json`` beside the weights may say otherwise."""
+_EMBEDDINGS: Mapping[str, str] = {
+    "human": "Homo_sapiens*",
+    "mouse": "Mus_musculus*",
+    "frog": "Xenopus_tropicalis*",
+    "zebrafish": "Danio_rerio*",
+    "mouse_lemur": "Microcebus_murinus*",
+    "pig": "Sus_scrofa*",
+    "macaca_fascicularis": "Macaca_fascicularis*",
+    "macaca_mulatta": "Macaca_mulatta*",
+}
+"""Files of protein embeddings, by species."""
+_COLUMNS = ("gene_symbol", "chromosome", "start", "species")
+_UNUSED = (r"binary_decoder\.", r"gene_embedding_layer\.", r"pe_embedding\.weight$")
+_PADDINGS = ("none", "original")
+
+
+@dataclass
+class UceOptions(DrawOptions):
+    """How UCE reads cells."""
+
+    species: str = "human"
+    """Of the cells."""
+    padding: str = "none"
+    """"none", or "original": padding takes part, as in batches of the authors' script."""
+    sample_size: int = 0
+    """Genes drawn for a cell; those of ``sizes.json``, or the published 1,024, where 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            self.padding in _PADDINGS,
+            f"padding must be one of {', '.join(_PADDINGS)}, not {self.padding!r}",
+        )
+        require(self.sample_size >= 0, f"sample_size must not be negative: {self.sample_size}")
+
+
+@dataclass(frozen=True)
+class UceSizes:
+    """Sizes of the network."""
+
+    rows: int
+    token_width: int
+    width: int
+    heads: int
+    hidden: int
+    layers: int
+    decoder: int
+    output: int
+    positions: int
+
+
+@dataclass(frozen=True)
+class ProteinGenes:
+    """Genes of a species that have a protein embedding and a place on a chromosome."""
+
+    rows: Mapping[str, int]
+    """Row of the token matrix by symbol in capitals."""
+    places: Mapping[str, tuple[int, int]]
+    """Code of the chromosome and start of the gene, by symbol in capitals."""
+    twice: frozenset[str]
+    """Symbols in capitals with several places."""
+    chromosome_rows: int
+    """Row of the token matrix of the chromosome with code 0."""
+    sample_size: int = _SAMPLE
+    """Genes drawn for a cell."""
+
+
+class Uce(PublishedModel):
+    """UCE with its weights."""
+
+    card: ClassVar = ModelCard(
+        name="uce",
+        title="UCE",
+        genes_by="symbol",
+        columns=("feature_name", "gene_name", "gene_symbol"),
+        vector="decoded first state, scaled to length 1",
+    )
+    Options: ClassVar = UceOptions
+
+    def __init__(
+        self, sizes: UceSizes, genes: ProteinGenes, *, options: UceOptions | None = None
+    ) -> None:
+        super().__init__()
+        self.options = options or UceOptions()
+        self.proteins = genes
+        self.width, self.files = sizes.output, {}
+        self.in_order = self.options.padding == "original"
+        self.sample = self.options.sample_size or genes.sample_size
+        self.limit = sizes.positions
+        self.matrix = nn.Embedding(sizes.rows, sizes.token_width)
+        self.encoder = nn.Sequential(
+            nn.Linear(sizes.token_width, sizes.width), nn.GELU(), nn.LayerNorm(sizes.width)
+        )
+        self.register_buffer("places", torch.zeros(sizes.positions, 1, sizes.width))
+        self.layers = nn.ModuleList(
+            Layer(sizes.width, sizes.heads, sizes.hidden) for _ in range(sizes.layers)
+        )
+        widths = (sizes.width, sizes.decoder, sizes.output, sizes.output)
+        blocks = [
+            nn.Sequential(nn.Linear(before, after), nn.LayerNorm(after), nn.GELU())
+            for before, after in pairwise(widths)
+        ]
+        self.decoder = nn.Sequential(*blocks, nn.Linear(sizes.output, sizes.output))
+        self._stream = np.random.RandomState(self.options.seed)
+
+    places: Tensor
+
+    @classmethod
+    def recognise(cls, folder: Path) -> bool:
+        """By ``all_tokens.torch`` and ``species_offsets.pkl``."""
+        return bool(
+            find_files(folder, "all_tokens.torch") and find_files(folder, "species_offsets.pkl")
+        )
+
+    @classmethod
+    def read(cls, folder: Path, options: UceOptions) -> Self:
+        """From the weights (``.torch``) and the four files of genes that belong to them."""
+        title = cls.card.title
+        tokens_file = find_file(folder, "all_tokens.torch", model=title, what="protein tokens")
+        found = [path for path in find_files(folder, "*.torch") if path != tokens_file]
+        if len(found) != 1:
+            names = ", ".join(path.name for path in found) or "none"
+            raise CheckpointError(
+                f"{folder} must hold one file of weights of {title} (.torch) beside "
+                f"all_tokens.torch: it has {names}"
+            )
+        weights = found[0]
+        state = read_state(weights, model=title)
+        files = [weights, tokens_file]
+        settings: dict[str, Any] = {}
+        if sizes_files := find_files(folder, "sizes.json"):
+            settings = read_settings(sizes_files[0])
+            files += sizes_files[:1]
+        rows, _ = shape_of(state, "pe_embedding.weight", 2, weights)
+        places, _, _ = shape_of(state, "pos_encoder.pe", 3, weights)
+        published = {"nhead": _HEADS, "sample_size": _SAMPLE, "pad_length": places}
+        settings = {**published, "n_token_rows": rows - _CHROMOSOMES, **settings}
+        where = sizes_files[0] if sizes_files else weights
+        first = size_of(settings, "n_token_rows", where)
+        stored = state["pe_embedding.weight"]
+        matrix = _token_matrix(read_tensors(tokens_file), tokens_file, stored, first)
+        prefix = "transformer_encoder.layers."
+        width, token_width = shape_of(state, "encoder.0.weight", 2, weights)
+        sizes = UceSizes(
+            rows=len(matrix),
+            token_width=token_width,
+            width=width,
+            heads=size_of(settings, "nhead", where),
+            hidden=shape_of(state, f"{prefix}0.linear1.weight", 2, weights)[0],
+            layers=count_layers(state, prefix, weights),
+            decoder=shape_of(state, "decoder.0.0.weight", 2, weights)[0],
+            output=shape_of(state, "decoder.3.weight", 2, weights)[0],
+            positions=places,
+        )
+        if width % sizes.heads or matrix.shape[1] != token_width:
+            raise CheckpointError(
+                f"{weights}: width {width} and tokens of width {token_width} do not fit "
+                f"{sizes.heads} heads and {tokens_file.name}, whose tokens have {matrix.shape[1]}"
+            )
+        genes, more = _read_genes(folder, options.species, settings, first)
+        last = first + max((code for code, _ in genes.places.values()), default=0)
+        if last >= len(matrix):
+            raise CheckpointError(
+                f"{tokens_file} has {len(matrix):,} rows, and the last chromosome of "
+                f"{options.species} has row {last:,}: species_chrom.csv is not the one of it"
+            )
+        model = cls(sizes, genes, options=options)
+        model.limit = min(places, size_of(settings, "pad_length", where))
+        fill(model, {**state, _MATRIX: matrix}, names_of_uce, path=weights, unused=_UNUSED)
+        model.files = file_digests([*files, *more])
+        return model.eval()
+
+    def token_of(self, names: Sequence[str]) -> Ints:
+        """By symbol in any case: genes with a protein embedding."""
+        found = [self.proteins.rows.get(name.upper(), -1) for name in names]
+        return np.array(found, dtype=np.int64)
+
+    def tokens(self, counts: Csr, arrangement: Arrangement) -> list[CellTokens]:
+        """Class token; for each chromosome its own token, drawn genes by start, closing token."""
+        upper = [name.upper() for name in arrangement.names]
+        lacking = [name for name in upper if name not in self.proteins.places]
+        if lacking:
+            raise CheckpointError(
+                f"{len(lacking):,} genes with a protein have no row in species_chrom.csv (the "
+                f"first is {lacking[0]}): the file is not the one of these protein embeddings"
+            )
+        twice = [name for name in upper if name in self.proteins.twice]
+        if twice:
+            raise CheckpointError(
+                f"species_chrom.csv has several rows for {len(twice):,} genes with a protein (the "
+                f"first is {twice[0]}): leave one of them there"
+            )
+        places = np.array([self.proteins.places[name] for name in upper], dtype=np.int64)
+        return [
+            self._cell(columns, values, arrangement.tokens, places.reshape(-1, 2))
+            for columns, values in rows_of(counts)
+        ]
+
+    def _cell(
+        self, columns: Ints, values: npt.NDArray[np.float64], tokens: Ints, places: Ints
+    ) -> CellTokens:
+        whole, options = np.floor(values), self.options
+        if not whole.any():
+            return CellTokens(np.array([], np.int64), np.array([], np.int64))
+        draw: np.random.Generator | np.random.RandomState | None = None
+        if options.draws == "stream":
+            draw = self._stream
+        elif options.draws == "cell":
+            order = np.lexsort((whole, tokens[columns]))
+            columns, whole = columns[order], whole[order]
+            draw = cell_generator(options.seed, tokens[columns], whole)
+        chosen = columns[draw_genes(whole, self.sample, draw)]
+        chromosomes = np.unique(places[chosen, 0])
+        if draw is not None:
+            draw.shuffle(chromosomes)
+        ids, genes = [np.array([_CLS])], [np.array([-1])]
+        for code in chromosomes.tolist():
+            here = chosen[places[chosen, 0] == code]
+            here = here[np.argsort(places[here, 1], kind="stable")]
+            ids += [np.array([code + self.proteins.chromosome_rows]), tokens[here]]
+            ids.append(np.array([_CLOSE]))
+            genes += [np.array([-1]), here, np.array([-1])]
+        sentence, numbers = np.concatenate(ids)[: self.limit], np.concatenate(genes)[: self.limit]
+        return CellTokens(sentence, numbers)
+
+    def embed_tokens(self, ids: Tensor) -> Tensor:
+        """Vectors of tokens, before their positions."""
+        return self.encoder(functional.normalize(self.matrix(ids), dim=-1))  # type: ignore[no-any-return]
+
+    def encode(self, batch: Batch) -> Tensor:
+        """States of the last layer, before the decoder."""
+        x: Tensor = self.embed_tokens(batch.ids)
+        x = x * x.shape[-1] ** 0.5 + self.places[: x.shape[1], 0]
+        mask = batch.mask
+        if self.options.padding == "original" and mask is not None:
+            mask = (~batch.real).to(x.dtype)[:, None, None, :]  # added to the scores
+        for layer in self.layers:
+            x = layer(x, mask)
+        return x
+
+    def states(self, batch: Batch) -> Tensor:
+        """Decoded states."""
+        return self.decoder(self.encode(batch))  # type: ignore[no-any-return]
+
+    def pool(self, states: Tensor, batch: Batch) -> Tensor:
+        """The first state, scaled to length 1."""
+        del batch
+        return functional.normalize(states[:, 0].float(), dim=1)
+
+    def gene_table(self) -> Tensor:
+        """Vectors of proteins as they enter the first layer."""
+        return self.embed_tokens(torch.arange(len(self.matrix.weight), device=self.places.device))
+
+
+def draw_genes(
+    counts: npt.NDArray[np.float64],
+    size: int,
+    draw: np.random.Generator | np.random.RandomState | None,
+) -> Ints:
+    """Numbers of genes, with repeats, by log1p of their counts.
+
+    Args:
+        counts: whole and positive.
+        size: how many.
+        draw: what draws; without it they are taken at even steps of the cumulative weights.
+    """
+    weights = np.log1p(counts).astype(np.float32)
+    weights = weights / weights.sum()
+    weights = weights / weights.sum()
+    cumulative = weights.astype(np.float64).cumsum()
+    cumulative /= cumulative[-1]
+    steps = (np.arange(size) + 0.5) / size if draw is None else draw.random(size)
+    found: Ints = np.searchsorted(cumulative, steps, side="right")
+    return found
+
+
+_MATRIX = "tokens"
+
+
+def names_of_uce(own: str) -> tuple[str, ...]:
+    """Names in the file of a tensor of the network."""
+    if own.startswith("layers."):
+        return tuple(f"transformer_encoder.{name}" for name in torch_names(own))
+    return ({"matrix.weight": _MATRIX, "places": "pos_encoder.pe"}.get(own, own),)
+
+
+def _token_matrix(tokens: Any, path: Path, stored: Tensor, original: int) -> Tensor:
+    """The matrix of tokens that counts: that of the weights, unless another species was added."""
+    if not isinstance(tokens, Tensor) or tokens.dim() != 2:
+        raise CheckpointError(f"{path} must hold a matrix of tokens")
+    return stored if len(tokens) in (original, len(stored)) else tokens
+
+
+def _read_genes(
+    folder: Path, species: str, settings: Mapping[str, Any], first: int
+) -> tuple[ProteinGenes, list[Path]]:
+    """Genes of a species, and the files that tell of them."""
+    title = Uce.card.title
+    pattern = _EMBEDDINGS.get(species, f"{species}*")
+    proteins = find_file(
+        folder, f"{pattern}.pt", model=title, what=f"protein embeddings of {species}"
+    )
+    offsets_file = find_file(folder, "species_offsets.pkl", model=title, what="rows of species")
+    chromosomes = find_file(folder, "species_chrom.csv", model=title, what="places of genes")
+    offsets = read_dictionary(offsets_file)
+    offset = offsets.get(species)
+    if type(offset) is not int or offset < 0:
+        raise CheckpointError(
+            f"{offsets_file} has no species {species!r}: it has {', '.join(map(str, offsets))}"
+        )
+    symbols = read_tensors(proteins)
+    if not isinstance(symbols, Mapping) or not all(isinstance(one, str) for one in symbols):
+        raise CheckpointError(f"{proteins} must hold vectors of proteins by symbol")
+    if offset + len(symbols) > first:
+        raise CheckpointError(
+            f"{proteins} has {len(symbols):,} genes from row {offset:,} on, and chromosomes begin "
+            f"at row {first:,}: it does not belong to these weights"
+        )
+    rows: dict[str, int] = {}
+    for number, symbol in enumerate(symbols):
+        rows.setdefault(symbol.upper(), offset + number)
+    places, twice = _read_places(chromosomes, species)
+    genes = ProteinGenes(
+        rows=rows,
+        places=places,
+        twice=twice,
+        chromosome_rows=first,
+        sample_size=size_of(settings, "sample_size", folder),
+    )
+    return genes, [proteins, offsets_file, chromosomes]
+
+
+def _read_places(path: Path, species: str) -> tuple[dict[str, tuple[int, int]], frozenset[str]]:
+    """Chromosome code and start of each gene, and symbols with several rows.
+
+    Codes run over the chromosomes of all species in the file, sorted; -1 where it is missing.
+    """
+    try:
+        found = pd.read_csv(path, dtype=str, keep_default_na=False)
+        starts = pd.to_numeric(found["start"]).fillna(0).astype(np.int64)
+        if lacking := [name for name in _COLUMNS if name not in found]:
+            raise KeyError(lacking[0])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(
+            f"{path} must be a table with the columns {', '.join(_COLUMNS)} ({reason})"
+        ) from error
+    known = ~found["chromosome"].isin(["", "NA", "nan", "NaN"])
+    joined = (found["species"] + "_" + found["chromosome"]).where(known)
+    codes = pd.Categorical(joined).codes.astype(np.int64)
+    chosen = np.flatnonzero(found["species"] == species)
+    symbols = found["gene_symbol"].str.upper().to_numpy()[chosen]
+    places = {
+        symbol: (int(codes[row]), int(starts.iloc[row]))
+        for symbol, row in zip(symbols, chosen, strict=True)
+    }
+    return places, frozenset(symbols[pd.Index(symbols).duplicated()].tolist())
