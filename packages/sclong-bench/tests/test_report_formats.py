@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from sclong_bench.report.evidence import gather
-from sclong_bench.report.formats import models_frame, tex, write_formats
+from sclong_bench.report.formats import models_frame, write_formats
 from sclong_bench.results.reading import read_results
 from sclong_core.errors import ConfigError
+from sclong_core.escaping import for_latex
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def test_markdown_keeps_names_as_text(written):
 
 def test_latex_keeps_names_as_text(written):
     text = (written[0] / "report.tex").read_text("utf-8")
-    assert tex("a_b & 50 % <x> {y} \\") == r"a\_b \& 50 \% $<$x$>$ \{y\} \textbackslash{}"
+    assert for_latex("a_b & 50 % <x> {y} \\") == r"a\_b \& 50 \% $<$x$>$ \{y\} \textbackslash{}"
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 6
     rows = [line for line in text.splitlines() if line.endswith(r" \\")]
     assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {8}

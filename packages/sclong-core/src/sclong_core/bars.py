@@ -31,7 +31,7 @@ def progress_bars(rate: str, *, transient: bool = False) -> "Progress":
             return Text("" if speed is None else rate.format(speed))
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         Rate(),

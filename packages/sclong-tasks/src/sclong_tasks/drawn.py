@@ -8,6 +8,7 @@ import pandas as pd
 
 from sclong_core.errors import InputError
 from sclong_core.files import atomic_folder
+from sclong_data.report.names import plain_names
 from sclong_data.report.standalone import write_svg
 from sclong_tasks.maps import Way, label_maps, plane
 from sclong_tasks.registry import TASKS, get_task
@@ -62,6 +63,9 @@ def _maps(runs: Path, way: Way) -> Iterator[tuple[str, Element]]:
     """Maps of one run of each model: that of the lowest seed."""
     seen = set()
     found = [(read_metrics(path).iloc[0], path.parent) for path in finished_runs(runs)]
+    folders = [folder for _, folder in found]
+    names_of_files = plain_names([one.name for one in folders], [one.parts for one in folders])
+    files = dict(zip(folders, names_of_files, strict=True))
     for row, folder in sorted(found, key=lambda one: int(one[0]["seed"])):
         names = tuple(row[["task", "protocol", "scenario", "model", "variant"]])
         columns = get_task(names[0]).map_labels if names[0] in TASKS else ()
@@ -74,4 +78,4 @@ def _maps(runs: Path, way: Way) -> Iterator[tuple[str, Element]]:
         labels = {name: table[name].astype(object).fillna("unknown").tolist() for name in columns}
         axes = {"umap": "UMAP", "pca": "component"}[way]
         for column, drawing in label_maps(points, labels, axes=axes, name=str(names[3])).items():
-            yield f"{folder.name}-{column}", drawing
+            yield f"{files[folder]}-{column}", drawing

@@ -11,6 +11,7 @@ import pandas as pd
 import yaml
 
 from sclong_core.errors import ConfigError, InputError
+from sclong_core.escaping import table_for_spreadsheet
 from sclong_core.files import atomic_file
 from sclong_tasks.data_files import read_record
 from sclong_tasks.model_files import load_model
@@ -85,7 +86,9 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         if path.suffix == ".parquet":
             table.to_parquet(temporary, index=False)
         else:
-            table.to_csv(temporary, index=False, sep="\t" if path.suffix == ".tsv" else ",")
+            table_for_spreadsheet(table).to_csv(
+                temporary, index=False, sep="\t" if path.suffix == ".tsv" else ","
+            )
 
 
 def _check_names(task: Task[Any], inputs: Mapping[str, Path]) -> None:

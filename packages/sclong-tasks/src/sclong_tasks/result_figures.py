@@ -9,6 +9,7 @@ from xml.etree.ElementTree import Element
 
 import pandas as pd
 
+from sclong_data.report.names import plain_names
 from sclong_data.report.runs import Runs, run_chart
 from sclong_data.report.svg import Text
 from sclong_tasks.figures import write_svg
@@ -29,10 +30,12 @@ def result_figures(
     keys = ["task", "protocol", "scenario", "metric", "stratum"]
     wanted = rows if metrics is None else rows[rows["metric"].isin(list(metrics))]
     found = {}
-    for names, group in wanted.groupby(keys, sort=False):
+    groups = list(wanted.groupby(keys, sort=False))
+    every = [list(map(str, names)) for names, _ in groups]
+    files = plain_names(["-".join(map(_plain, names)) for names in every], every)
+    for (names, group), key in zip(groups, files, strict=True):
         task, protocol, scenario, metric, stratum = map(str, names)
         lines = _lines(group, _published(task, scenario, metric, stratum))
-        key = "-".join(_plain(name) for name in (task, protocol, scenario, metric, stratum))
         place = "" if stratum == "all" else f", {stratum}"
         better = "Higher" if group["higher_is_better"].iloc[0] else "Lower"
         text = Text(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from sclong_core.errors import InputError
+from sclong_core.escaping import for_markdown, from_spreadsheet, table_for_spreadsheet
 from sclong_core.files import atomic_file
 from sclong_tasks.registry import TASKS, get_task
 from sclong_tasks.results import read_runs, refuse_twice, summarise
@@ -21,7 +22,7 @@ def write_rows(rows: pd.DataFrame, path: Path) -> None:
     keys = ["task", "protocol", "scenario", "model", "variant", "seed"]
     with atomic_file(path) as temporary:
         packing = {"method": "gzip", "mtime": 0} if path.suffix == ".gz" else None
-        table.sort_values(keys, kind="stable").to_csv(
+        table_for_spreadsheet(table.sort_values(keys, kind="stable")).to_csv(
             temporary, index=False, float_format="%.6g", compression=packing
         )
 
@@ -35,7 +36,9 @@ def read_rows(path: Path) -> pd.DataFrame:
     numbers = {name: [""] for name in ("value", "low", "high")}
     try:
         table = pd.read_csv(path, keep_default_na=False, na_values=numbers)
-        return table.assign(**dict.fromkeys(_WITHOUT, "")).astype(dict.fromkeys(_TEXT, str))
+        table = table.assign(**dict.fromkeys(_WITHOUT, "")).astype(dict.fromkeys(_TEXT, str))
+        named = list(table.select_dtypes(object))
+        return table.assign(**{name: table[name].map(from_spreadsheet) for name in named})
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} has no rows of results: {error}") from error
 
@@ -85,7 +88,8 @@ def markdown_tables(
     parts = []
     groups = summary.groupby(["task", "protocol", "scenario"], sort=False)
     for (task, protocol, scenario), group in sorted(groups, key=lambda item: _place(*item[0])):
-        parts.append(f"### {task}, {protocol} protocol, split {scenario!r}\n")
+        heading = f"{task}, {protocol} protocol, split {scenario!r}"
+        parts.append(f"### {for_markdown(heading)}\n")
         parts.append(_table(group, str(task), str(scenario), metrics))
     return "\n".join(parts)
 
@@ -105,7 +109,7 @@ def _table(group: pd.DataFrame, task: str, scenario: str, wanted: Sequence[str] 
     names = [_column(metric) for metric in metrics]
     paper = _published(task, scenario, metrics[0])
     lines = [
-        "| " + " | ".join(["model", "seeds", "n", *names, "95 % interval", "paper", "s"]) + " |",
+        _line(["model", "seeds", "n", *names, "95 % interval", "paper", "s"]),
         "|" + "---|" * (len(names) + 6),
     ]
     models = group.groupby(["model", "variant"], sort=False)
@@ -120,10 +124,14 @@ def _table(group: pd.DataFrame, task: str, scenario: str, wanted: Sequence[str] 
         cells.append(_interval(found, first))
         cells.append(paper.pop(model, ""))
         cells.append(f"{line['wall_seconds']:.0f}")
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(_line(cells))
     for model, value in paper.items():
-        lines.append("| " + " | ".join([model, "", "", *[""] * len(names), "", value, ""]) + " |")
+        lines.append(_line([model, "", "", *[""] * len(names), "", value, ""]))
     return "\n".join(lines) + "\n"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(map(for_markdown, cells))} |"
 
 
 def _column(metric: tuple[str, str]) -> str:

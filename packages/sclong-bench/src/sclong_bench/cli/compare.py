@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sclong_bench.cli.statistics import add_statistics, plan_of
-from sclong_core.cli.terminal import messages, print_table
+from sclong_core.cli.terminal import messages, print_table, print_text
 from sclong_core.errors import ConfigError
+from sclong_core.escaping import table_for_spreadsheet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,7 @@ class CompareCommand:
         if len(shown):
             print_table(HEADINGS, map(_line, shown.to_dict("records")))
         counts = found["verdict"].value_counts()
-        print("; ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+        print_text("; ".join(f"{count} {verdict}" for verdict, count in counts.items()))
         return 0
 
 
@@ -62,7 +63,7 @@ HEADINGS = ("model, where", "A to B", "B minus A [95 %]", "q", "verdict")
 """Of the table on the terminal."""
 
 
-def _line(row: dict[str, Any]) -> list[str]:
+def _line(row: dict[str, Any]) -> list[list[str]]:
     from sclong_bench.report.words import (  # noqa: PLC0415  # slow to import
         decimals_for,
         interval,
@@ -82,11 +83,11 @@ def _line(row: dict[str, Any]) -> list[str]:
     notes = [f"other {row['changed']}" if row["changed"] else "", row["note"]]
     notes = [note for note in notes if isinstance(note, str) and note]
     return [
-        "\n".join(filter(None, [row["model"], f"{row['task']} {row['metric']}", where])),
-        f"{' to '.join(sides)}\nn {row['n_a']}, {row['n_b']}",
-        f"{plain(row['difference'], decimals)}\n{span}",
-        p_text(row["q_value"]),
-        "\n".join([verdict, *notes]),
+        list(filter(None, [row["model"], f"{row['task']} {row['metric']}", where])),
+        [" to ".join(sides), f"n {row['n_a']}, {row['n_b']}"],
+        [plain(row["difference"], decimals), span],
+        [p_text(row["q_value"])],
+        [verdict, *notes],
     ]
 
 
@@ -102,7 +103,7 @@ def write_movements(found: "pd.DataFrame", path: Path) -> None:
         raise ConfigError(f"{path}: write a .csv, .json or .parquet file")
     with atomic_file(path) as temporary:
         if path.suffix == ".csv":
-            found.to_csv(temporary, index=False)
+            table_for_spreadsheet(found).to_csv(temporary, index=False)
         elif path.suffix == ".parquet":
             found.to_parquet(temporary, index=False)
         else:

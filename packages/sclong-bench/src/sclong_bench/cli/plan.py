@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sclong_bench.suites.duration import duration
-from sclong_core.cli.terminal import messages, print_facts, print_table
+from sclong_core.cli.terminal import messages, print_facts, print_table, print_text
 
 if TYPE_CHECKING:
     from sclong_bench.suites.planning import PlanLine
@@ -34,7 +34,7 @@ class PlanCommand:
         )
         print_facts(_sums(lines, len(suite.cells)))
         for task in suite.missing_data:
-            print(f"no data of {task}: sclong task data {task}")
+            print_text(f"no data of {task}: sclong task data {task}")
         return 0
 
 

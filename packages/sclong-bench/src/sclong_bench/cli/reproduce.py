@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sclong_core.cli.terminal import messages, print_facts, print_table
+from sclong_core.cli.terminal import messages, print_facts, print_table, print_text
+from sclong_core.escaping import for_markdown
 
 if TYPE_CHECKING:
     from sclong_bench.suites.bands import Judged
@@ -70,7 +71,7 @@ class ReproduceCommand:
         if moved:
             print_table(HEADINGS, map(_line, moved))
         for outcome in found.failed:
-            print(f"failed: {outcome.cell.name}: {outcome.reason}")
+            print_text(f"failed: {outcome.cell.name}: {outcome.reason}")
         print_facts(_facts(found))
         if args.summary is not None:
             with args.summary.open("a", encoding="utf-8") as handle:
@@ -103,11 +104,12 @@ def _facts(found: "Reproduction") -> list[tuple[str, str]]:
 
 def _markdown(found: "Reproduction") -> str:
     """A table for the summary of a CI job: what moved first."""
-    lines = [f"- {name}: {value}" for name, value in _facts(found)]
-    lines += [f"- failed: {one.cell.name}: {one.reason}" for one in found.failed]
+    said = [f"{name}: {value}" for name, value in _facts(found)]
+    said += [f"failed: {one.cell.name}: {one.reason}" for one in found.failed]
+    lines = [f"- {for_markdown(line)}" for line in said]
     lines += ["", "| " + " | ".join(HEADINGS) + " |", "|" + " --- |" * len(HEADINGS)]
     for one in sorted(found.judged, key=lambda one: not one.moved):
-        lines.append("| " + " | ".join(_line(one)) + " |")
+        lines.append("| " + " | ".join(map(for_markdown, _line(one))) + " |")
     return "\n".join(["## Reproduction", "", *lines, ""])
 
 

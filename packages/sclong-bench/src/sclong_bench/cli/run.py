@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sclong_bench.cli.plan import add_suite
 from sclong_bench.suites.duration import duration
-from sclong_core.cli.terminal import messages, print_facts
+from sclong_core.cli.terminal import messages, print_facts, print_text
 from sclong_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -67,12 +67,14 @@ class RunCommand:
             suite = read_suite(args.suite, output=args.output)
             if args.on == "slurm":
                 job = submit_to_slurm(suite, jobs=args.jobs, options=args.sbatch)
-                print(f"submitted {args.jobs} jobs, number {job}; sclong bench plan shows the rest")
+                print_text(
+                    f"submitted {args.jobs} jobs, number {job}; sclong bench plan shows the rest"
+                )
                 return 0
             cells = cells_left(suite, retry_failed=not args.keep_failed)
             failed = _watch(suite, cells, args)
         for outcome in failed:
-            print(f"failed: {outcome.cell.name}: {outcome.reason}")
+            print_text(f"failed: {outcome.cell.name}: {outcome.reason}")
         return 1 if failed else 0
 
 

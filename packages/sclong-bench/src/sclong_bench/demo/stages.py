@@ -63,7 +63,7 @@ class Stages:
         left = (TextColumn("left"), TimeRemainingColumn()) if steps is not None else ()
         return Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             *counted,
             TimeElapsedColumn(),
             *left,

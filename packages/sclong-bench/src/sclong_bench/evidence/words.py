@@ -17,6 +17,7 @@ from sclong_bench.evidence.tables import (
 )
 from sclong_bench.report.evidence import Evidence
 from sclong_bench.report.words import counted, interval, listed, name_of, plain
+from sclong_core.escaping import for_markdown
 from sclong_tasks.tables import fill_page
 
 
@@ -172,5 +173,6 @@ def filled_page(page: str, evidence: Evidence, suite: EvidenceSuite, coverage: C
 
 def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown."""
-    lines = [headings, ["---"] * len(headings), *rows]
+    lines = [map(for_markdown, headings), ["---"] * len(headings)]
+    lines += [map(for_markdown, row) for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -31,11 +31,6 @@ _PANELS = 8
 """Of a figure of ablations, at most."""
 
 
-def slug(*parts: str) -> str:
-    """A name for files and for ids of elements."""
-    return "-".join(filter(None, (key(part) for part in parts)))
-
-
 def bar_figure(setting: Setting) -> Figure:
     """Means from zero, and the same range enlarged without bars."""
     published = any(line.published is not None for line in setting.lines)
@@ -77,7 +72,7 @@ def bar_panels(setting: Setting) -> list[Element]:
     words = f"{says}: {best.label}." if best is not None else "No model has a value."
     return [
         run_chart(
-            Text(f"{slug(*setting.keys)}-{kind}", f"{label}, {kind}", words),
+            Text(f"{setting.slug}-{kind}", f"{label}, {kind}", words),
             shown,
             label=label,
             decimals=decimals,
@@ -119,7 +114,7 @@ def ablation_figure(
             )
             for line in lines
         ]
-        text = Text(f"{slug(*setting.keys)}-ablations", words, f"Means of {len(lines)} models.")
+        text = Text(f"{setting.slug}-ablations", words, f"Means of {len(lines)} models.")
         label = f"{name_of(setting.metric)}, {name_of(setting.scenario)}"
         drawings.append(
             run_chart(text, runs, label=label, decimals=decimals_of(setting), enlarged=True)
@@ -182,7 +177,7 @@ def roc_figure(evidence: Evidence, setting: Setting) -> Figure | None:
         return None
     curves[:2] = curves[1::-1] if len(curves) > 1 else curves  # the second stroke is the accent
     chart = line_chart(
-        Text(f"{slug(*setting.keys)}-roc", "ROC curves", f"One curve for each of {len(curves)}."),
+        Text(f"{setting.slug}-roc", "ROC curves", f"One curve for each of {len(curves)}."),
         curves,
         x_label="false positive rate",
         y_label="true positive rate",

@@ -1,39 +1,24 @@
 """Tables as CSV, Markdown and LaTeX, and figures as SVG files, beside the page."""
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from sclong_bench.report.evidence import Evidence
-from sclong_bench.report.figures import bar_panels, slug
+from sclong_bench.report.figures import bar_panels
 from sclong_bench.report.page import title, write_report
 from sclong_bench.report.summaries import Line, Setting
 from sclong_bench.report.tables import decimals_of, family_caption, role_words
 from sclong_bench.report.verdicts import metric_of, place_of, reference_words
 from sclong_bench.report.words import heading_of, interval, name_of, p_text, plain
 from sclong_core.errors import ConfigError
+from sclong_core.escaping import for_latex, for_markdown, table_for_spreadsheet, visible
 from sclong_core.files import atomic_file, atomic_folder
 from sclong_data.report.standalone import write_svg
 
 FORMATS = ("html", "csv", "markdown", "latex", "svg")
 _HEADINGS = ("model", "kind", "published", "ours", "s.d.", "seeds", "p", "q", "Hedges g")
-_LATEX = {
-    **{char: f"\\{char}" for char in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "\\": r"\textbackslash{}",
-    "<": "$<$",
-    ">": "$>$",
-    "±": r"$\pm$",
-    "\N{MINUS SIGN}": "$-$",
-    "\N{EN DASH}": "--",
-    "∞": r"$\infty$",
-    "δ": r"$\delta$",
-    "“": "``",
-    "”": "''",
-}
 
 
 def write_formats(path: Path, evidence: Evidence, formats: Sequence[str]) -> list[Path]:
@@ -110,22 +95,22 @@ def _csv(path: Path, evidence: Evidence) -> list[Path]:
         if len(table):
             target = path.with_suffix(f".{name}.csv")
             with atomic_file(target) as temporary:
-                table.to_csv(temporary, index=False)
+                table_for_spreadsheet(table).to_csv(temporary, index=False)
             written.append(target)
     return written
 
 
 def _markdown(path: Path, evidence: Evidence) -> list[Path]:
     parts = [
-        f"# {_md(title(evidence))}",
-        "\n".join(f"- {_md(line)}" for line in _references(evidence)),
+        f"# {for_markdown(title(evidence))}",
+        "\n".join(f"- {for_markdown(line)}" for line in _references(evidence)),
     ]
     for setting in evidence.settings:
-        parts.append(f"## {_title(setting)}")
+        parts.append(f"## {for_markdown(_title(setting))}")
         rows = [_HEADINGS, ["---"] * len(_HEADINGS), *_rows(evidence, setting)]
-        parts.append("\n".join(f"| {' | '.join(map(_md, row))} |" for row in rows))
+        parts.append("\n".join(f"| {' | '.join(map(for_markdown, row))} |" for row in rows))
         if len(evidence.comparisons_of(setting)):
-            parts.append(_md(family_caption(evidence, setting)))
+            parts.append(for_markdown(family_caption(evidence, setting)))
     target = path.with_suffix(".md")
     with atomic_file(target) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -135,8 +120,8 @@ def _markdown(path: Path, evidence: Evidence) -> list[Path]:
 def _latex(path: Path, evidence: Evidence) -> list[Path]:
     """Tables for the package booktabs, each a float of its own."""
     parts = [
-        f"% {title(evidence)}; needs \\usepackage{{booktabs}}",
-        "\n".join(f"% {' '.join(line.split())}" for line in _references(evidence)),
+        f"% {visible(title(evidence))}; needs \\usepackage{{booktabs}}",
+        "\n".join(f"% {visible(line)}" for line in _references(evidence)),
         *(_latex_table(evidence, setting) for setting in evidence.settings),
     ]
     target = path.with_suffix(".tex")
@@ -154,13 +139,13 @@ def _latex_table(evidence: Evidence, setting: Setting) -> str:
         r"\centering",
         r"\begin{tabular}{ll" + "r" * (len(_HEADINGS) - 2) + "}",
         r"\toprule",
-        " & ".join(map(tex, _HEADINGS)) + r" \\",
+        " & ".join(map(for_latex, _HEADINGS)) + r" \\",
         r"\midrule",
-        *(" & ".join(map(tex, row)) + r" \\" for row in _rows(evidence, setting)),
+        *(" & ".join(map(for_latex, row)) + r" \\" for row in _rows(evidence, setting)),
         r"\bottomrule",
         r"\end{tabular}",
-        rf"\caption{{{tex(caption)}}}",
-        rf"\label{{tab:{slug(*setting.keys)}}}",
+        rf"\caption{{{for_latex(caption)}}}",
+        rf"\label{{tab:{setting.slug}}}",
         r"\end{table}",
     ]
     return "\n".join(lines)
@@ -173,7 +158,7 @@ def _svg(path: Path, evidence: Evidence) -> list[Path]:
         for setting in evidence.settings:
             bars, enlarged = bar_panels(setting)
             for kind, drawing in (("bars", bars), ("enlarged", enlarged)):
-                name = f"{slug(*setting.keys)}-{kind}.svg"
+                name = f"{setting.slug}-{kind}.svg"
                 write_svg(temporary / name, drawing)
                 written.append(target / name)
     return written
@@ -216,13 +201,3 @@ def _ours(line: Line, decimals: int) -> str:
 def _seeds(line: Line) -> str:
     lacking = len(line.missing.split())
     return f"{len(line.seeds)} of {len(line.seeds) + lacking}" if lacking else str(len(line.seeds))
-
-
-def _md(text: str) -> str:
-    """Text that stays text in a Markdown table."""
-    return re.sub(r"([\\|*_`<\[\]])", r"\\\1", " ".join(text.split()))
-
-
-def tex(text: str) -> str:
-    """Text that stays text in LaTeX."""
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))

@@ -44,7 +44,7 @@ def map_figure(name: str, panels: Sequence[MapPanel], caption: str) -> Figure:
     """Panels side by side that share a legend; the cells are in the same order in all.
 
     Args:
-        name: of the figure, unique on the page.
+        name: of the figure, unique on the page: letters, digits, hyphens.
         panels: at least one.
         caption: what they show.
     """
@@ -60,7 +60,7 @@ def map_figure(name: str, panels: Sequence[MapPanel], caption: str) -> Figure:
         ]
         shared = shared or groups
         words = f"UMAP of {of.size} cells in {len(order)} groups."
-        text = Text(f"map-{key(name)}-{number}", f"Map of the cells: {panel.name}", words)
+        text = Text(f"map-{name}-{number}", f"Map of the cells: {panel.name}", words)
         drawings.append(scatter(text, groups, heading=panel.name, axes="UMAP"))
     rows: list[list[Cell]] = [[group.name, float(len(group.points))] for group in shared]
     table = Table((Column("group"), Column("cells", 0)), rows, caption="Cells of each group")
@@ -97,7 +97,7 @@ def run_maps(evidence: Evidence, task: str) -> list[Figure]:
                 f"UMAP of cells, coloured by {name_of(column)}, {place_of(setting)}; one run each, "
                 "that of the first seed. Distances between groups in a UMAP mean little."
             )
-            found.append(map_figure("-".join((*setting.keys, column)), panels, caption))
+            found.append(map_figure(f"{setting.slug}-{key(column)}", panels, caption))
     return found
 
 

@@ -13,6 +13,7 @@ from sclong_bench.published.numbers import key, published_results
 from sclong_bench.results.roles import ROLES, role_of
 from sclong_bench.results.schema import LABEL, SETTING, measured
 from sclong_bench.statistics.comparison import sample_of
+from sclong_data.report.names import plain_names
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class Setting:
     metric: str
     higher_is_better: bool
     lines: tuple[Line, ...] = field(repr=False)
+    slug: str
+    """Its name for files and ids, which no other setting of the table has."""
 
     @property
     def keys(self) -> tuple[str, str, str, str, str]:
@@ -135,7 +138,10 @@ def settings(
         for _, row in lacking.iterrows()
     }
     found = []
-    for keys, group in rows.groupby(SETTING, sort=False):
+    groups = list(rows.groupby(SETTING, sort=False))
+    wanted = ["-".join(filter(None, map(key, keys))) for keys, _ in groups]
+    slugs = plain_names(wanted, [keys for keys, _ in groups])
+    for (keys, group), slug in zip(groups, slugs, strict=True):
         task, protocol, scenario, stratum, metric = keys
         numbers = _published(task, metric, scenario, stratum)
         lines = [
@@ -153,7 +159,7 @@ def settings(
         higher = bool(group["higher_is_better"].iloc[0])
         sign = -1 if higher else 1
         lines.sort(key=lambda line: (ROLES.index(line.role), _order(line, sign)))
-        found.append(Setting(task, protocol, scenario, stratum, metric, higher, tuple(lines)))
+        found.append(Setting(task, protocol, scenario, stratum, metric, higher, tuple(lines), slug))
     return tuple(found)
 
 

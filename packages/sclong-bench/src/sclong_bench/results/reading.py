@@ -12,6 +12,7 @@ import pandas as pd
 
 from sclong_bench.results.schema import Place, tidy
 from sclong_core.errors import InputError
+from sclong_core.escaping import from_spreadsheet
 from sclong_core.files import read_json
 from sclong_tasks.results import finished_runs
 
@@ -61,7 +62,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
         rows, facts = _json(found)
         place = _rows_of(found.name)
         sources = {place(row): facts for row in range(len(rows))} if facts else {}
-        return Results(_tidied(pd.DataFrame(rows), found, place), found.stem, sources)
+        return Results(_tidied(pd.DataFrame(rows, dtype=object), found, place), found.stem, sources)
     if found.suffix in (".csv", ".tsv"):
         return _table(_csv(found), found, _lines_of(found.name))
     if found.suffix in (".parquet", ".pq"):
@@ -107,9 +108,9 @@ def _runs(folder: Path) -> Results:
         found = _failed(path, rows)
         rows += found
         places += [str(path.parent.relative_to(folder))] * len(found)
-    return Results(
-        _tidied(pd.DataFrame(rows), folder, places.__getitem__), folder.name, facts, folders
-    )
+    frame = pd.DataFrame(rows, dtype=object)  # as they are: pandas cannot hold every integer
+    tidied = _tidied(frame, folder, places.__getitem__)
+    return Results(tidied, folder.name, facts, folders)
 
 
 def _failed(path: Path, done: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -147,7 +148,10 @@ def _csv(path: Path) -> pd.DataFrame:
     """All cells as text: what "nan" and an empty cell mean is for the schema to say."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:
-            lines = list(csv.reader(handle, delimiter="\t" if path.suffix == ".tsv" else ","))
+            lines = [
+                list(map(from_spreadsheet, line))
+                for line in csv.reader(handle, delimiter="\t" if path.suffix == ".tsv" else ",")
+            ]
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is no table of text in UTF-8: {error}") from None
     lines = [line for line in lines if any(cell.strip() for cell in line)] or [[]]

@@ -7,7 +7,9 @@ missing: no scenario is one scenario, no digest is nothing to check.
 import difflib
 import logging
 import math
+import operator
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +34,10 @@ RUN = ["task", "protocol", "scenario", "model", "variant", "seed"]
 LABEL, SOURCE = "label", "source"
 """Columns that are added: the model with its variant, and where the row comes from."""
 
+LARGEST, SMALLEST = 1e70, 1e-70
+"""Numbers that are further from zero are refused, such that are nearer are taken for zero: the
+fourth powers of others, of which tests are made, leave the range of double precision."""
+_MOST_DIGITS = 24
 _DEFAULTS = {"stratum": ("", "all"), "variant": ("", "default")}
 """Names that say no more than an empty cell does."""
 _LOWER_IS_BETTER = frozenset(
@@ -126,14 +132,31 @@ def _absent(value: Any) -> bool:
 
 
 def _number(value: Any, column: str, place: str) -> float:
+    """A number that can be squared and summed; NaN where there is none.
+
+    Infinity is a value that a metric may have; what is close to it is a mistake.
+    """
     if _absent(value) or (isinstance(value, str) and not value.strip()):
         return math.nan
     if isinstance(value, bool):
         raise InputError(f"{place}, column {column!r}: {value!r} is no number")
     try:
-        return float(value)
+        number = float(value)
+    except OverflowError:
+        number = sys.float_info.max  # an integer of more digits
     except (TypeError, ValueError):
         raise InputError(f"{place}, column {column!r}: {value!r} is no number") from None
+    if LARGEST < abs(number) < math.inf:
+        raise InputError(
+            f"{place}, column {column!r}: {_shortened(value)} is too large; numbers go up to "
+            f"{LARGEST:g}"
+        )
+    return 0.0 if abs(number) < SMALLEST else number
+
+
+def _shortened(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _MOST_DIGITS else f"{text[:_MOST_DIGITS]}..."
 
 
 def _value(value: Any, reason: str, place: str) -> float:
@@ -148,15 +171,33 @@ def _value(value: Any, reason: str, place: str) -> float:
 
 def _seed(value: Any, place: str) -> int | None:
     """An integer; none for a model that has no seed because nothing in it is random."""
+    exact = _whole(value)
+    if exact is not None:  # as a float it would lose digits from 2^53 on
+        if not -(2**63) <= exact < 2**63:
+            raise InputError(
+                f"{place}, column 'seed': {_shortened(value)} is too large; seeds are whole "
+                "numbers of 64 bits, from -2^63 to 2^63 - 1"
+            )
+        return exact
     number = _number(value, "seed", place)
     if math.isnan(number):
         return None
-    if not math.isfinite(number) or number != int(number):
+    if abs(number) >= 2**63 or number != int(number):
         raise InputError(
             f"{place}, column 'seed': {value!r} is no whole number; leave it empty for a model "
             "that nothing random belongs to"
         )
     return int(number)
+
+
+def _whole(value: Any) -> int | None:
+    """The integer that a cell holds or spells; None where it is something else."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return int(value) if isinstance(value, str) else operator.index(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _directions(frame: pd.DataFrame, columns: dict[str, list[Any]], where: Place) -> list[bool]:

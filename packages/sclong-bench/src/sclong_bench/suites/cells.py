@@ -1,10 +1,8 @@
 """One run of a suite on disk: its folder, its state, and the process that makes it."""
 
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Literal
 import yaml
 
 from sclong_bench.suites.suite import Cell
+from sclong_core.children import own_environment, run_child
 from sclong_core.errors import InputError
 from sclong_core.files import atomic_file, read_json, write_json
 from sclong_core.lock import LockedError, locked
@@ -106,27 +105,23 @@ def _make(cell: Cell, threads: int | None, lock: int) -> Outcome:
     if cell.settings:
         with atomic_file(cell.folder / _SETTINGS) as temporary:
             temporary.write_text(yaml.safe_dump(dict(cell.settings)), encoding="utf-8")
-    environment = dict(os.environ)
-    if threads is not None:
-        environment["OMP_NUM_THREADS"] = str(threads)
     with (cell.folder / LOG).open("wb") as log:
-        done = subprocess.run(  # noqa: S603  # our own program, no shell
-            [sys.executable, "-m", "sclong_core", *command_of(cell)],
+        status = run_child(
+            command_of(cell),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env=own_environment(**({} if threads is None else {"OMP_NUM_THREADS": str(threads)})),
             pass_fds=(lock,),  # what a killed runner was at is not begun a second time
-            check=False,
         )
     seconds = time.monotonic() - start
-    if done.returncode == 0 and metrics_of(cell) is not None:
+    if status == 0 and metrics_of(cell) is not None:
         return Outcome(cell, "done", seconds)
-    if done.returncode in (-signal.SIGINT, 130):
+    if status in (-signal.SIGINT, 130):
         raise KeyboardInterrupt
-    reason = _reason(cell.folder / LOG, done.returncode)
+    reason = _reason(cell.folder / LOG, status)
     run = {name: getattr(cell, name) for name in ("task", "model", "protocol", "scenario", "seed")}
-    write_json(cell.folder / FAILED, {**run, "reason": reason, "status": done.returncode})
+    write_json(cell.folder / FAILED, {**run, "reason": reason, "status": status})
     return Outcome(cell, "failed", seconds, reason)
 
 

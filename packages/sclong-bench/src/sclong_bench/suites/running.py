@@ -9,13 +9,13 @@ import logging
 import os
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 
 from sclong_bench.suites.cells import Outcome, make, state_of
 from sclong_bench.suites.suite import Cell, Suite
+from sclong_core.children import interrupt_children, own_command
 from sclong_core.errors import ConfigError
 from sclong_data.harmoniser.executors import executor_for
 
@@ -49,6 +49,7 @@ def run_here(cells: Sequence[Cell], *, jobs: int) -> Iterator[Outcome]:
                 yield future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            interrupt_children()
             raise
 
 
@@ -77,7 +78,7 @@ def submit_to_slurm(suite: Suite, *, jobs: int, options: Sequence[str]) -> str:
     Raises:
         ConfigError: ``sbatch`` is missing or refuses.
     """
-    runner = [sys.executable, "-m", "sclong_core", "bench", "run", str(suite.path.resolve())]
+    runner = own_command(["bench", "run", str(suite.path.resolve())])
     runner += ["--output", str(suite.output.resolve()), "--jobs", "1"]
     logs = suite.output.resolve() / "slurm"
     logs.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from sclong_bench.suites.cells import Outcome
 from sclong_bench.suites.duration import duration
 from sclong_bench.suites.suite import Cell, Suite
 from sclong_core.cli.terminal import is_interactive
+from sclong_core.escaping import for_terminal
 
 _LOG = logging.getLogger("sclong")
 
@@ -99,5 +100,6 @@ class Watch:
         for task, model in sorted(self._done):
             key = (task, model)
             counts = (self._done[key], self._failed[key], self._left[key])
-            table.add_row(*map(Text, (task, model, *map(str, counts))))
+            names = map(for_terminal, (task, model))
+            table.add_row(*map(Text, (*names, *map(str, counts))))
         return table

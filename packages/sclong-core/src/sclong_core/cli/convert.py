@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from sclong_core.cli.terminal import standard_output
+from sclong_core.cli.terminal import print_facts, print_table
 
 
 class ConvertCommand:
@@ -78,33 +78,31 @@ class ConvertCommand:
 
 
 def _print_summary(folder: Path) -> None:
-    from rich.table import Table  # noqa: PLC0415  # keeps sclong --help fast
-
     from sclong_core.summary import summarise_checkpoint  # noqa: PLC0415  # keeps --help fast
 
     summary = summarise_checkpoint(folder)
     info = summary.info
-    facts = Table.grid(padding=(0, 2, 0, 0))
-    facts.add_column()
-    facts.add_column(overflow="fold")
-    facts.add_row("checkpoint", str(folder))
-    facts.add_row("digest", info.digest)
-    facts.add_row("parameters", f"{summary.parameters:,} ({summary.dtype})")
-    facts.add_row("genes", f"{info.config.genes:,} ({summary.symbols:,} with a symbol)")
-    facts.add_row("graph edges", f"{summary.edges:,}")
-    facts.add_row("release epoch", str(info.origin.get("epoch") or "not recorded"))
     dropped = ", ".join(info.origin["dropped"])
-    facts.add_row("not carried over", dropped or "nothing")
-    files = Table("file")
-    files.add_column("bytes", justify="right")
-    files.add_column("SHA-256", overflow="fold")
-    for name, record in info.origin["files"].items():
-        files.add_row(f"read: {record['name']} ({name})", f"{record['bytes']:,}", record["sha256"])
-    for name, written in info.files.items():
-        files.add_row(f"written: {name}", f"{written.bytes:,}", written.sha256)
-    console = standard_output()
-    console.print(facts)
-    console.print(files)
+    print_facts(
+        [
+            ("checkpoint", str(folder)),
+            ("digest", info.digest),
+            ("parameters", f"{summary.parameters:,} ({summary.dtype})"),
+            ("genes", f"{info.config.genes:,} ({summary.symbols:,} with a symbol)"),
+            ("graph edges", f"{summary.edges:,}"),
+            ("release epoch", str(info.origin.get("epoch") or "not recorded")),
+            ("not carried over", dropped or "nothing"),
+        ]
+    )
+    read = (
+        (f"read: {record['name']} ({name})", f"{record['bytes']:,}", record["sha256"])
+        for name, record in info.origin["files"].items()
+    )
+    written = (
+        (f"written: {name}", f"{written.bytes:,}", written.sha256)
+        for name, written in info.files.items()
+    )
+    print_table(("file", "bytes", "SHA-256"), [*read, *written])
 
 
 command = ConvertCommand()

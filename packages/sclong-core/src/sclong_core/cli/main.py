@@ -1,8 +1,8 @@
 """The command ``sclong`` itself: finds subcommands, runs one, and turns errors into one line.
 
 Exit status: 0 done; 2 wrong arguments, wrong input, or a file that cannot be read or written;
-130 interrupted; 141 the reader of the output went away. Any other error is a fault of the program
-and keeps its traceback.
+130 interrupted; 141 done, but the reader of the output went away. Any other error is a fault of the
+program and keeps its traceback.
 """
 
 import argparse
@@ -13,11 +13,14 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import NoReturn
 
 import sclong_core
+from sclong_core.children import descendants, end_processes
 from sclong_core.cli.command import GROUP, Command
+from sclong_core.cli.interrupts import INTERRUPTED, SAID, watch_interrupts
+from sclong_core.cli.streams import guard_streams, lost_output
 from sclong_core.errors import ScLongError
+from sclong_core.escaping import for_terminal
 
 _USAGE_ERROR = 2
-_INTERRUPTED = 130
 _BROKEN_PIPE = 141
 
 
@@ -25,19 +28,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``sclong``.
 
     Args:
-        arguments: words after ``sclong``; by default those of the process.
+        arguments: words after ``sclong``; by default those of the process, which then is this
+            command's own: its streams, Ctrl-C, and where its children find modules.
 
     Returns:
         The exit status of the process.
     """
+    if arguments is None:
+        guard_streams()
+        watch_interrupts()
+        os.environ["PYTHONSAFEPATH"] = "1"  # no child imports what lies in the current folder
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         status = _dispatch(words)
-        sys.stdout.flush()  # a reader that has gone away is noticed here, not at interpreter exit
+        lost = lost_output()  # a reader that has gone away is noticed here, not at the end
+        if lost is not None and status == 0:
+            raise lost
     except ScLongError as error:
         return _complain(str(error), _USAGE_ERROR)
-    except KeyboardInterrupt:
-        return _complain("interrupted", _INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        SAID.set()
+        if arguments is None:
+            end_processes(descendants(os.getpid()))  # those that were not told, or did not listen
+        return _complain(str(interrupt) or "interrupted", INTERRUPTED)
     except BrokenPipeError:
         _silence_stdout()
         return _BROKEN_PIPE
@@ -154,7 +167,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def _complain(message: str, status: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {for_terminal(' '.join(message.split()))}", file=sys.stderr)
     return status
 
 

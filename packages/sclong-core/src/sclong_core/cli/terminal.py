@@ -3,9 +3,11 @@
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from sclong_core.escaping import for_terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +31,7 @@ class TerminalHandler(logging.Handler):
 
             mark = _MARKS.get(record.levelno, "")
             style = {"warning: ": "yellow", "error: ": "red"}.get(mark, "")
-            words = " ".join(record.getMessage().split())
+            words = for_terminal(" ".join(record.getMessage().split()))
             console = Console(stderr=True, soft_wrap=True)
             console.print(Text(mark, style=style) + Text(words), highlight=False)
         except Exception:  # noqa: BLE001  # as every handler: a message must not end the work
@@ -74,6 +76,11 @@ def standard_output() -> "Console":
     return Console(width=None if folds else _LONG_LINE)
 
 
+def print_text(text: str) -> None:
+    """Print lines, whatever names stand in them."""
+    print(for_terminal(text, lines=True))
+
+
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     """Print names and values in two columns."""
     from rich.table import Table  # noqa: PLC0415  # keeps sclong --help fast
@@ -83,18 +90,21 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts:
-        table.add_row(Text(name, style="bold"), Text(value))
+        table.add_row(Text(for_terminal(name), style="bold"), Text(for_terminal(value)))
     standard_output().print(table)
 
 
-def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print a table with a header."""
+def print_table(
+    columns: Iterable[str], rows: Iterable[Iterable[str | Sequence[str]]], *, title: str = ""
+) -> None:
+    """Print a table with a header; a cell is a text, or several that stand below each other."""
     from rich.table import Table  # noqa: PLC0415  # keeps sclong --help fast
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table()
+    table = Table(title=Text(for_terminal(title)) if title else None)
     for name in columns:
-        table.add_column(name, overflow="fold")
+        table.add_column(Text(for_terminal(name)), overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        cells = ([cell] if isinstance(cell, str) else cell for cell in row)
+        table.add_row(*(Text("\n".join(map(for_terminal, cell))) for cell in cells))
     standard_output().print(table)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sclong_core.bars import progress_bars
+from sclong_core.escaping import for_terminal
 
 
 @contextmanager
@@ -19,5 +20,5 @@ def cell_progress(what: str, total: int, *, shown: bool) -> Iterator[Callable[[i
         yield lambda _cells: None
         return
     with progress_bars("{:,.2f} cells/s") as bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(for_terminal(what), total=total)
         yield lambda cells: bar.advance(task, cells)

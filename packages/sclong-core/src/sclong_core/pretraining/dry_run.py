@@ -4,9 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
-from sclong_core.cli.terminal import standard_output
+from sclong_core.cli.terminal import print_table
 from sclong_core.config import ScLongConfig
 from sclong_core.errors import ConfigError
 from sclong_core.pretraining.data_choice import choose_data
@@ -27,11 +25,9 @@ def print_plan(settings: Any) -> None:
     if cells is None and settings.data.path and Path(settings.data.path).exists():
         found, _ = choose_data(settings.data.path).size(settings.data)
         cells = round(found * (1 - settings.data.validation_fraction))
-    table = Table("what", "how much", title="dry run: nothing was trained")
     epochs = settings.trainer.max_epochs or 0
-    for name, figure in plan_rows(config, layout, plan, cells=cells, epochs=epochs):
-        table.add_row(name, figure)
-    standard_output().print(table)
+    rows = plan_rows(config, layout, plan, cells=cells, epochs=epochs)
+    print_table(("what", "how much"), rows, title="dry run: nothing was trained")
 
 
 def planned_network(settings: Any) -> ScLongConfig:

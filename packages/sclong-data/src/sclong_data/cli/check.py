@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from sclong_core.cli.terminal import is_interactive, messages, print_facts
+from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_text
 from sclong_core.errors import InputError
 
 _BYTES = 1e6
@@ -36,7 +36,7 @@ class CheckCommand:
 
             checked = check_corpus(args.corpus, seen=seen)
         for problem in checked.problems:
-            print(f"{problem.file}: {problem.what}")
+            print_text(f"{problem.file}: {problem.what}")
         if checked.problems:
             count = len(checked.problems)
             raise InputError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table
 from sclong_core.errors import ConfigError, InputError
+from sclong_core.escaping import for_terminal
 from sclong_data.cli.data_folder import add_data_folder
 from sclong_data.cli.sizes import print_size
 
@@ -116,7 +117,7 @@ def _bars(*, shown: bool) -> Iterator["_Watch | None"]:
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
@@ -125,7 +126,7 @@ def _bars(*, shown: bool) -> Iterator["_Watch | None"]:
     with Progress(*columns, console=Console(stderr=True)) as progress:
 
         def watch(entry: "DatasetEntry") -> Callable[[int, int | None], None]:
-            task = progress.add_task(entry.dataset, total=entry.bytes, visible=False)
+            task = progress.add_task(for_terminal(entry.dataset), total=entry.bytes, visible=False)
 
             def show(done: int, total: int | None) -> None:
                 progress.update(task, completed=done, total=total, visible=done != total)

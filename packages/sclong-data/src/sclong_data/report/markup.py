@@ -7,8 +7,9 @@ from xml.etree.ElementTree import Element, tostring
 Content = Element | str
 """What an element may hold."""
 
-_UNSAFE = frozenset(("Cc", "Cf", "Co", "Cs"))
-"""Unicode categories that a page shows as U+FFFD: controls, invisible and direction marks."""
+_UNSAFE = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
+"""Unicode categories that a page shows as U+FFFD: controls, invisible and direction marks, ends of
+lines, and what is no character, which XML does not allow."""
 
 
 def tag(name: str, /, *content: Content, **attributes: str | float) -> Element:

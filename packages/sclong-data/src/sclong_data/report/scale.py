@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+_LARGE, _SMALL = 1e9, 1e-6
+"""Ticks from the one on, and below the other, have labels too long to stand beside each other."""
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -38,13 +40,14 @@ def ticks(low: float, high: float, *, most: int = 6) -> tuple[float, ...]:
         most: number of ticks, at least 3.
     """
     if not high > low:
-        low, high = low - 0.5, low + 0.5
+        half = 0.5 if abs(low) < _LARGE else abs(low) / 10  # a half would be lost in rounding
+        low, high = low - half, low + half
     power = 10.0 ** math.floor(math.log10((high - low) / most))
     for step in (factor * power * scale for scale in (1.0, 10.0) for factor in _STEPS):
         first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
         if last - first < most:
             break
-    return tuple(round(number * step, 12) for number in range(first, last + 1))
+    return tuple(float(f"{number * step:.12g}") for number in range(first, last + 1))
 
 
 def logarithmic_ticks(low: float, high: float) -> tuple[float, ...]:
@@ -63,9 +66,17 @@ def logarithmic_ticks(low: float, high: float) -> tuple[float, ...]:
 
 
 def tick_labels(values: tuple[float, ...]) -> tuple[str, ...]:
-    """The ticks as text, all with the same number of decimals and with a true minus sign."""
-    decimals = max(_decimals(value) for value in values)
-    return tuple(f"{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}") for value in values)
+    """The ticks as text, all with the same number of decimals and with a true minus sign.
+
+    Very large and very small ones are written with an exponent, all of them.
+    """
+    largest = max(map(abs, values), default=0.0)
+    if largest >= _LARGE or 0 < largest < _SMALL:
+        texts = [f"{value:.3g}" for value in values]
+    else:
+        decimals = max((_decimals(value) for value in values), default=0)
+        texts = [f"{value:,.{decimals}f}" for value in values]
+    return tuple(text.replace("-", "\N{MINUS SIGN}") for text in texts)
 
 
 def _decimals(value: float) -> int:

@@ -7,6 +7,8 @@ from xml.etree.ElementTree import Element
 
 from sclong_data.report.markup import Content, tag
 
+_LARGE = 1e15
+
 
 @dataclass(frozen=True)
 class Ranked:
@@ -65,7 +67,12 @@ def table(content: Table) -> Element:
 
 
 def number(value: float, decimals: int) -> str:
-    """A number with a fixed count of decimals, thousands set apart, and a true minus sign."""
+    """A number with a fixed count of decimals, thousands set apart, and a true minus sign.
+
+    From :data:`_LARGE` on it has an exponent in place of a row of digits that nobody reads.
+    """
+    if abs(value) >= _LARGE:
+        return f"{value:.{max(decimals, 3)}e}".replace("-", "\N{MINUS SIGN}")
     text = f"{value:,.{decimals}f}"
     if not any(digit in text for digit in "123456789"):
         text = text.removeprefix("-")

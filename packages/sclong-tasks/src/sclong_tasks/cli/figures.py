@@ -36,7 +36,7 @@ class FiguresCommand:
 
     def run(self, args: argparse.Namespace) -> int:
         """Draw everything, and say where it is."""
-        from sclong_core.cli.terminal import messages  # noqa: PLC0415  # keeps --help fast
+        from sclong_core.cli.terminal import messages, print_text  # noqa: PLC0415  # keeps --help fast
         from sclong_tasks.drawn import draw_runs  # noqa: PLC0415
 
         with messages():
@@ -47,7 +47,7 @@ class FiguresCommand:
                 way=None if args.map == "none" else args.map,
                 overwrite=args.overwrite,
             )
-        print(f"{len(names)} drawings in {args.output}")
+        print_text(f"{len(names)} drawings in {args.output}")
         return 0
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sclong_core.cli.terminal import print_facts, print_table
+from sclong_core.cli.terminal import print_facts, print_table, print_text
 from sclong_tasks.cli.places import DATA
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class ListCommand:
             task = get_task(name)
             rows.append((name, task.title, str(len(task.models)), _state(args.data / name)))
         print_table(("task", "what it is", "models", f"data in {args.data}"), rows)
-        print("sclong task list TASK says more about one of them.")
+        print_text("sclong task list TASK says more about one of them.")
         return 0
 
 

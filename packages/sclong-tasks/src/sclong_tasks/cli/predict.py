@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from sclong_core.cli.terminal import messages
+from sclong_core.cli.terminal import messages, print_text
 from sclong_core.errors import ConfigError
+from sclong_core.escaping import table_for_spreadsheet
 from sclong_tasks.cli.places import add_computing, add_task, data_folder
 
 
@@ -48,10 +49,10 @@ class PredictCommand:
                 )
             )
         if args.output is None:
-            print(table.to_csv(index=False, sep="\t"), end="")
+            print_text(table_for_spreadsheet(table).to_csv(index=False, sep="\t").rstrip("\n"))
         else:
             write_table(table, args.output)
-            print(f"{len(table):,} predictions in {args.output}")
+            print_text(f"{len(table):,} predictions in {args.output}")
         return 0
 
 

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from sclong_core.cli.terminal import print_text
+
 
 class ResultsCommand:
     """Collects runs; see :mod:`sclong_tasks.tables`."""
@@ -73,7 +75,7 @@ class ResultsCommand:
         if args.markdown is not None:
             _write(args.markdown, text)
         if args.page is None and args.markdown is None:
-            print(text)
+            print_text(text)
         return 0
 
 
