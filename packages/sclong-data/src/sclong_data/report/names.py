@@ -1,4 +1,4 @@
-"""Names for files and ids, made of names that may hold anything."""
+"""Names of files and ids, made of names that may hold anything."""
 
 import hashlib
 import re
