@@ -41,12 +41,27 @@ def test_impossible_rules_are_refused(values, said):
         HarmoniseRules.from_dict(values)
 
 
-@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "x: ${nowhere}\n"])
-def test_files_that_hold_no_rules_are_refused(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a\n- b\n", "is not a YAML file of rules"),
+        ("a: [", "cannot be read as YAML"),
+        ("x: ${nowhere}\n", "not found"),
+        ("organism: ${oc.env:HOME}\n", "asks for a lookup"),
+        ("obs_columns: ['${oc.env:HOME}']\n", "asks for a lookup"),
+    ],
+)
+def test_files_that_hold_no_rules_are_refused(tmp_path, text, message):
     path = tmp_path / "rules.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=r"rules\.yaml is not a YAML file of rules"):
+    with pytest.raises(ConfigError, match=rf"rules\.yaml.* {message}"):
         HarmoniseRules.read(path)
+
+
+@pytest.mark.parametrize("name", ["a/b", "/", ".", "..", "_index", "row", "x" * 250, "ü" * 120])
+def test_columns_that_a_shard_cannot_hold_are_refused(name):
+    with pytest.raises(ConfigError, match=r"obs_columns: .* cannot be the name of a column"):
+        HarmoniseRules(obs_columns=("tissue", name))
 
 
 def test_a_missing_file_is_said(tmp_path):

@@ -9,6 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from sclong_core.errors import ConfigError
+from sclong_core.settings import load_settings, refuse_lookups
 from sclong_tasks.task import ProtocolName
 
 
@@ -31,6 +32,7 @@ def resolve(kind: type, protocol: ProtocolName, changes: Mapping[str, Any], wher
         ConfigError: an unknown name, a value of another type, or settings that contradict.
     """
     try:
+        refuse_lookups(changes, where)
         base = OmegaConf.structured(defaults(kind, protocol))
         merged = OmegaConf.merge(base, OmegaConf.create(dict(changes)))
         return OmegaConf.to_object(merged)
@@ -48,8 +50,9 @@ def read_changes(path: Path | None, settings: Sequence[str]) -> dict[str, Any]:
         ConfigError: the file is no mapping of "task" and "model", or a word has no "=".
     """
     words = [_word(one) for one in settings]
+    refuse_lookups(words, "a setting")
     try:
-        loaded = OmegaConf.load(path) if path is not None else OmegaConf.create({})
+        loaded = load_settings(path) if path is not None else OmegaConf.create({})
         if not isinstance(loaded, DictConfig):
             raise ConfigError(f'{path} must hold a mapping with "task" and "model"')
         changes = OmegaConf.to_container(

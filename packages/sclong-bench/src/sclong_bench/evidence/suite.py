@@ -7,10 +7,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from sclong_core.config import GraphUse, LowExpression, ScLongConfig
 from sclong_core.errors import ConfigError
+from sclong_core.settings import load_settings
 
 FULL = "sclong"
 """Name of the variant without any ablation."""
@@ -150,9 +150,9 @@ def read_evidence_suite(path: Path | None = None) -> EvidenceSuite:
         with as_file(files("sclong_bench") / "evidence" / "evidence.yaml") as shipped:
             return read_evidence_suite(shipped)
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(EvidenceSuite), OmegaConf.load(path))
+        merged = OmegaConf.merge(OmegaConf.structured(EvidenceSuite), load_settings(path))
         suite = OmegaConf.to_object(merged)
-    except (OSError, YAMLError, OmegaConfBaseException, ValueError, TypeError) as error:
+    except (OSError, OmegaConfBaseException, ValueError, TypeError) as error:
         reason = " ".join(str(error).splitlines()[:1])
         raise ConfigError(f"{path} is no suite of evidence: {reason}") from error
     assert isinstance(suite, EvidenceSuite)

@@ -8,10 +8,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from sclong_core.errors import ConfigError, ScLongError
 from sclong_core.manifest import read_checkpoint_info
+from sclong_core.settings import load_settings
 from sclong_tasks.data_files import RECORD
 from sclong_tasks.registry import get_model, get_task
 from sclong_tasks.results import config_digest
@@ -132,10 +132,10 @@ def read_suite(path: Path, *, output: Path | None = None, data: Path | None = No
 
 def _read(path: Path) -> SuiteConfig:
     try:
-        loaded = OmegaConf.load(path)
+        loaded = load_settings(path)
         merged = OmegaConf.merge(OmegaConf.structured(SuiteConfig), loaded)
         config = OmegaConf.to_object(merged)
-    except (OSError, YAMLError, OmegaConfBaseException, ValueError, TypeError) as error:
+    except (OSError, OmegaConfBaseException, ValueError, TypeError) as error:
         reason = " ".join(str(error).splitlines()[:1])
         raise ConfigError(f"{path} is no suite: {reason}") from error
     assert isinstance(config, SuiteConfig)

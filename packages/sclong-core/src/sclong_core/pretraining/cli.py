@@ -36,6 +36,7 @@ from sclong_core.pretraining.preemption import StopOnSignal
 from sclong_core.pretraining.resuming import NEWEST, SameCheckpoint
 from sclong_core.pretraining.saving import CheckpointPolicy, SaveCheckpoints
 from sclong_core.pretraining.sharding import ShardedStrategy
+from sclong_core.settings import parser_mode
 
 _LOG = logging.getLogger("sclong")
 _FOLDER = "runs/pretrain"
@@ -218,7 +219,7 @@ def run_cli(words: list[str]) -> int:
         ScLongError: anything that the person at the terminal must change.
         KeyboardInterrupt: the person interrupted.
     """
-    quiet = {"exit_on_error": False, "parser_mode": "omegaconf"}
+    quiet = {"exit_on_error": False, "parser_mode": parser_mode()}
     with _quiet_logs(), ExitStack() as held:
         words = with_config_paths(words)
         data = choose_data(data_path(words))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
-from sclong_core.errors import ConfigError
+from sclong_core.errors import ConfigError, ScLongError
+from sclong_core.settings import load_settings, parsed_settings
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningDataModule
@@ -107,8 +107,8 @@ def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
 def _selected(text: str, key: str) -> str | None:
     """A value of a configuration, which is a file or YAML itself; None where it has none."""
     try:
-        config = OmegaConf.load(text) if Path(text).is_file() else OmegaConf.create(text)
+        config = load_settings(text) if Path(text).is_file() else parsed_settings(text, "--config")
         value = OmegaConf.select(config, key)
-    except (OSError, YAMLError, OmegaConfBaseException, ValueError):
+    except (OSError, OmegaConfBaseException, ScLongError, ValueError):
         return None  # the parser says what is wrong
     return None if value is None else str(value)

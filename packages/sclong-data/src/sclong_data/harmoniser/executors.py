@@ -165,13 +165,9 @@ def slurm_settings(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: the file is no YAML of settings, or lacks cores, memory or jobs.
     """
-    from omegaconf import OmegaConf  # noqa: PLC0415  # only where a file is read
+    from sclong_core.settings import read_settings  # noqa: PLC0415  # only where a file is read
 
-    try:
-        read = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ConfigError(f"{path} cannot be read as YAML: {reason}") from error
+    read = read_settings(path)
     if not isinstance(read, dict) or not {"jobs", "cores", "memory"} <= set(read):
         raise ConfigError(
             f"{path} must set jobs, cores and memory (and may set queue, walltime, ...)"

@@ -6,15 +6,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from sclong_core.errors import ConfigError, InputError
+from sclong_core.errors import ConfigError
 
 HUMAN = "NCBITaxon:9606"
 Log1pForm = Literal["cp10k", "printed"]
 OtherSums = Literal["keep", "rescale"]
 PRINTED_DIVISOR = 10_000.0
+_RESERVED = frozenset(
+    {".", "..", "_index", "__categories", "zarr.json", "dataset_id", "cell", "row"}
+)
+"""Names with a meaning of their own in a shard."""
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -96,15 +100,9 @@ class HarmoniseRules:
             ConfigError: the file is not YAML with settings, or one of them is impossible.
             InputError: the file cannot be read.
         """
-        from omegaconf import OmegaConf  # noqa: PLC0415  # not needed where rules are made in code
+        from sclong_core.settings import read_settings  # noqa: PLC0415  # only where a file is read
 
-        try:
-            read = OmegaConf.to_container(OmegaConf.load(Path(path)), resolve=True)
-        except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-        except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ConfigError(f"{path} is not a YAML file of rules: {reason}") from error
+        read = read_settings(path)
         if not isinstance(read, dict):
             raise ConfigError(f"{path} is not a YAML file of rules: give one `name: value` a line")
         return cls.from_dict({str(key): value for key, value in read.items()})
@@ -125,4 +123,11 @@ def _names(value: object) -> tuple[str, ...]:
     names = tuple(str(name) for name in value)
     if len(set(names)) < len(names) or not all(name.isprintable() and name for name in names):
         raise ConfigError(f"obs_columns must be different, printable names, not {value!r}")
+    for name in names:
+        if "/" in name or name in _RESERVED or len(name.encode()) > _LONGEST_NAME:
+            raise ConfigError(
+                f"obs_columns: {name[:80]!r} cannot be the name of a column of a corpus (it holds "
+                f"a slash, is longer than {_LONGEST_NAME} bytes or has another meaning there): "
+                "rename it in the data, or leave it out"
+            )
     return names
