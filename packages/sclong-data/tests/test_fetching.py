@@ -12,7 +12,8 @@ import pytest
 
 from sclong_core.errors import InputError
 from sclong_data.fetching import Lock, Patience, download, fetch
-from sclong_data.fetching.http import get_json, get_text, shown, waiting_time
+from sclong_data.fetching.addresses import require_web, shown
+from sclong_data.fetching.http import get_json, get_text, waiting_time
 from sclong_data.manifest import DatasetEntry, Manifest
 from sclong_data.reading import open_dataset
 from sclong_data.testing import Answer, LoopbackServer
@@ -232,8 +233,6 @@ def test_other_schemes_are_refused(tmp_path, url):
 
 
 def test_redirects_end_and_are_never_less_safe(server, tmp_path):
-    from sclong_data.fetching.http import require_web  # noqa: PLC0415
-
     server.always["/x.h5ad"] = Answer(302, {"Location": "/x.h5ad"})
     with pytest.raises(InputError, match="more than 10 times"):
         get(server, tmp_path / "x.h5ad")

@@ -18,6 +18,7 @@ from typing import IO
 
 from sclong_core.errors import InputError
 from sclong_core.files import atomic_folder
+from sclong_data.fetching.workers import Stop
 
 _CHUNK_BYTES = 1 << 20
 _ENCRYPTED = 0x1
@@ -62,29 +63,33 @@ class _Member:
     open: Callable[[], AbstractContextManager[IO[bytes] | None]]
 
 
-def unpack(archive: Path, folder: Path, *, limits: Limits = LIMITS) -> None:
+def unpack(
+    archive: Path, folder: Path, *, limits: Limits = LIMITS, stop: Stop | None = None
+) -> None:
     """Unpack a zip or tar file into a folder, which appears whole or not at all.
 
     Args:
         archive: a zip file, or a tar file that may be packed by gzip, bzip2 or xz.
         folder: to make; one that is there is replaced.
         limits: what it may hold.
+        stop: ends it early, leaving nothing.
 
     Raises:
         InputError: it is no such archive, damaged, or holds what must not be unpacked.
     """
     with atomic_folder(folder, overwrite=True) as temporary:
-        _Unpacking(archive, temporary, limits).run()
+        _Unpacking(archive, temporary, limits, stop or Stop()).run()
 
 
 class _Unpacking:
     """Writes the members of one archive, counting."""
 
-    def __init__(self, archive: Path, folder: Path, limits: Limits) -> None:
+    def __init__(self, archive: Path, folder: Path, limits: Limits, stop: Stop) -> None:
         self._archive = archive
         self._folder = folder
         self._most = limits.bytes
         self._limits = limits
+        self._stop = stop
         packed = archive.stat().st_size
         self._most = min(limits.bytes, max(limits.unsuspicious_bytes, packed * limits.ratio))
         self._written = 0
@@ -126,6 +131,7 @@ class _Unpacking:
         place.parent.mkdir(parents=True, exist_ok=True)
         with member.open() as source, place.open("xb") as target:
             while source is not None and (chunk := source.read(_CHUNK_BYTES)):
+                self._stop.check()
                 self._written += len(chunk)
                 if self._written > self._most:
                     raise self._refusal(f"more than {self._most:,} bytes for its size")

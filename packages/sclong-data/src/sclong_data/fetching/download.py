@@ -1,5 +1,6 @@
 """Downloading one file: resumed, checked, and under its name only when complete."""
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -11,23 +12,25 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import requests
-import urllib3
 
 from sclong_core.errors import InputError
 from sclong_core.files import read_json, sha256_file, write_json
+from sclong_data.fetching.addresses import require_web, shown
+from sclong_data.fetching.decoding import GZIP, decoded, encoding_of
 from sclong_data.fetching.http import (
     PATIENT,
     Patience,
     TransientError,
     opened,
-    require_web,
+    passing,
     retried,
-    shown,
 )
+from sclong_data.fetching.pace import LEAST_BYTES_A_SECOND, arriving
+from sclong_data.fetching.workers import Stop
 
 __all__ = ["Patience", "Progress", "download"]
 
-_CHUNK_BYTES = 1 << 16
+_GZIP_NAMES = (".gz", ".tgz")
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there, and those in all where that is known."""
 
@@ -40,12 +43,15 @@ def download(
     expected_bytes: int | None = None,
     progress: Progress | None = None,
     patience: Patience = PATIENT,
+    stop: Stop | None = None,
 ) -> str:
     """Download a file.
 
     What was received is kept beside ``path`` as ``.part``, and the next call goes on from there
     if the server still has the same file. Redirects are followed to http and https only, and never
-    from https to http. A file that is there already with the right checksum is left as it is.
+    from https to http. A file that is there already with the right checksum is left as it is. What
+    a server packed on the way (``Content-Encoding: gzip``) is unpacked, so that checksum and size
+    are those of the file.
 
     Args:
         url: an http or https address.
@@ -54,6 +60,7 @@ def download(
         expected_bytes: size that it must have.
         progress: called while bytes come in.
         patience: with the server.
+        stop: ends the waits between attempts.
 
     Returns:
         The SHA-256 of the file.
@@ -68,9 +75,9 @@ def download(
         return sha256
     path.parent.mkdir(parents=True, exist_ok=True)
     with _part(path) as part:
-        transfer = _Transfer(url, part, expected_bytes, progress, patience)
-        retried(transfer.attempt, url, patience)
-        return _finish(transfer, path, sha256)
+        transfer = _Transfer(url, part, expected_bytes, progress, patience, stop or Stop())
+        retried(transfer.attempt, url, patience, stop)
+        return _finish(transfer, path, sha256, expected_bytes)
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,11 @@ class _Part:
     file: BinaryIO
     path: Path
     note: Path
+
+    @property
+    def unpacked(self) -> Path:
+        """The same without what a server packed it in."""
+        return self.path.with_name(f"{self.path.name}.unpacked")
 
     def noted(self) -> dict[str, Any]:
         try:
@@ -100,7 +112,14 @@ class _Part:
 def _part(path: Path) -> Iterator[_Part]:
     """The ``.part`` file, which one process at a time writes."""
     place = path.with_name(f"{path.name}.part")
-    with place.open("ab+") as handle:
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(place, flags, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise InputError(f"{place} is a link: remove it") from error
+        raise
+    with os.fdopen(descriptor, "ab+") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -116,10 +135,6 @@ def _part(path: Path) -> Iterator[_Part]:
                 note.unlink(missing_ok=True)
 
 
-def _busy(path: Path) -> InputError:
-    return InputError(f"{path} is being downloaded by another process: wait for it")
-
-
 class _Transfer:
     """Brings the bytes of one file into its part."""
 
@@ -130,12 +145,15 @@ class _Transfer:
         expected: int | None,
         progress: Progress | None,
         patience: Patience,
+        stop: Stop,
     ) -> None:
         self.url = url
         self.part = part
         self._expected = expected
         self._progress = progress
         self._patience = patience
+        self.stop = stop
+        self._headway = max(1, int(LEAST_BYTES_A_SECOND * patience.stall_seconds))
         self._digest = hashlib.sha256()
         self._hashed = 0
 
@@ -143,7 +161,7 @@ class _Transfer:
         """One request; True when the file is complete, None when a part of it came."""
         begun = self.part.size()
         headers = self._resuming(begun)
-        with opened(self.url, headers, self._patience) as response:
+        with opened(self.url, headers, self._patience, self.stop) as response:
             start = self._start(response, begun)
             if start is None:
                 return True
@@ -152,7 +170,7 @@ class _Transfer:
                 self._restart(response)
             try:
                 self._receive(response, start, total)
-            except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+            except TransientError as error:
                 self._interrupted("the connection broke or stalled", begun, error)
                 return None
         size = self.part.size()
@@ -199,6 +217,8 @@ class _Transfer:
         """Size of the whole file, where it is known."""
         length = response.headers.get("Content-Length", "")
         total = start + int(length) if re.fullmatch(r"\d{1,18}", length) else None
+        if encoding_of(response.headers.get("Content-Encoding", ""), shown(self.url)) is not None:
+            return total  # the size of what is packed
         if self._expected is not None and total is not None and total != self._expected:
             self._forget()
             raise InputError(
@@ -213,12 +233,19 @@ class _Transfer:
         etag = response.headers.get("ETag", "")
         strong = etag if etag and not etag.startswith("W/") else None
         validator = strong or response.headers.get("Last-Modified")
-        write_json(self.part.note, {"url": self.url, "validator": validator})
+        encoding = encoding_of(response.headers.get("Content-Encoding", ""), shown(self.url))
+        note = {"url": self.url, "validator": validator, "encoding": encoding}
+        write_json(self.part.note, note)
 
     def _receive(self, response: requests.Response, start: int, total: int | None) -> None:
         self.part.file.seek(0, os.SEEK_END)
         done = start
-        for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+        chunks = arriving(response, self._patience.stall_seconds)
+        while True:
+            with passing():
+                chunk = next(chunks, b"")
+            if not chunk:
+                break
             done += len(chunk)
             if total is not None and done > total:
                 self._forget()
@@ -234,10 +261,10 @@ class _Transfer:
         self.part.file.flush()
 
     def _interrupted(self, reason: str, begun: int, error: Exception | None) -> None:
-        """Go on with new patience if anything came; a server without ranges begins anew."""
+        """Go on with new patience if enough came; a server without ranges begins anew."""
         self.part.file.flush()
         resumable = isinstance(self.part.noted().get("validator"), str)
-        if not (resumable and self.part.size() > begun):
+        if not (resumable and self.part.size() >= begun + self._headway):
             raise TransientError(reason) from error
 
     def _forget(self) -> None:
@@ -245,22 +272,75 @@ class _Transfer:
         self._digest, self._hashed = hashlib.sha256(), 0
 
 
-def _finish(transfer: _Transfer, path: Path, sha256: str | None) -> str:
+def _finish(transfer: _Transfer, path: Path, sha256: str | None, size: int | None) -> str:
     """Check the file and give it its name."""
-    found = transfer.sha256()
     part = transfer.part
-    if sha256 is not None and found != sha256:
-        part.empty()
-        part.note.unlink(missing_ok=True)
-        raise InputError(
-            f"{shown(transfer.url)} has the SHA-256 {found}, not {sha256} as expected: it was "
-            "changed or damaged on the way, and was not kept"
-        )
+    complete, found = part.path, transfer.sha256()
     part.file.flush()
     os.fsync(part.file.fileno())
-    part.path.replace(path)
+    try:
+        encoding = part.noted().get("encoding")
+        if isinstance(encoding, str) and not _is_the_file(part, found, sha256, size):
+            complete, found = _unpacked(transfer, encoding, path, sha256, size)
+        if sha256 is not None and found != sha256:
+            _drop(part)
+            raise InputError(
+                f"{shown(transfer.url)} has the SHA-256 {found}, not {sha256} as expected: it was "
+                "changed or damaged on the way, and was not kept"
+            )
+        complete.replace(path)
+    finally:
+        part.unpacked.unlink(missing_ok=True)
+    part.path.unlink(missing_ok=True)  # what came packed
     part.note.unlink(missing_ok=True)
     return found
+
+
+def _drop(part: _Part) -> None:
+    part.empty()
+    part.path.unlink(missing_ok=True)
+    part.note.unlink(missing_ok=True)
+
+
+def _is_the_file(part: _Part, found: str, sha256: str | None, size: int | None) -> bool:
+    """Whether what was sent as packed is what was asked for: some servers call any .gz so."""
+    return found == sha256 if sha256 is not None else part.size() == size
+
+
+def _unpacked(
+    transfer: _Transfer, encoding: str, path: Path, sha256: str | None, size: int | None
+) -> tuple[Path, str]:
+    """The file without what the server packed it in, and its checksum."""
+    part, where = transfer.part, shown(transfer.url)
+    part.file.seek(0)
+    if encoding != "deflate" and part.file.read(len(GZIP)) != GZIP:
+        return part.path, transfer.sha256()  # the server only says so
+    part.file.seek(0)
+    digest, begins = hashlib.sha256(), b""
+    try:
+        with part.unpacked.open("wb") as target:
+            for piece in decoded(
+                iter(lambda: part.file.read(1 << 20), b""), encoding, where, most=size
+            ):
+                transfer.stop.check()
+                begins = begins or piece[: len(GZIP)]
+                digest.update(piece)
+                target.write(piece)
+            target.flush()
+            os.fsync(target.fileno())
+            written = target.tell()
+    except InputError:
+        _drop(part)
+        raise
+    if sha256 is None and size is None and path.name.endswith(_GZIP_NAMES) and begins != GZIP:
+        return part.path, transfer.sha256()
+    if size is not None and written != size:
+        _drop(part)
+        raise InputError(
+            f"{where} has {written:,} bytes, not the {size:,} that are expected: it was changed, "
+            "list the data sets again"
+        )
+    return part.unpacked, digest.hexdigest()
 
 
 def _number(pattern: str, response: requests.Response) -> int | None:

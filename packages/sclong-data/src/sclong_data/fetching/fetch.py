@@ -1,10 +1,8 @@
 """Fetching all that a manifest names."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +13,7 @@ from sclong_data.fetching.archives import unpack
 from sclong_data.fetching.download import Progress, download
 from sclong_data.fetching.http import PATIENT, Patience
 from sclong_data.fetching.lock import Lock
+from sclong_data.fetching.workers import Stop, in_threads
 from sclong_data.manifest import UNPACKED, DatasetEntry, Manifest
 
 _LOG = logging.getLogger("sclong")
@@ -36,10 +35,6 @@ class Fetched:
     """That it took."""
     error: str = ""
     """Why it failed."""
-
-
-class _StoppedError(Exception):
-    """The person at the terminal wants to stop."""
 
 
 def fetch(
@@ -67,32 +62,24 @@ def fetch(
     Returns:
         What came of each data set, in the order of the manifest.
     """
-    stopping = threading.Event()
-    fetcher = _Fetcher(
-        manifest, Lock(manifest.folder / "downloads" / "lock.json"), verify, patience
-    )
+    stop = Stop()
+    lock = Lock(manifest.folder / "downloads" / "lock.json")
+    fetcher = _Fetcher(manifest, lock, verify, patience, stop)
 
     def one(entry: DatasetEntry) -> Fetched:
         shown = watch(entry) if watch is not None else None
 
         def progress(done: int, total: int | None) -> None:
-            if stopping.is_set():
-                raise _StoppedError
+            stop.check()
             if shown is not None:
                 shown(done, total)
 
         return fetcher.fetch(entry, progress)
 
-    found: dict[str, Fetched] = {}
-    with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        jobs = {pool.submit(one, entry): entry for entry in manifest}
-        try:
-            for job in as_completed(jobs):
-                found[jobs[job].dataset] = job.result()
-        except BaseException:
-            stopping.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    found = {
+        entry.dataset: fetched
+        for entry, fetched in in_threads(one, manifest.entries, workers, stop)
+    }
     return [found[entry.dataset] for entry in manifest]
 
 
@@ -102,6 +89,7 @@ class _Fetcher:
     lock: Lock
     verify: bool
     patience: Patience
+    stop: Stop
 
     def fetch(self, entry: DatasetEntry, progress: Progress) -> Fetched:
         begun = time.monotonic()
@@ -109,6 +97,7 @@ class _Fetcher:
             if not entry.remote:
                 self.manifest.local_path(entry)
                 return Fetched(entry, "local")
+            self.manifest.expected_path(entry)  # no link on the way leads elsewhere
             file = self.manifest.download_folder(entry) / entry.file_name
             noted = _noted(file)
             if noted is not None and self._is_there(entry, file, noted):
@@ -135,6 +124,8 @@ class _Fetcher:
 
     def _get(self, entry: DatasetEntry, file: Path, progress: Progress) -> int:
         location = entry.location.partition("#")[0]
+        expected = entry.sha256 or self.lock.expected(location)
+        _set_aside(file, expected)
         if entry.scheme == "census":
             from sclong_data.sources.census import write_slice  # noqa: PLC0415  # optional extra
 
@@ -142,7 +133,6 @@ class _Fetcher:
             write_slice(location, file)
             sha256 = sha256_file(file)
         else:
-            expected = entry.sha256 or self.lock.expected(location)
             sha256 = download(
                 location,
                 file,
@@ -150,16 +140,27 @@ class _Fetcher:
                 expected_bytes=entry.bytes,
                 progress=progress,
                 patience=self.patience,
+                stop=self.stop,
             )
             if entry.sha256 is None:
                 self.lock.record(location, sha256, file.stat().st_size)
         if entry.archived:
-            unpack(file, file.parent / UNPACKED)
+            unpack(file, file.parent / UNPACKED, stop=self.stop)
         size = file.stat().st_size
         note = {"location": location, "sha256": sha256, "bytes": size}
         write_json(_note_path(file), note)
         self.manifest.local_path(entry)  # an archive may lack the member that was named
         return size
+
+
+def _set_aside(file: Path, expected: str | None) -> None:
+    """Rename what is in the place of a download and was not put there by one."""
+    if not file.is_file() or _noted(file) is not None or sha256_file(file) == expected:
+        return
+    taken = sum(1 for _ in file.parent.glob(f"{file.name}.kept-*"))
+    other = file.with_name(f"{file.name}.kept-{taken + 1}")
+    file.rename(other)
+    _LOG.warning("%s was not fetched by sclong: it is called %s now", file, other.name)
 
 
 def _note_path(file: Path) -> Path:

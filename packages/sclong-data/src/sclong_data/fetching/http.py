@@ -1,6 +1,8 @@
 """Requests over http and https: retried, with redirects looked at before they are taken."""
 
 import email.utils
+import http.client
+import json
 import logging
 import random
 import re
@@ -9,16 +11,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import urljoin, urlsplit
 
 import requests
+import urllib3
 
 from sclong_core.errors import InputError
+from sclong_data.fetching.addresses import redirected, require_web, shown
+from sclong_data.fetching.decoding import decoded, encoding_of
+from sclong_data.fetching.pace import SlowError, WatchedAdapter, arriving
+from sclong_data.fetching.workers import Stop
 
 _LOG = logging.getLogger("sclong")
 _REDIRECTS = (301, 302, 303, 307, 308)
 _WORTH_RETRYING = (408, 425, 429, 500, 502, 503, 504)
 _MOST_REDIRECTS = 10
+MOST_BYTES = 1 << 28
+"""Of what a catalogue answers: CELLxGENE's list of all data sets has a tenth of it."""
 _AGENT = "sclong-data"
 T = TypeVar("T")
 
@@ -32,7 +40,9 @@ class Patience:
     connect_seconds: float = 15.0
     """For a connection."""
     stall_seconds: float = 60.0
-    """Without a byte."""
+    """Without a byte, or with fewer than 100 bytes a second."""
+    fruitless_seconds: float = 110.0
+    """Of attempts in a row that get nothing, without the waits between them."""
     first_wait_seconds: float = 1.0
     """After the first failure; doubled after each."""
     longest_wait_seconds: float = 120.0
@@ -50,33 +60,10 @@ class TransientError(Exception):
         self.wait = wait
 
 
-def shown(url: str) -> str:
-    """An address for people: without password, and without the query, which may hold a key."""
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
-
-
-def require_web(url: str, *, before: str | None = None) -> None:
-    """Refuse what is not on the web, and the way from https back to http.
-
-    Raises:
-        InputError: another scheme, no server, or less safe than ``before``.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        through = f" ({shown(before)} led there)" if before else ""
-        raise InputError(
-            f"{parts.scheme or 'no scheme'}: only http and https addresses are fetched{through}"
-        )
-    if before and urlsplit(before).scheme == "https" and parts.scheme == "http":
-        raise InputError(
-            f"{shown(before)} leads to {shown(url)}, which is not encrypted: not followed"
-        )
-
-
 @contextmanager
-def opened(url: str, headers: Mapping[str, str], patience: Patience) -> Iterator[requests.Response]:
+def opened(
+    url: str, headers: Mapping[str, str], patience: Patience, stop: Stop | None = None
+) -> Iterator[requests.Response]:
     """The answer to one GET, its body still to be read.
 
     Raises:
@@ -85,7 +72,9 @@ def opened(url: str, headers: Mapping[str, str], patience: Patience) -> Iterator
         TransientError: worth another attempt.
     """
     with requests.Session() as session:
-        response = _followed(session, url, headers, patience)
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, WatchedAdapter())
+        response = _followed(session, url, headers, patience, stop or Stop())
         with response:
             yield response
 
@@ -94,67 +83,102 @@ def get_json(url: str, patience: Patience = PATIENT) -> Any:
     """The JSON at an address.
 
     Raises:
-        InputError: it cannot be had, or it is not JSON.
+        InputError: it cannot be had, it is not JSON, or it is larger than catalogues are.
     """
-
-    def attempt() -> Any:
-        with opened(url, {"Accept": "application/json"}, patience) as response:
-            if response.status_code != requests.codes.ok:
-                raise TransientError(f"status {response.status_code}")
-            try:
-                return response.json()
-            except requests.exceptions.JSONDecodeError as error:
-                raise InputError(f"{shown(url)} did not answer with JSON: {error}") from error
-            except requests.exceptions.RequestException as error:
-                raise TransientError(_words(error)) from error
-
-    return retried(attempt, url, patience)
+    content = _content(url, {"Accept": "application/json"}, patience)
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{shown(url)} did not answer with JSON: {reason}") from error
 
 
 def get_text(url: str, patience: Patience = PATIENT) -> str:
     """The UTF-8 text at an address.
 
     Raises:
-        InputError: it cannot be had, or it is not text.
+        InputError: it cannot be had, it is not text, or it is larger than catalogues are.
     """
+    try:
+        return _content(url, {}, patience).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{shown(url)} did not answer with text") from error
 
-    def attempt() -> str:
-        with opened(url, {}, patience) as response:
-            try:
-                return response.content.decode("utf-8-sig")
-            except UnicodeDecodeError as error:
-                raise InputError(f"{shown(url)} did not answer with text") from error
-            except requests.exceptions.RequestException as error:
-                raise TransientError(_words(error)) from error
+
+def _content(url: str, headers: Mapping[str, str], patience: Patience) -> bytes:
+    def attempt() -> bytes:
+        with opened(url, headers, patience) as response:
+            if response.status_code != requests.codes.ok:
+                raise TransientError(f"status {response.status_code}")
+            where = shown(url)
+            encoding = encoding_of(response.headers.get("Content-Encoding", ""), where)
+            chunks = arriving(response, patience.stall_seconds)
+            if encoding is not None:
+                chunks = decoded(chunks, encoding, where, most=MOST_BYTES)
+            content = bytearray()
+            with passing():
+                for chunk in chunks:
+                    content += chunk
+                    if len(content) > MOST_BYTES:
+                        raise InputError(
+                            f"{where} answers with more than {MOST_BYTES:,} bytes: not read"
+                        )
+            return bytes(content)
 
     return retried(attempt, url, patience)
 
 
-def retried(attempt: Callable[[], T | None], url: str, patience: Patience) -> T:
+@contextmanager
+def passing() -> Iterator[None]:
+    """Failures of a connection while a body is read, as failures that may pass."""
+    try:
+        yield
+    except (
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,
+        http.client.HTTPException,
+        SlowError,
+        OSError,
+    ) as error:
+        raise TransientError(_words(error)) from error
+
+
+def retried(
+    attempt: Callable[[], T | None], url: str, patience: Patience, stop: Stop | None = None
+) -> T:
     """The result of an attempt that is repeated while failures may pass.
 
     An attempt that returns None made some headway: the next begins with new patience.
 
+    Args:
+        attempt: asks the server.
+        url: the address, for messages.
+        patience: with the server.
+        stop: ends the waits between attempts.
+
     Raises:
-        InputError: too many attempts in a row came to nothing.
+        InputError: too many attempts in a row came to nothing, or they took too long.
+        StoppedError: it was stopped.
     """
-    failures = 0
+    failures, fruitless = 0, 0.0
     while True:
+        begun = time.monotonic()
         try:
             result = attempt()
         except TransientError as error:
             failures += 1
-            if failures >= patience.attempts:
+            fruitless += time.monotonic() - begun
+            if failures >= patience.attempts or fruitless > patience.fruitless_seconds:
                 raise InputError(
                     f"{shown(url)}: {error} ({failures} attempts): try again later"
                 ) from error
             wait = waiting_time(failures, error.wait, patience)
             _LOG.info("%s: %s; again in %.0f s", shown(url), error, wait)
-            time.sleep(wait)
+            (stop or Stop()).sleep(wait)
         else:
             if result is not None:
                 return result
-            failures = 0
+            failures, fruitless = 0, 0.0
 
 
 def waiting_time(failures: int, asked: float | None, patience: Patience) -> float:
@@ -168,7 +192,11 @@ def waiting_time(failures: int, asked: float | None, patience: Patience) -> floa
 
 
 def _followed(
-    session: requests.Session, url: str, headers: Mapping[str, str], patience: Patience
+    session: requests.Session,
+    url: str,
+    headers: Mapping[str, str],
+    patience: Patience,
+    stop: Stop,
 ) -> requests.Response:
     """The answer at the end of all redirects."""
     require_web(url)
@@ -178,12 +206,11 @@ def _followed(
         if response.status_code not in _REDIRECTS or "Location" not in response.headers:
             _judge(response, here)
             return response
-        there = urljoin(here, response.headers["Location"])
         asked = _asked(response)
         response.close()
-        require_web(there, before=here)
+        there = redirected(here, response.headers["Location"])
         if asked:  # the HCA's file service prepares files so
-            time.sleep(min(asked, patience.longest_wait_seconds))
+            stop.sleep(min(asked, patience.longest_wait_seconds))
         here = there
     raise InputError(f"{shown(url)} leads on more than {_MOST_REDIRECTS} times: given up")
 
@@ -203,10 +230,14 @@ def _get(
         raise InputError(
             f"{shown(url)}: the server's certificate cannot be trusted: {_words(error)}"
         ) from error
-    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader) as error:
-        raise InputError(f"{shown(url)} is no address: {_words(error)}") from error
     except requests.exceptions.RequestException as error:
+        if isinstance(error, ValueError):  # an address or a header that cannot be
+            raise InputError(f"{shown(url)} is not an address: {_words(error)}") from error
         raise TransientError(_words(error)) from error
+    except (OSError, urllib3.exceptions.TimeoutError, http.client.HTTPException) as error:
+        raise TransientError(_words(error)) from error
+    except (ValueError, urllib3.exceptions.HTTPError) as error:
+        raise InputError(f"{shown(url)} is not an address: {_words(error)}") from error
 
 
 def _judge(response: requests.Response, url: str) -> None:
@@ -230,9 +261,9 @@ def _asked(response: requests.Response) -> float | None:
         return float(value)
     try:
         date = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        return max(0.0, date.timestamp() - time.time())
+    except (ValueError, OverflowError, OSError):
         return None
-    return max(0.0, date.timestamp() - time.time())
 
 
 def _words(error: Exception) -> str:
@@ -242,6 +273,13 @@ def _words(error: Exception) -> str:
         requests.exceptions.ReadTimeout: "no byte came for too long",
         requests.exceptions.ConnectionError: "the connection failed",
         requests.exceptions.ChunkedEncodingError: "the connection broke",
+        requests.exceptions.InvalidURL: "it cannot be parsed",
+        urllib3.exceptions.ReadTimeoutError: "no byte came for too long",
+        urllib3.exceptions.HTTPError: "the connection broke",
+        SlowError: "the server sends too slowly",
+        TimeoutError: "no answer in time",
+        OSError: "the connection broke",
+        UnicodeError: "the name of the server cannot be encoded",
     }
     return next((words for kind, words in kinds.items() if isinstance(error, kind)), None) or (
         type(error).__name__

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from sclong_core.errors import InputError
 from sclong_core.files import read_json, write_json
-from sclong_data.fetching.http import shown
+from sclong_data.fetching.addresses import shown
 
 _FORMAT = 1
 

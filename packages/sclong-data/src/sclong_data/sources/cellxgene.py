@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sclong_core.errors import InputError
-from sclong_data.fetching.http import PATIENT, Patience, get_json, shown
+from sclong_data.fetching.addresses import shown
+from sclong_data.fetching.http import PATIENT, Patience, get_json
 from sclong_data.manifest import DatasetEntry, inert_text
 from sclong_data.sources.filters import Filters, joined
 
@@ -36,7 +37,7 @@ class CellxGene:
             raise InputError(f"{shown(url)} did not answer with a list of data sets")
         try:
             entries = list(_entries(answer, primary_only=filters.primary_only))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(
                 f"{shown(url)} answered in an unknown shape ({type(error).__name__}: {error})"
             ) from error

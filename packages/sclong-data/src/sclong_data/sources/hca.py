@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from sclong_core.errors import InputError
-from sclong_data.fetching.http import PATIENT, Patience, get_json, shown
+from sclong_data.fetching.addresses import parts_of, shown
+from sclong_data.fetching.http import PATIENT, Patience, get_json
 from sclong_data.manifest import DatasetEntry, inert_text
 from sclong_data.sources.filters import Filters, joined
 
@@ -49,16 +50,22 @@ class HumanCellAtlas:
         if self.catalog is not None:
             query["catalog"] = self.catalog
         url: str | None = f"{self.api}/index/files?{urlencode(query)}"
+        seen: set[str] = set()
         for _ in range(_MOST_PAGES):
             if url is None:
                 return
-            if urlsplit(url).netloc != urlsplit(self.api).netloc:
+            if url in seen:
+                raise InputError(f"{self.api} lists the same page again and again: given up")
+            seen.add(url)
+            if parts_of(url).netloc != parts_of(self.api).netloc:
                 raise InputError(f"{self.api} continues its list at {shown(url)}: not followed")
             answer = get_json(url, self.patience)
             try:
                 hits, following = answer["hits"], answer["pagination"].get("next")
             except (KeyError, TypeError, AttributeError) as error:
                 raise InputError(f"{shown(url)} answered in an unknown shape") from error
+            if not isinstance(hits, list) or not isinstance(following, str | None):
+                raise InputError(f"{shown(url)} answered in an unknown shape")
             yield from hits
             url = following
         raise InputError(f"{self.api} lists more than {_MOST_PAGES:,} pages: narrow the filters")
@@ -88,7 +95,9 @@ def _entries(hit: dict[str, Any]) -> Iterator[DatasetEntry]:
                 cells=cells or None,
                 title=inert_text(f"{title}: {file['name']}"),
             )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(
             f"the Human Cell Atlas described a file in an unknown shape "
             f"({type(error).__name__}: {error})"
