@@ -11,6 +11,7 @@ from typing import BinaryIO
 from sclong_core.errors import InputError
 
 _GZIP = b"\x1f\x8b"
+_BYTE_ORDER_MARK = "\ufeff"
 LONGEST_LINE = 1 << 28
 """Bytes; a table of a million cells has a tenth of it."""
 RATIO = 500
@@ -22,6 +23,8 @@ UNSUSPICIOUS_BYTES = 10**8
 
 def read_lines(path: str | PathLike[str]) -> Iterator[tuple[int, str]]:
     """The lines of a UTF-8 text file with their numbers, from 1 on; gzip is told by its bytes.
+
+    A byte order mark at the beginning, as Excel writes it, is no part of the first line.
 
     Raises:
         InputError: no such file, a gzip file that is cut short or damaged or a bomb, or not text.
@@ -65,4 +68,5 @@ def _decoded(raw: BinaryIO, name: str, *, packed: bool) -> Iterator[tuple[int, s
                     f"{name} unpacks to more than {RATIO} times its size: it is not read, do not "
                     "trust it"
                 )
-        yield number, line.decode("utf-8").rstrip("\r\n")
+        text = line.decode("utf-8").rstrip("\r\n")
+        yield number, text.removeprefix(_BYTE_ORDER_MARK) if number == 1 else text

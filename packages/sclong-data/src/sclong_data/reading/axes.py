@@ -59,6 +59,12 @@ def find_layout(
     )
 
 
+def looks_like_a_gene(name: str) -> bool:
+    """Whether a name is an Ensembl id, or a symbol of one of the large gene families."""
+    plain = name.strip().upper()
+    return _ENSEMBL.fullmatch(plain) is not None or _FAMILIES.fullmatch(plain) is not None
+
+
 def _share(names: Sequence[str], known_genes: Collection[str]) -> float:
     """Share of names that are surely genes; 0 where they are fewer than three."""
     found = sum(

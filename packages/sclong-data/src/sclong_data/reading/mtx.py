@@ -1,7 +1,9 @@
 """10x folders: ``matrix.mtx`` with ``barcodes.tsv`` and ``features.tsv`` or ``genes.tsv``."""
 
 import gzip
-from collections.abc import Iterator
+import logging
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -18,6 +20,8 @@ from sclong_data.reading.sorting import CsrWriter
 from sclong_data.reading.stored import Names, turned
 from sclong_data.text_files import read_lines
 
+_LOG = logging.getLogger("sclong")
+_MATRICES = (".mtx", ".mtx.gz")
 _ENTRIES_AT_ONCE = 1 << 20
 _FEATURES = ("features", "genes")
 _COLUMNS = ("gene_ids", "gene_symbols", "feature_types")
@@ -39,12 +43,11 @@ class TenxFolder:
             InputError: one is missing, or there are several matrices.
         """
         matrix = path if path.is_file() else _only_matrix(path)
-        prefix = matrix.name.removesuffix(".gz").removesuffix(".mtx").removesuffix("matrix")
-        folder = matrix.parent
+        prefixes, folder = _prefixes(matrix), matrix.parent
         return cls(
             matrix,
-            _beside(folder, [f"{prefix}barcodes.tsv"], matrix),
-            _beside(folder, [f"{prefix}{name}.tsv" for name in _FEATURES], matrix),
+            _beside(folder, prefixes, ["barcodes.tsv"], matrix),
+            _beside(folder, prefixes, [f"{name}.tsv" for name in _FEATURES], matrix),
         )
 
 
@@ -85,34 +88,89 @@ def _only_matrix(folder: Path) -> Path:
     return found[0]
 
 
-def _beside(folder: Path, names: list[str], matrix: Path) -> Path:
-    for name in names:
-        for ending in ("", ".gz"):
-            if (folder / f"{name}{ending}").is_file():
-                return folder / f"{name}{ending}"
-    raise InputError(f"{matrix} lacks {' or '.join(names)} beside it: copy the whole folder")
+def _beside(folder: Path, prefixes: Sequence[str], names: Sequence[str], matrix: Path) -> Path:
+    for prefix in prefixes:
+        for name in names:
+            for ending in ("", ".gz"):
+                if (folder / f"{prefix}{name}{ending}").is_file():
+                    return folder / f"{prefix}{name}{ending}"
+    listed = " or ".join(f"{prefixes[0]}{name}" for name in names)
+    raise InputError(f"{matrix} lacks {listed} beside it: copy the whole folder")
+
+
+def _prefixes(matrix: Path) -> list[str]:
+    """What the names of the files beside a matrix may begin with, the likeliest first."""
+    stem = matrix.name.removesuffix(".gz").removesuffix(".mtx")
+    found = [stem.removesuffix("matrix")]
+    while match := re.match(r"(.*[._-])[^._-]+[._-]?$", found[-1]):
+        found.append(match[1])
+    alone = sum(1 for path in matrix.parent.iterdir() if path.name.endswith(_MATRICES)) == 1
+    return [*dict.fromkeys(found), *([""] if alone else [])]
 
 
 def _barcodes(path: Path) -> pd.DataFrame:
-    names = [line.split("\t")[0].strip('"') for _, line in read_lines(path) if line.strip()]
+    rows = [cells for _, cells in _table(path)]
+    names = [cells[0] for cells in rows]
     return pd.DataFrame(index=pd.Index(names, name="barcode"))
 
 
 def _features(path: Path) -> pd.DataFrame:
     """Ids, symbols and types of the features; the symbols are the index, as in scanpy."""
-    rows = [line.split("\t") for _, line in read_lines(path) if line.strip()]
-    widths = {min(len(row), len(_COLUMNS)) for row in rows}
+    rows = _table(path)
+    widths = {min(len(cells), len(_COLUMNS)) for _, cells in rows}
     if len(widths) > 1:
-        number, short = next(
-            (number, row) for number, row in enumerate(rows, 1) if len(row) < max(widths)
-        )
+        number, short = next((number, cells) for number, cells in rows if len(cells) < max(widths))
         raise InputError(f"{path}, line {number}: {len(short)} columns, others have more")
     width = widths.pop() if widths else 0
     columns = {
-        name: [row[place].strip('"') for row in rows] for place, name in enumerate(_COLUMNS[:width])
+        name: [cells[place] for _, cells in rows] for place, name in enumerate(_COLUMNS[:width])
     }
     symbols = columns.pop("gene_symbols", columns.get("gene_ids", []))
     return pd.DataFrame(columns, index=pd.Index(symbols, name="gene_symbols"))
+
+
+def _table(path: Path) -> list[tuple[int, list[str]]]:
+    """The lines of a table of names with their numbers, without the row numbers that R adds."""
+    rows = [
+        (number, [cell.strip().strip('"') for cell in line.split("\t")])
+        for number, line in read_lines(path)
+        if line.strip()
+    ]
+    numbered = len(rows) > 1 and all(
+        len(cells) > 1 and cells[0] == str(place) for place, (_, cells) in enumerate(rows, 1)
+    )
+    if not numbered:
+        return rows
+    _LOG.info("%s: its first column numbers the rows and is left out", path)
+    return [(number, cells[1:]) for number, cells in rows]
+
+
+def _other_size(files: TenxFolder, shape: tuple[int, int], genes: int, cells: int) -> InputError:
+    """That the files do not fit, and which line too many is the reason."""
+    rows, columns = shape
+    said = (
+        f"{files.matrix} is {rows:,} x {columns:,}, but {files.features.name} names {genes:,} "
+        f"genes and {files.barcodes.name} {cells:,} cells"
+    )
+    headed = [
+        path.name
+        for path, count, other in (
+            (files.features, genes, cells),
+            (files.barcodes, cells, genes),
+        )
+        if count - 1 in shape and count not in shape and (other in shape or other - 1 in shape)
+    ]
+    if headed:
+        beginnings = [
+            repr(next((line for _, line in read_lines(path) if line.strip()), "")[:50])
+            for path in (files.features, files.barcodes)
+            if path.name in headed
+        ]
+        return InputError(
+            f"{said}: the first line of {' and of '.join(headed)} ({', '.join(beginnings)}) seems "
+            "to be a header: remove it"
+        )
+    return InputError(f"{said}: these files are not one set")
 
 
 def _convert(files: TenxFolder, writer: CsrWriter, cells: int, genes: int) -> None:
@@ -120,16 +178,14 @@ def _convert(files: TenxFolder, writer: CsrWriter, cells: int, genes: int) -> No
     with refuse_unreadable(name, "the matrix"), _open(files.matrix) as handle:
         rows, columns, expected, whole = _size(handle, name)
         if (rows, columns) not in ((genes, cells), (cells, genes)):
-            raise InputError(
-                f"{name} is {rows:,} x {columns:,}, but {files.features.name} names {genes:,} "
-                f"genes and {files.barcodes.name} {cells:,} cells: these files are not one set"
-            )
+            raise _other_size(files, (rows, columns), genes, cells)
         by_genes = (rows, columns) == (genes, cells)
         found = 0
         for block in _entries(handle, files.matrix, whole=whole):
             row, column, values = block[0] - 1, block[1] - 1, block[2]
             inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
-            if not (inside & np.isfinite(values)).all():
+            whole_places = (row % 1 == 0) & (column % 1 == 0)
+            if not (inside & whole_places & np.isfinite(values)).all():
                 raise _mistake(files.matrix, rows, columns)
             writer.add(*((column, row) if by_genes else (row, column)), values)
             found += values.size
@@ -144,7 +200,9 @@ def _convert(files: TenxFolder, writer: CsrWriter, cells: int, genes: int) -> No
 def _open(path: Path) -> TextIO:
     with path.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8")
+    return (
+        gzip.open(path, "rt", encoding="utf-8-sig") if packed else path.open(encoding="utf-8-sig")
+    )
 
 
 def _size(handle: TextIO, name: str) -> tuple[int, int, int, bool]:
@@ -173,7 +231,7 @@ def _entries(handle: TextIO, path: Path, *, whole: bool) -> Iterator[list[npt.ND
             header=None,
             names=["row", "column", "value"],
             index_col=False,
-            dtype={"row": np.int64, "column": np.int64, "value": np.float64},
+            dtype=np.float64,  # R writes the places 1000 and 100000 as 1e+03 and 1e+05
             chunksize=_ENTRIES_AT_ONCE,
             comment="%",
             # The fast parser is exact for integers, and not quite for other numbers.
@@ -206,12 +264,14 @@ def _reason(parts: list[str], rows: int | None, columns: int | None) -> str | No
     if len(parts) != 3:
         return "is not a row, a column and a value"
     try:
-        row, column, value = int(parts[0]), int(parts[1]), float(parts[2])
+        row, column, value = float(parts[0]), float(parts[1]), float(parts[2])
     except ValueError:
         return "is not a row, a column and a value"
     if not np.isfinite(value):
         return "holds a value that is no finite number"
     for place, size, what in ((row, rows, "row"), (column, columns, "column")):
+        if not place.is_integer():
+            return f"names a {what} that is no whole number"
         if place < 1 or (size is not None and place > size):
             return f"names a {what} outside 1 to {size}"
     return None

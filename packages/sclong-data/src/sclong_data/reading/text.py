@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,13 +14,13 @@ import pandas as pd
 
 from sclong_core.errors import InputError
 from sclong_core.expression import CellSource
-from sclong_data.reading.axes import GENES_AXIS, Layout, find_layout
+from sclong_data.reading.axes import GENES_AXIS, Layout, find_layout, looks_like_a_gene
 from sclong_data.reading.sorting import VALUES_AT_ONCE, CsrWriter
 from sclong_data.reading.stored import Names, turned
 from sclong_data.text_files import read_lines
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
-_DELIMITERS = ",\t; "
+_DELIMITERS = "\t,; "
 _NAMES_TRIED = 3_000
 _REMEMBERED = 100_000
 
@@ -31,6 +32,10 @@ class _Header:
     names: tuple[str, ...]
     """Names of the columns, without what stands above those of the rows."""
     delimiter: str
+    line: int = 1
+    """Its number."""
+    trailing: bool = False
+    """Whether each line ends with a delimiter, behind which nothing stands."""
 
 
 def open_text(
@@ -93,24 +98,54 @@ def read_header(path: Path) -> _Header:
     Raises:
         InputError: the file is empty, holds one line, or its first line has no names.
     """
-    lines = list(islice(read_lines(path), 2))
-    if len(lines) < 2 or not lines[0][1].strip():
+    lines = list(islice(_lines(path), 2))
+    if len(lines) < 2:
         raise InputError(f"{path} has no table: expected a line of names and lines of numbers")
-    first, second = lines[0][1], lines[1][1]
-    delimiter = max(_DELIMITERS, key=first.count)
+    (place, first), (second_place, second) = lines
+    delimiter = _delimiter(first, second)
     names, row = _split(first, delimiter), _split(second, delimiter)
+    trailing = len(names) > 2 and not names[-1].strip() and not row[-1].strip()
+    if trailing:
+        names, row = names[:-1], row[:-1]
+    corner = ""
     if len(names) == len(row):
-        names = names[1:]
+        corner, *names = names
     elif len(names) != len(row) - 1:
         raise InputError(
-            f"{path}: line 1 has {len(names)} columns and line 2 has {len(row)}: it is damaged, "
-            "or no table"
+            f"{path}: line {place} has {len(names)} columns and line {second_place} has "
+            f"{len(row)}: it is damaged, or no table"
         )
     if not names:
         raise InputError(f"{path} has a single column: expected names and then numbers")
-    if all(map(_number, names)):
-        raise InputError(f"{path}: line 1 holds numbers where names belong: add a line of names")
-    return _Header(tuple(name.strip() for name in names), delimiter)
+    if all(map(_number, names)) and not _counted(corner, names):
+        raise InputError(
+            f"{path}: line {place} holds numbers where names belong: add a line of names"
+        )
+    return _Header(tuple(name.strip() for name in names), delimiter, place, trailing)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines that are not blank, with their numbers."""
+    return ((number, line) for number, line in read_lines(path) if line.strip())
+
+
+def _delimiter(first: str, second: str) -> str:
+    """What separates columns: that by which the two lines have most, of those that fit."""
+
+    def rank(delimiter: str) -> tuple[bool, int]:
+        columns, others = len(_split(first, delimiter)), len(_split(second, delimiter))
+        return others > 1 and columns in (others, others - 1), columns
+
+    return max(_DELIMITERS, key=rank)
+
+
+def _counted(corner: str, names: Sequence[str]) -> bool:
+    """Whether numbers in the first line are names: columns counted from 0 or 1 on."""
+    start = names[0].strip()
+    counted = start in ("0", "1") and [name.strip() for name in names] == [
+        str(int(start) + place) for place in range(len(names))
+    ]
+    return counted and not looks_like_a_gene(corner)
 
 
 def _layout(
@@ -122,10 +157,10 @@ def _layout(
         raise InputError(
             f"{path} has no matrix {matrix!r}: of a table of text it says {' or '.join(GENES_AXIS)}"
         )
-    names = []
-    for _, line in islice(read_lines(path), 1, 1 + _NAMES_TRIED):
-        if line.strip():
-            names.append(_split(line, header.delimiter)[0])
+    names = [
+        _split(line, header.delimiter)[0].strip()
+        for _, line in islice(_lines(path), 1, 1 + _NAMES_TRIED)
+    ]
     return find_layout(header.names, names, str(path), known_genes)
 
 
@@ -145,7 +180,7 @@ def _blocks(
     path: Path, header: _Header, rows: int
 ) -> Iterator[tuple[list[str], npt.NDArray[np.float64]]]:
     """Names and values of some rows at a time."""
-    lines = ((number, line) for number, line in read_lines(path) if number > 1 and line.strip())
+    lines = islice(_lines(path), 1, None)
     numbers = _Numbers()
     while block := list(islice(lines, rows)):
         yield _parsed(path, header, block, numbers)
@@ -156,7 +191,7 @@ class _Numbers(dict[str, float]):
 
     def __missing__(self, text: str) -> float:
         value = float(text)
-        if "_" in text or not math.isfinite(value):
+        if "_" in text or not text.isascii() or not math.isfinite(value):
             raise ValueError(text)
         if len(self) < _REMEMBERED:
             self[text] = value
@@ -172,6 +207,8 @@ def _parsed(
         quoted = '"' in line
         name, *values = _split(line, header.delimiter) if quoted else line.split(header.delimiter)
         names.append(name.strip())
+        if header.trailing and values and not values[-1].strip():
+            values.pop()
         try:
             if len(values) != len(header.names):
                 raise _mistake(path, header, number, line)
@@ -184,6 +221,8 @@ def _parsed(
 def _mistake(path: Path, header: _Header, number: int, line: str) -> InputError:
     """What is wrong with a line."""
     row = _split(line, header.delimiter)
+    if header.trailing and not row[-1].strip():
+        row.pop()
     where = f"{path}, line {number} (row {row[0][:50]!r})"
     if len(row) != len(header.names) + 1:
         return InputError(
@@ -195,9 +234,16 @@ def _mistake(path: Path, header: _Header, number: int, line: str) -> InputError:
             shown = repr(value[:50]) if value.strip() else "empty"
             return InputError(
                 f"{where}, column {column[:50]!r}: {shown} is no finite number: expression must be "
-                "numbers, 0 where none was measured"
+                f"numbers, 0 where none was measured{_advice(value)}"
             )
     return InputError(f"{where}: it is no row of numbers")
+
+
+def _advice(value: str) -> str:
+    """What to do about numbers as they are written in some countries."""
+    if re.fullmatch(r"[-+]?\d+([.,' ]\d+)+", value.strip()):
+        return "; write them with a point for decimals, and nothing between thousands"
+    return ""
 
 
 def _split(line: str, delimiter: str) -> list[str]:
@@ -209,4 +255,4 @@ def _number(text: str) -> bool:
         float(text)
     except ValueError:
         return False
-    return "_" not in text
+    return "_" not in text and text.isascii()

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from sclong_core.errors import InputError
 from sclong_core.expression.reading import texts
 from sclong_core.expression.store import is_zarr_store, open_hdf5, refuse_unreadable
 from sclong_data.manifest import DatasetEntry, inert_path, inert_text
+from sclong_data.reading.copies import without_copies
 from sclong_data.reading.mtx import is_tenx_folder
 from sclong_data.reading.opening import SUFFIXES, datasets_within
 from sclong_data.reading.text import SUFFIXES as TEXT_SUFFIXES
@@ -81,23 +83,45 @@ def _labels(file: h5py.File, name: str) -> str | None:
 def find_datasets(folder: Path) -> list[DatasetEntry]:
     """Every data set in a folder, sorted by path.
 
-    Tables of text count only where one of their axes clearly holds genes; what is left out is
-    said.
+    Tables of text count only where one of their axes clearly holds genes. Of the matrices that Cell
+    Ranger writes of the same cells, one is taken. What is left out is said.
 
     Raises:
         InputError: there is no such folder, or no data set in it.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder: give one that holds data sets")
-    paths = [folder] if is_zarr_store(folder) or is_tenx_folder(folder) else datasets_within(folder)
-    paths = list(_expression(paths))
-    if not paths:
+    if is_zarr_store(folder) or is_tenx_folder(folder):
+        paths = [folder]
+    else:
+        paths, others = without_copies(datasets_within(folder), folder)
+        for path, why in others:
+            _LOG.info("left out: %s %s", _printable(path), why)
+    relative = [path.relative_to(folder) for path in _expression(_nameable(paths, folder))]
+    if not relative:
         raise InputError(f"no data set ({', '.join(SUFFIXES)}, .zarr) in {folder}")
-    relative = [path.relative_to(folder) for path in paths]
     return [
         DatasetEntry(name, source=_source(path), location=inert_path(str(path)))  # type: ignore[arg-type]  # of two names
         for name, path in zip(_names(relative, folder), relative, strict=True)
     ]
+
+
+def _nameable(paths: Iterable[Path], folder: Path) -> Iterator[Path]:
+    """Paths that can stand in a manifest, which is one line of printable text for each."""
+    for path in paths:
+        name = str(path.relative_to(folder))
+        if name.isprintable():
+            yield path
+        else:
+            _LOG.warning(
+                "left out: %s has a name that a manifest cannot hold: rename it", _printable(path)
+            )
+
+
+def _printable(path: Path) -> str:
+    """A path for people, whatever bytes its name holds."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _source(path: Path) -> str:
@@ -150,4 +174,4 @@ def _plain(path: Path, folder: Path, *, ending: bool) -> str:
 
 
 def _hashed(name: str, path: Path) -> str:
-    return f"{name[:115]}-{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    return f"{name[:115]}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"
