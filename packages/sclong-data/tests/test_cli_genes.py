@@ -247,6 +247,37 @@ def test_what_cannot_be_done_is_one_line(folder, words, message, capsys):
     assert not list(folder.glob(".*tmp*"))
 
 
+@pytest.mark.parametrize(
+    ("command", "ending"),
+    [
+        (["vocabulary", "import", "list.txt", "-o", "list.txt"], ""),
+        (["graph", "build", "--vocabulary", "list.txt", "-o", "list.txt"], ""),
+        (["gene2vec", "--vocabulary", "list.txt", "-o", "list.txt"], ""),
+        (["graph", "build", "--vocabulary", "list.report.json", "-o", "list.npz"], ".report.json"),
+    ],
+)
+def test_an_output_over_an_input_is_refused_even_if_overwriting_is_asked_for(
+    command, ending, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("list.txt", "list.report.json"):
+        (tmp_path / name).write_text(f"{ensembl(1)}\n")
+    assert main(["data", *command, "--overwrite"]) == 2
+    assert "choose another name" in capsys.readouterr().err
+    assert (tmp_path / f"list{ending or '.txt'}").read_text() == f"{ensembl(1)}\n"
+
+
+def test_what_lies_in_the_place_of_a_report_is_not_replaced(folder, capsys):
+    words = ["data", "graph", "build", "--vocabulary", "list.txt", "-o", "new.npz"]
+    (folder / "new.report.json").write_text('{"mine": 1}')
+    (folder / "list.txt").write_text(f"{ensembl(1)}\n")
+    assert main(words) == 2
+    assert "new.report.json already exists" in capsys.readouterr().err
+    assert main([*words, "--overwrite"]) == 2
+    assert "not written by this command" in capsys.readouterr().err
+    assert (folder / "new.report.json").read_text() == '{"mine": 1}'
+
+
 def test_groups_name_their_commands():
     assert vocabulary_group.command.members == {
         "build": vocabulary_build.__name__,

@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from sclong_core.errors import InputError
 from sclong_core.files import atomic_file
+from sclong_data.outputs import begins_with
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,8 +109,12 @@ class DatasetEntry:
                 "checksum again or leave it empty"
             )
         for name in _NUMBERS:
-            if (number := getattr(self, name)) is not None and number < 0:
-                raise InputError(f"column {name}: {number} is below 0: give the number, or nothing")
+            number = getattr(self, name)
+            if number is not None and (type(number) is not int or number < 0):
+                raise InputError(
+                    f"column {name}: {str(number)[:50]!r} is not a whole number from 0 on: give "
+                    "the number, or nothing"
+                )
         self._check_location()
 
     def _check_location(self) -> None:
@@ -122,23 +127,34 @@ class DatasetEntry:
         if not self.location:
             raise InputError("column location: it is empty: give a path or an https address")
         if scheme in ("http", "https"):
-            host = urlsplit(self.location)
-            if not host.hostname:
-                raise InputError(f"column location: {self.location[:200]!r} names no server")
-            if host.username or host.password:
-                raise InputError(
-                    "column location: an address with a password does not belong in a manifest: "
-                    "keep it in ~/.netrc"
-                )
+            self._check_address()
         if self.source == "local" and scheme is not None:
             raise InputError(
                 "column location: a local data set has a path, not an address: "
                 "change its source to url"
             )
-        if self.member is not None and ".." in self.member.split("/"):
+        if self.member is not None and not stays_inside(self.member):
             raise InputError("column location: what stands behind # leads out of the archive")
+        if self.remote and self.genes is not None and not stays_inside(self.genes):
+            raise InputError("column genes: it leads out of the folder of the data set")
         if self.source == "url" and scheme is None:
             raise InputError("column location: source url needs an https address")
+
+    def _check_address(self) -> None:
+        try:
+            parts = urlsplit(self.location)
+            named = parts.hostname is not None and (parts.port is None or parts.port > 0)
+        except ValueError as error:
+            raise InputError(
+                f"column location: {self.location[:200]!r} is not an address ({error}): correct it"
+            ) from error
+        if not named:
+            raise InputError(f"column location: {self.location[:200]!r} names no server")
+        if parts.username or parts.password:
+            raise InputError(
+                "column location: an address with a password does not belong in a manifest: "
+                "keep it in ~/.netrc"
+            )
 
     @property
     def scheme(self) -> str | None:
@@ -296,6 +312,11 @@ class Manifest:
                 raise InputError(f"the table, row {number}, {error}") from error
         return cls(tuple(entries), Path(folder))
 
+    @staticmethod
+    def wrote(path: Path) -> bool:
+        """Whether a file is a manifest as :meth:`write` writes it."""
+        return begins_with(path, "\t".join(_COLUMNS) + "\n")
+
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write ``manifest.tsv``; relative paths are rewritten for the folder it is written to."""
         path = Path(path)
@@ -323,13 +344,23 @@ class Manifest:
         return self.folder / _DOWNLOADS / entry.dataset
 
     def expected_path(self, entry: DatasetEntry) -> Path:
-        """Where the data set is, or will be once it was fetched."""
+        """Where the data set is, or will be once it was fetched.
+
+        Raises:
+            InputError: a link on the way leads out of the folder of downloads.
+        """
         if not entry.remote:
             return self.folder / entry.location
-        folder = self.download_folder(entry)
-        if not entry.archived:
-            return folder / entry.file_name
-        return folder / UNPACKED / entry.member if entry.member else folder / UNPACKED
+        path = self.download_folder(entry) / (UNPACKED if entry.archived else entry.file_name)
+        if entry.archived and entry.member:
+            path /= entry.member
+        downloads = self.folder / _DOWNLOADS
+        if not path.resolve().is_relative_to(downloads.resolve()):
+            raise InputError(
+                f"{entry.dataset}: a link in {downloads} leads out of it to {path.resolve()}: "
+                "remove the link"
+            )
+        return path
 
     def local_path(self, entry: DatasetEntry) -> Path:
         """Where the data set is: its file or folder.
@@ -348,9 +379,17 @@ class Manifest:
         raise InputError(f"{entry.dataset}: {path} does not exist: correct its location")
 
 
+def stays_inside(name: str) -> bool:
+    """Whether a name, of any system, is that of something inside a folder."""
+    parts = re.split(r"[/\\]", name)
+    drive = re.match(r"[A-Za-z]:", name) is not None
+    return bool(parts[0]) and ".." not in parts and "\\" not in name and not drive
+
+
 def inert_path(path: str) -> str:
     """A relative path that no spreadsheet takes for a formula and nobody for an address."""
-    return f"./{path}" if path.startswith(_FORMULA) or _SCHEME.match(path) else path
+    begins = f"./{path}" if path.startswith((*_FORMULA, " ")) or _SCHEME.match(path) else path
+    return f"{begins}/." if begins.endswith(" ") else begins
 
 
 def inert_text(text: object) -> str:

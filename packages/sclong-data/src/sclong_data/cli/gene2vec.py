@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sclong_core.cli.terminal import messages, print_facts
 from sclong_data.cli.gene_files import (
+    REPORT,
     add_output_arguments,
     add_table_arguments,
     check_output,
@@ -54,7 +55,7 @@ class Gene2VecCommand:
         from sclong_data.genes import official  # noqa: PLC0415
 
         with messages():
-            check_output(args)
+            check_output(args, REPORT)
             vocabulary = GeneVocabulary.read(args.vocabulary)
             used = {"vocabulary": args.vocabulary}
             table = read_optional_table(args, used)

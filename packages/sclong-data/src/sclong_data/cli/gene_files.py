@@ -2,7 +2,7 @@
 
 import argparse
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from sclong_data.genes.table import GeneTable
 
 _LOG = logging.getLogger("sclong")
+REPORT = ".report.json"
+"""Ending of the report beside an output."""
+REASONS = ".reasons.tsv"
+"""Ending of the table that says why each gene is in a vocabulary."""
 
 
 def add_table_arguments(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
@@ -55,16 +59,57 @@ def add_output_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace an output that is there")
 
 
-def check_output(args: argparse.Namespace) -> None:
-    """Refuse an output that is there, before any work.
+def check_output(args: argparse.Namespace, *endings: str) -> None:
+    """Refuse outputs that are there, before any work.
+
+    Args:
+        args: of the command; all paths in it but the output are read.
+        endings: of the files that the command writes beside the output.
 
     Raises:
-        InputError: it is there and is not to be replaced, or its folder is missing.
+        InputError: one is there and is not to be replaced, one is also read, what stands in the
+            place of a report is something else, or the folder is missing.
     """
-    if args.output.exists() and not args.overwrite:
-        raise InputError(f"{args.output} already exists: choose another name, or --overwrite")
+    from sclong_data.outputs import require_output  # noqa: PLC0415  # heavy
+
+    inputs = [path for name, value in vars(args).items() if name != "output" for path in _in(value)]
+    official = getattr(args, "sources", None)
+    if official is not None and official.is_dir():
+        inputs += official.iterdir()
+    for output in (args.output, *map(args.output.with_suffix, endings)):
+        if output.exists() and not args.overwrite:
+            raise InputError(f"{output} already exists: choose another name, or --overwrite")
+        require_output(output, inputs, ours=_ours(output, endings))
     if not args.output.parent.is_dir():
         raise InputError(f"folder {args.output.parent} does not exist: make it first")
+
+
+def _in(value: object) -> Iterator[Path]:
+    """The paths in an argument."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, list):
+        yield from (path for path in value if isinstance(path, Path))
+
+
+def _ours(output: Path, endings: tuple[str, ...]) -> Callable[[Path], bool] | None:
+    """Whether what stands beside an output may be replaced with it; the output itself may."""
+    from sclong_data.outputs import begins_with  # noqa: PLC0415  # heavy
+
+    ending = next((ending for ending in endings if output.name.endswith(ending)), None)
+    if ending == REPORT:
+        return _is_report
+    return None if ending is None else lambda path: begins_with(path, "gene_id\t")
+
+
+def _is_report(path: Path) -> bool:
+    from sclong_core.files import read_json  # noqa: PLC0415  # keeps sclong --help fast
+
+    try:
+        found = read_json(path)
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and isinstance(found.get("files"), dict)
 
 
 def obtained(given: Path | None, official: "OfficialFile", args: argparse.Namespace) -> Path:
@@ -103,7 +148,7 @@ def write_report(output: Path, used: Mapping[str, Path], content: Mapping[str, A
         for what, path in used.items()
         if path.is_file()
     }
-    place = output.with_suffix(".report.json")
+    place = output.with_suffix(REPORT)
     write_json(place, {**content, "files": files})
     return place
 

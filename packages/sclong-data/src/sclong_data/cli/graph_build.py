@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sclong_core.cli.terminal import is_interactive, messages, print_facts
 from sclong_core.errors import ConfigError
 from sclong_data.cli.gene_files import (
+    REPORT,
     add_output_arguments,
     add_table_arguments,
     check_output,
@@ -61,7 +62,7 @@ class GraphBuildCommand:
     def run(self, args: argparse.Namespace) -> int:
         """Build, and print what was found."""
         with messages():
-            check_output(args)
+            check_output(args, REPORT)
             _check(args)
             return _run(args)
 

@@ -25,7 +25,12 @@ class ListCommand:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the source and the filters."""
         parser.add_argument("source", metavar="SOURCE", help=f"{', '.join(_ARCHIVES)}, or a folder")
-        parser.add_argument("-o", "--output", type=Path, help="manifest to write (.tsv)")
+        parser.add_argument(
+            "-o",
+            "--output",
+            type=Path,
+            help="manifest to write (.tsv); an older one is replaced",
+        )
         group = parser.add_argument_group("filters; each may be given several times")
         group.add_argument(
             "--organism",
@@ -59,8 +64,11 @@ class ListCommand:
     def run(self, args: argparse.Namespace) -> int:
         """List, print, and write the manifest."""
         from sclong_data.manifest import Manifest  # noqa: PLC0415  # heavy
+        from sclong_data.outputs import require_output  # noqa: PLC0415  # heavy
 
         with messages():
+            if args.output is not None:
+                require_output(args.output, ours=Manifest.wrote)
             source = _source(args)
             entries = source.list(_filters(args))
             _print(entries)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from sclong_core.cli.terminal import messages, print_facts, print_table
 from sclong_data.cli.gene_files import (
+    REASONS,
+    REPORT,
     add_output_arguments,
     add_table_arguments,
     check_output,
@@ -73,12 +75,12 @@ class VocabularyBuildCommand:
     def run(self, args: argparse.Namespace) -> int:
         """Build, and print the sizes."""
         with messages():
-            check_output(args)
+            check_output(args, REASONS, REPORT)
             used: dict[str, Path] = {}
             table = read_table(args, used)
             built = _build(args, table, used)
             built.vocabulary.write(args.output)
-            reasons = args.output.with_suffix(".reasons.tsv")
+            reasons = args.output.with_suffix(REASONS)
             built.write_reasons(reasons)
             report = write_report(args.output, used, _report(built))
         _summarise(built, args.output, (reasons, report))

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from sclong_core.files import read_json, sha256_file
 from sclong_data.corpus.index import write_corpus
-from sclong_data.corpus.layout import INDEX, shard_path
+from sclong_data.corpus.layout import INDEX, record_path, shard_path
 from sclong_data.corpus.shards import ShardRecord, read_digests, read_shard_record
 from sclong_data.harmoniser.duplicates import CellRun, Duplicates, find_duplicates
 from sclong_data.harmoniser.rows import (
     FOLDER,
     Row,
     brief,
+    read_row,
     row_path,
     with_duplicates,
     write_rows,
@@ -23,7 +24,7 @@ from sclong_data.harmoniser.units import Shared, UnitDone
 from sclong_data.harmoniser.workplace import Workplace, digest_of, read_note, write_note
 
 _LOG = logging.getLogger("sclong")
-_SHARD = re.compile(r"(.+)\.([0-9]{5,})(\.zarr\.zip|\.json)")
+_SHARD = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,127}\.[0-9]{5,})(\.zarr\.zip|\.json)")
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,20 @@ def _rows(rows: Sequence[Row], found: Duplicates) -> tuple[Row, ...]:
     )
 
 
+def _shards(shared: Shared) -> set[str]:
+    """Names of the shards that were ever made here: those with a record, or a note of the work."""
+    folder, notes = shared.corpus / "shards", Workplace(shared.corpus).folder / "units"
+    names = {match[1] for path in folder.glob("*") if (match := _SHARD.fullmatch(path.name))}
+    return {
+        name
+        for name in names
+        if (notes / f"{name}.json").is_file() or read_shard_record(shared.corpus, name) is not None
+    }
+
+
 def _remove_rows(corpus: Path, datasets: set[str]) -> None:
     for path in sorted((corpus / FOLDER).glob("*.json")):
-        if path.stem not in datasets:
+        if path.stem not in datasets and read_row(path) is not None:
             _LOG.info("%s is not in the manifest any more: its cells are taken out", path.stem)
             path.unlink()
 
@@ -128,14 +140,15 @@ def _remove_others(shared: Shared, collected: Collected, datasets: set[str]) -> 
     """Remove what belongs to data sets of former manifests, and shards that are no more made.
 
     Shards of a data set that cannot be read just now stay: they are taken up again when it can.
+    Files that somebody else put there stay too.
     """
     corpus, place = shared.corpus, Workplace(shared.corpus)
     unread = {row["dataset"] for row in collected.rows if row["status"] == "failed"}
     wanted = {unit.name for unit in collected.units if unit.shard}
-    for path in sorted((corpus / "shards").glob("*")):
-        match = _SHARD.fullmatch(path.name)
-        if match and match[1] not in unread and f"{match[1]}.{match[2]}" not in wanted:
-            path.unlink()
+    for name in sorted(_shards(shared) - wanted):
+        if name.rpartition(".")[0] not in unread:
+            shard_path(corpus, name).unlink(missing_ok=True)
+            record_path(corpus, name).unlink(missing_ok=True)
     for path in sorted((place.folder / "surveys").glob("*")):
         if path.stem not in datasets:
             path.unlink()

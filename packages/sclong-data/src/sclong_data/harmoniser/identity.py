@@ -37,7 +37,7 @@ class SourceDigests:
             if not files:
                 raise InputError(f"{path} holds no file: write or fetch it again")
             lines = (f"{item.relative_to(path).as_posix()}\0{self._file(item)}\n" for item in files)
-            return hashlib.sha256("".join(lines).encode()).hexdigest()
+            return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
 

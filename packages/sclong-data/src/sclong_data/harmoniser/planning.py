@@ -54,10 +54,13 @@ def identify(manifest: Manifest, shared: Shared) -> Iterator[Source | Failed]:
     for entry in sorted(manifest, key=lambda entry: entry.dataset):
         try:
             path = manifest.expected_path(entry)
+        except InputError as error:
+            yield Failed(entry.dataset, str(error))
+            continue
+        try:
             sha256 = _sha256(manifest, entry, digests, shared)
         except InputError as error:
-            said = without_folder(str(error), manifest.expected_path(entry))
-            yield Failed(entry.dataset, said)
+            yield Failed(entry.dataset, without_folder(str(error), path))
             continue
         described = dataclasses.asdict(entry)
         survey_key = digest_of(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from sclong_core.files import atomic_file, write_json
+from sclong_core.files import atomic_file, read_json, write_json
 from sclong_data.harmoniser.survey import Survey
 from sclong_data.harmoniser.tallies import Tally
 from sclong_data.manifest import DatasetEntry
@@ -122,9 +122,18 @@ def row_path(corpus: Path, dataset: str) -> Path:
 
 def read_rows(corpus: Path) -> list[Row]:
     """The rows of a finished corpus, by the ids of the data sets."""
-    paths = sorted((corpus / FOLDER).glob("*.json"))
-    rows = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    return sorted(rows, key=lambda row: str(row["dataset"]))
+    found = (read_row(path) for path in (corpus / FOLDER).glob("*.json"))
+    return sorted((row for row in found if row), key=lambda row: str(row["dataset"]))
+
+
+def read_row(path: Path) -> Row | None:
+    """The row in a file; None where the file is something else that somebody put there."""
+    try:
+        row = read_json(path)
+    except ValueError:
+        return None
+    ours = isinstance(row, dict) and row.get("dataset") == path.stem and "status" in row
+    return row if ours else None
 
 
 def read_pairs(corpus: Path) -> list[tuple[str, str, int]]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from sclong_core.errors import InputError
 from sclong_core.expression import GeneMatch
-from sclong_core.files import atomic_file, read_sealed, write_sealed
+from sclong_core.expression.anndata_files import is_zarr_store
+from sclong_core.files import atomic_file, read_json, read_sealed, write_sealed
+from sclong_data.corpus.layout import INDEX, REPORTS, VOCABULARY
 
 _LOG = logging.getLogger("sclong")
 FOLDER = ".work"
+_FILES = (INDEX, VOCABULARY, *REPORTS)
+_FOLDERS = ("shards", "datasets", "cells")
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,12 @@ class Workplace:
         return self.folder / "units" / f"{shard}.json"
 
     def prepare(self) -> None:
-        """Make the folders."""
+        """Make the folders.
+
+        Raises:
+            InputError: the folder is not one of a corpus, and something in it would be replaced.
+        """
+        _require_corpus(self.corpus)
         for name in ("surveys", "units"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
 
@@ -77,9 +88,40 @@ class Workplace:
 
 
 def _leftovers(corpus: Path) -> Iterator[Path]:
-    for folder in ("", "shards", "datasets", "cells", FOLDER, f"{FOLDER}/*"):
-        pattern = f"{folder}/.*.tmp-*" if folder else ".*.tmp-*"
+    stems = (Path(name).stem for name in _FILES)
+    patterns = [f".{stem}.tmp-*" for stem in stems]
+    patterns += [f"{folder}/.*.tmp-*" for folder in (*_FOLDERS, FOLDER, f"{FOLDER}/*")]
+    for pattern in patterns:
         yield from (path for path in corpus.glob(pattern) if path.is_file())
+
+
+def _require_corpus(folder: Path) -> None:
+    """Refuse a folder in which a corpus would replace what others wrote."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is not a folder: choose another name for the corpus")
+    for parent in (folder, *folder.parents):
+        if is_zarr_store(parent):
+            raise InputError(f"{parent} holds cells: choose another folder for the corpus")
+    if not folder.exists() or _is_corpus(folder):
+        return
+    taken = [name for name in (*_FILES, *_FOLDERS, FOLDER) if os.path.lexists(folder / name)]
+    if taken:
+        raise InputError(
+            f"{folder} is not the folder of a corpus, and holds {', '.join(taken)}, which a corpus "
+            "would replace: choose a new or an empty folder"
+        )
+
+
+def _is_corpus(folder: Path) -> bool:
+    """Whether the harmoniser made a folder: it holds its notes, or its index."""
+    work = folder / FOLDER
+    if (work / "lock").is_file() and (work / "surveys").is_dir() and (work / "units").is_dir():
+        return True
+    try:
+        index = read_json(folder / INDEX)
+    except (OSError, ValueError):
+        return False
+    return isinstance(index, dict) and index.keys() >= {"format", "digest", "shards", "datasets"}
 
 
 def read_note(path: Path, key: str | None) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from os import PathLike
+from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from sclong_core.files import atomic_file
@@ -63,6 +64,18 @@ def write_page(path: str | PathLike[str], page: Page) -> None:
     """Write the page, whole or not at all."""
     with atomic_file(path) as temporary:
         temporary.write_text(page_html(page), encoding="utf-8")
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page as :func:`write_page` writes it."""
+    policy = tag("meta", http_equiv="Content-Security-Policy", content=_POLICY)
+    beginning = render(policy).rpartition('"')[0]
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(4096).decode("utf-8", "replace")
+    except OSError:
+        return False
+    return head.startswith("<!DOCTYPE html>\n") and beginning in head
 
 
 def page_html(page: Page) -> str:

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from os import PathLike
+from pathlib import Path
 from xml.etree.ElementTree import Element
 
+from sclong_data.corpus.layout import INDEX
+from sclong_data.outputs import require_output
 from sclong_data.report.markup import tag
-from sclong_data.report.page import Block, Page, Section, key_figures, write_page
+from sclong_data.report.page import Block, Page, Section, is_page, key_figures, write_page
 from sclong_data.report.table import Cell, Column, Table
 from sclong_data.stats.figures import (
     annotation_figure,
@@ -43,11 +46,12 @@ def write_stats(corpus: str | PathLike[str], path: str | PathLike[str]) -> Corpu
 
     Args:
         corpus: its folder.
-        path: the HTML file to write; its folder must exist.
+        path: the HTML file to write; its folder must exist. An older page is replaced.
 
     Raises:
-        InputError: there is no corpus, or its index is damaged.
+        InputError: there is no corpus, its index is damaged, or ``path`` is a file that is no page.
     """
+    require_output(Path(path), [Path(corpus) / INDEX], ours=is_page)
     summary = CorpusSummary.read(corpus)
     write_page(path, stats_page(summary))
     return summary
