@@ -174,6 +174,7 @@ def edges(path):
             {(1, 2): 0.5, (3, 4): 1.0, (1, 4): 0.9},
         ),
         (["--annotations", "go.gaf", "--threshold", "0.5"], {}),
+        (["--annotations", "go.gaf", "--threshold", "0.5", "--own-edges", "ranked"], {}),
     ],
 )
 def test_a_graph_is_built_from_one_source_or_several(folder, words, expected, capsys):

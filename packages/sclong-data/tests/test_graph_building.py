@@ -47,6 +47,39 @@ def test_graph_equals_a_double_loop(terms, neighbours, threshold):
     assert edges(graph) == double_loop(terms, neighbours, threshold)
 
 
+def release_loop(terms, neighbours, threshold):
+    """As the release does it: a gene is among its most similar ones, of which there is one more."""
+    found = {}
+    for target, own in enumerate(terms):
+        jaccard = [len(own & other) / len(own | other) if own | other else 0 for other in terms]
+        similar = [source for source in range(len(terms)) if jaccard[source] > threshold]
+        similar.sort(key=lambda source: (-jaccard[source], source))
+        for source in similar[: neighbours + 1]:
+            found[source, target] = float(np.float32(jaccard[source]))
+    return found
+
+
+@settings(max_examples=200)
+@given(term_sets, st.integers(1, 6), st.sampled_from([0, 0.1, 0.25, 0.5]))
+def test_ranked_own_edges_are_those_of_the_release(terms, neighbours, threshold):
+    genes = [f"g{number}" for number in range(len(terms))]
+    similarity = TermSimilarity(dict(zip(genes, terms, strict=True)), genes)
+    graph = graph_of(similarity, neighbours, threshold, own_edges="ranked")
+    assert edges(graph) == release_loop(terms, neighbours, threshold)
+
+
+def test_a_gene_behind_many_of_the_same_terms_loses_its_own_edge_only_where_it_is_ranked():
+    genes = [f"g{number}" for number in range(600)]
+    similarity = TermSimilarity({gene: {"GO:1"} for gene in genes}, genes)
+    own = {(gene, gene) for gene in range(600)}
+    assert own <= edges(graph_of(similarity)).keys()
+    ranked = edges(graph_of(similarity, own_edges="ranked"))
+    assert own & ranked.keys() == {(gene, gene) for gene in range(21)}
+    assert len(ranked) == 600 * 21
+    pairs = PairSimilarity(np.array([[0], [1]]), np.array([0.5]), 3)
+    assert edges(graph_of(pairs, own_edges="ranked")) == edges(graph_of(pairs))
+
+
 def test_graph_equals_a_double_loop_over_several_blocks_and_frequent_terms():
     generator = np.random.default_rng(0)
     terms = [
@@ -153,6 +186,7 @@ def test_the_release_s_own_edges_follow_from_its_annotations():
         )
     )
     assert edges(build_gene_graph(terms, genes)) == released
+    assert edges(graph_of(TermSimilarity(terms, genes), own_edges="ranked")) == released
 
 
 @pytest.mark.real_data

@@ -56,6 +56,13 @@ class GraphBuildCommand:
         parser.add_argument(
             "--threshold", type=float, default=0.1, help="pairs must be more alike (default: 0.1)"
         )
+        parser.add_argument(
+            "--own-edges",
+            choices=("always", "ranked"),
+            default="always",
+            help="each gene's edge to itself: always there, or ranked among its neighbours as in "
+            "the release, which loses those behind 21 genes of the same terms (default: always)",
+        )
         _add_sources(parser)
         add_table_arguments(parser, optional=True)
 
@@ -139,7 +146,13 @@ def _run(args: argparse.Namespace) -> int:
         sources.append(_string(args, vocabulary, table, used))
     similarity = sources[0] if len(sources) == 1 else JoinedSimilarity(sources)
     with _bar(len(vocabulary)) as progress:
-        graph = graph_of(similarity, args.neighbours, args.threshold, progress=progress)
+        graph = graph_of(
+            similarity,
+            args.neighbours,
+            args.threshold,
+            own_edges=args.own_edges,
+            progress=progress,
+        )
     graph.write(args.output)
     joined = int(similarity.known().sum())
     report |= {
@@ -151,6 +164,7 @@ def _run(args: argparse.Namespace) -> int:
         "from": args.kinds,
         "neighbours": args.neighbours,
         "threshold": args.threshold,
+        "own edges": args.own_edges,
         "propagated": args.propagate,
     }
     beside = write_report(args.output, used, report)

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ from sclong_core.errors import ConfigError, InputError
 from sclong_core.graph import GeneGraph
 from sclong_data.graph.similarity import GeneSimilarity, TermSimilarity
 
+OwnEdges = Literal["always", "ranked"]
 NEIGHBOURS = 20
 """Most similar genes that are kept of each gene (paper, Methods)."""
 THRESHOLD = 0.1
@@ -46,6 +48,7 @@ def graph_of(
     neighbours: int = NEIGHBOURS,
     threshold: float = THRESHOLD,
     *,
+    own_edges: OwnEdges = "always",
     progress: Callable[[int], None] | None = None,
 ) -> GeneGraph:
     """The graph of the most similar genes.
@@ -58,21 +61,31 @@ def graph_of(
         similarity: of every two genes.
         neighbours: how many others are taken of each gene, at most.
         threshold: only pairs that are more similar than this are joined.
+        own_edges: "always", or "ranked" as the release has them: a gene stands among its
+            neighbours, one more of which is taken, and loses its own edge where that many genes
+            before it in the vocabulary have the same terms.
         progress: called with the number of genes done after each block.
 
     Raises:
-        ConfigError: ``neighbours`` is under 1, or ``threshold`` not in 0 to below 1.
+        ConfigError: ``neighbours`` is under 1, ``threshold`` not in 0 to below 1, or ``own_edges``
+            something else.
     """
     if neighbours < 1:
         raise ConfigError(f"neighbours must be 1 or more, not {neighbours}")
     if not 0 <= threshold < 1:
         raise ConfigError(f"threshold must be at least 0 and below 1, not {threshold}")
+    if own_edges not in get_args(OwnEdges):
+        listed = " or ".join(get_args(OwnEdges))
+        raise ConfigError(f"own edges must be {listed}, not {own_edges!r}")
     genes = similarity.genes
     known = np.flatnonzero(similarity.known())
-    parts = [(known, known, np.ones(known.size))]
+    ranked = known if own_edges == "ranked" else known[:0]
+    parts = [] if own_edges == "ranked" else [(known, known, np.ones(known.size))]
     for start in range(0, genes, _BLOCK):
         stop = min(start + _BLOCK, genes)
-        parts.append(_strongest(similarity, start, stop, neighbours, threshold))
+        own = ranked[(ranked >= start) & (ranked < stop)]
+        count = neighbours + (own_edges == "ranked")
+        parts.append(_strongest(similarity, (start, stop), count, threshold, own))
         if progress is not None:
             progress(stop)
     source, target, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -82,9 +95,17 @@ def graph_of(
 
 
 def _strongest(
-    similarity: GeneSimilarity, start: int, stop: int, neighbours: int, threshold: float
+    similarity: GeneSimilarity,
+    genes: tuple[int, int],
+    neighbours: int,
+    threshold: float,
+    own: npt.NDArray[np.int64],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Sources, targets and weights of the edges to the genes of a block from other genes."""
+    """Sources, targets and weights of the edges to the genes of a block.
+
+    They are from other genes, and from those in ``own`` to themselves where they rank high enough.
+    """
+    start, stop = genes
     block = similarity.rows(start, stop, threshold)
     lengths = np.diff(block.indptr)
     target = np.repeat(np.arange(start, stop), lengths)
@@ -94,7 +115,9 @@ def _strongest(
         for begin, end in itertools.pairwise(block.indptr)
     ]
     chosen = (block.data >= np.repeat(enough, lengths)) & (block.indices != target)
-    target, source, weight = target[chosen], block.indices[chosen], block.data[chosen]
+    target = np.concatenate([target[chosen], own])
+    source = np.concatenate([block.indices[chosen], own])
+    weight = np.concatenate([block.data[chosen], np.ones(own.size)])
     order = np.lexsort((source, -weight, target))
     target, source, weight = target[order], source[order], weight[order]
     first = np.searchsorted(target, target)
