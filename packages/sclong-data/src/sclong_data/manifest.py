@@ -201,6 +201,8 @@ class DatasetEntry:
 
 _COLUMNS = tuple(field.name for field in dataclasses.fields(DatasetEntry))
 _NUMBERS = ("bytes", "cells")
+_FIRST_COLUMNS = 8
+"""By which a manifest of this or an earlier version is known."""
 _TEXT = tuple(name for name in _COLUMNS if name not in (*_NUMBERS, "dataset"))
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(DatasetEntry)}
 
@@ -315,7 +317,7 @@ class Manifest:
     @staticmethod
     def wrote(path: Path) -> bool:
         """Whether a file is a manifest as :meth:`write` writes it."""
-        return begins_with(path, "\t".join(_COLUMNS) + "\n")
+        return begins_with(path, "\t".join(_COLUMNS[:_FIRST_COLUMNS]))
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write ``manifest.tsv``; relative paths are rewritten for the folder it is written to."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sclong_core.errors import InputError
-from sclong_core.expression.anndata_files import is_zarr_store
+from sclong_core.expression.store import is_zarr_store
 
 
 def require_output(

@@ -10,6 +10,7 @@ from sclong_core.files import atomic_file, read_json, write_json
 from sclong_data.harmoniser.survey import Survey
 from sclong_data.harmoniser.tallies import Tally
 from sclong_data.manifest import DatasetEntry
+from sclong_data.reading import GENES_AXIS
 
 REPORT: Final = "report.tsv"
 FOLDER: Final = "datasets"
@@ -153,6 +154,8 @@ def report_line(row: Row) -> list[str]:
         "duplicates": cells.get("duplicates"),
         "out": listed(cells.get("out", {})),
         "genes": genes.get("in"),
+        # A table of text holds the same cells either way round; datasets/<id>.json says which.
+        "matrix": "table" if row.get("matrix") in GENES_AXIS else row.get("matrix"),
         "mapped by": listed(_mapped(genes.get("by", {}))),
         **{name: genes.get(name) for name in ("matched", "ambiguous", "lost", "summed")},
     }

@@ -13,7 +13,7 @@ import numpy as np
 
 from sclong_core.errors import InputError
 from sclong_core.expression import GeneMatch
-from sclong_core.expression.anndata_files import is_zarr_store
+from sclong_core.expression.store import is_zarr_store
 from sclong_core.files import atomic_file, read_json, read_sealed, write_sealed
 from sclong_data.corpus.layout import INDEX, REPORTS, VOCABULARY
 

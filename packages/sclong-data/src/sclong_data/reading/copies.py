@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 
 from sclong_core.errors import InputError
-from sclong_core.expression.reading import open_hdf5
+from sclong_core.expression.store import open_hdf5
 
 _MATRIX = re.compile(
     r"(?P<before>(?:.*[._-])?)(?P<kind>raw|filtered)_(?:feature|gene)_bc_matri(?:x|ces)"
