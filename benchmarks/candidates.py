@@ -18,6 +18,7 @@ from benchmarks.subject import Subject
 from sclong_core.checkpoint import load_checkpoint
 from sclong_core.config import PerformerConfig, ScLongConfig
 from sclong_core.model import ScLong
+from sclong_core.nn.attention import FavorAttention
 from sclong_core.nn.performer import Performer, PerformerLayer
 
 
@@ -114,6 +115,7 @@ def _prepare_attention(subject: Subject) -> Prepared:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         layer = PerformerLayer(replace(config, depth=1), key=(0, 0, 0)).eval()
+        assert isinstance(layer.attention, FavorAttention)
         layer.attention.redraw(0)
         x_bnc = torch.randn(subject.cells, positions, config.dim)
     x_bnc = x_bnc.to(subject.device)

@@ -89,7 +89,7 @@ def test_help_is_for_a_terminal(capsys):
 def test_configurations_are_listed_printed_and_copied(capsys, tmp_path):
     assert main(["pretrain", "configs"]) == 0
     listed = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in listed] == ["1b-12x8a100", "base", "small", "tiny"]
+    assert [line.split()[0] for line in listed] == ["1b-12x8a100", "base", "mini", "small", "tiny"]
     assert main(["pretrain", "configs", "tiny"]) == 0
     assert capsys.readouterr().out == shipped_configs()["tiny"].read_text()
     assert main(["pretrain", "configs", "tiny", "-o", "mine.yaml"]) == 0

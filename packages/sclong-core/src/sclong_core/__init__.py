@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from sclong_core.checkpoint import load_checkpoint as load_checkpoint
     from sclong_core.checkpoint import read_checkpoint_info as read_checkpoint_info
     from sclong_core.checkpoint import save_checkpoint as save_checkpoint
+    from sclong_core.config import ContextConfig as ContextConfig
     from sclong_core.config import InputConfig as InputConfig
     from sclong_core.config import PerformerConfig as PerformerConfig
+    from sclong_core.config import ReadoutConfig as ReadoutConfig
     from sclong_core.config import ScLongConfig as ScLongConfig
     from sclong_core.errors import CheckpointError as CheckpointError
     from sclong_core.errors import ConfigError as ConfigError
@@ -34,11 +36,13 @@ _MODULES = {
     "CheckpointError": "errors",
     "CheckpointInfo": "checkpoint",
     "ConfigError": "errors",
+    "ContextConfig": "config",
     "GeneGraph": "graph",
     "GeneVocabulary": "vocabulary",
     "InputConfig": "config",
     "InputError": "errors",
     "PerformerConfig": "config",
+    "ReadoutConfig": "config",
     "ScLong": "model",
     "ScLongConfig": "config",
     "ScLongError": "errors",
@@ -54,11 +58,13 @@ __all__ = [
     "CheckpointError",
     "CheckpointInfo",
     "ConfigError",
+    "ContextConfig",
     "GeneGraph",
     "GeneVocabulary",
     "InputConfig",
     "InputError",
     "PerformerConfig",
+    "ReadoutConfig",
     "ScLong",
     "ScLongConfig",
     "ScLongError",

@@ -42,7 +42,7 @@ class CellMethods:
         self,
         adata: "AnnData | str | PathLike[str]",
         *,
-        pool: "Pool" = "mean",
+        pool: "Pool | None" = None,
         batch_size: int = 8,
         progress: bool = False,
         **reading: Unpack[ReadingOptions],
@@ -54,29 +54,32 @@ class CellMethods:
 
         Args:
             adata: cells with raw counts or log1p values.
-            pool: "mean" of all gene representations; "mean_expressed"; "expression_weighted"; or
-                "gene_sums", see :func:`sclong_core.embedding.pooling.pool_cells`.
+            pool: "mean" of all gene representations; "mean_expressed"; "expression_weighted";
+                "gene_sums", see :func:`sclong_core.embedding.pooling.pool_cells`; and of a model
+                with a readout "cell" or "components", see :meth:`cell_vectors`. By default "cell"
+                where the model has it, else "mean".
             batch_size: cells at a time.
             progress: draw a progress bar.
             **reading: see :class:`ReadingOptions`.
 
         Returns:
-            ``(cells, dim)`` float32; ``(cells, genes of the vocabulary)`` for "gene_sums".
+            ``(cells, dim)`` float32; ``(cells, genes of the vocabulary)`` for "gene_sums"; as wide
+            as the readout for "cell" and "components".
 
         Raises:
             InputError: the cells cannot be used as they are.
         """
         from sclong_core.embedding.inference import embed_cells  # noqa: PLC0415  # see _prepare
-        from sclong_core.embedding.pooling import check_pool  # noqa: PLC0415  # see _prepare
+        from sclong_core.embedding.pooling import chosen_pool  # noqa: PLC0415  # see _prepare
         from sclong_core.embedding.progress import cell_progress  # noqa: PLC0415  # see _prepare
 
-        check_pool(pool)
         model = cast("ScLong", self)
+        chosen = chosen_pool(model, pool)
         with (
             _prepare(model, adata, reading) as cells,
             cell_progress("embedding", len(cells), shown=progress) as advance,
         ):
-            return embed_cells(model, cells, pool=pool, batch_size=batch_size, advance=advance)
+            return embed_cells(model, cells, pool=chosen, batch_size=batch_size, advance=advance)
 
     def gene_representations(
         self,

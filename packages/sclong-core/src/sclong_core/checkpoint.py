@@ -44,6 +44,7 @@ __all__ = [
     "write_checkpoint",
 ]
 
+_HALF = torch.bfloat16
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -104,7 +105,10 @@ def write_checkpoint(
     """
     target = Path(folder).absolute()
     check_replaceable(target, overwrite=overwrite)
-    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    ready = {
+        name: _stored(tensor.detach().cpu(), config).contiguous()
+        for name, tensor in tensors.items()
+    }
     with atomic_folder(target, overwrite=overwrite) as temporary:
         write_weights(ready, temporary / WEIGHTS_FILE)
         vocabulary.write(temporary / VOCABULARY_FILE)
@@ -167,7 +171,7 @@ def load_checkpoint(
     _check_dtype(dtype)
     info = verify_checkpoint(folder)
     vocabulary, gene_graph = _read_genes(info)
-    tensors = read_weights(info.folder / WEIGHTS_FILE)
+    tensors = _read_tensors(info)
     with torch.device("meta"):
         model = ScLong(info.config, vocabulary, gene_graph)
     _check_tensors(model, tensors, info.folder / WEIGHTS_FILE)
@@ -179,6 +183,29 @@ def load_checkpoint(
 
         model = ablate(model, low_expression=low_expression, graph=graph)
     return model.to(_device(device)).eval()
+
+
+def _stored(tensor: Tensor, config: ScLongConfig) -> Tensor:
+    """A tensor as the file holds it."""
+    rounded = config.storage == "bfloat16" and tensor.is_floating_point()
+    return tensor.to(torch.bfloat16) if rounded else tensor
+
+
+def _read_tensors(info: CheckpointInfo) -> dict[str, Tensor]:
+    """The tensors of the file as the model holds them.
+
+    Raises:
+        CheckpointError: they are not stored as the configuration says.
+    """
+    path = info.folder / WEIGHTS_FILE
+    tensors = read_weights(path)
+    if info.config.storage == "exact":
+        return tensors
+    if exact := {n for n, t in tensors.items() if t.is_floating_point() and t.dtype != _HALF}:
+        raise CheckpointError(
+            f"{path} does not fit its configuration: {name_some(exact)} should be bfloat16"
+        )
+    return {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
 
 
 def _read_genes(info: CheckpointInfo) -> tuple[GeneVocabulary, GeneGraph | None]:

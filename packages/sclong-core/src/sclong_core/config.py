@@ -10,6 +10,8 @@ from sclong_core.errors import ConfigError
 
 LowExpression = Literal["encoder", "none", "random"]
 GraphUse = Literal["edges", "none", "random"]
+Attention = Literal["favor", "softmax"]
+Storage = Literal["exact", "bfloat16"]
 T = TypeVar("T")
 PRESETS = ("tiny", "small", "base", "1b")
 
@@ -37,6 +39,9 @@ class PerformerConfig:
     """Width of a head; ``heads * dim_head`` need not equal ``dim``."""
     random_features: int | None = None
     """FAVOR+ features; by default ``int(dim_head * ln(dim_head))``, as in performer-pytorch."""
+    attention: Attention = "favor"
+    """"favor" estimates softmax attention at a cost that grows with the positions; "softmax"
+    computes it, which is faster over some hundred positions."""
 
     def __post_init__(self) -> None:
         """Refuse shapes that cannot be built."""
@@ -48,6 +53,7 @@ class PerformerConfig:
             )
         if self.random_features is not None:
             _require_positive("Performer random_features", self.random_features)
+        _require_choice("Performer attention", self.attention, get_args(Attention))
 
     @property
     def inner(self) -> int:
@@ -58,6 +64,11 @@ class PerformerConfig:
     def features(self) -> int:
         """Number of random features in use."""
         return self.random_features or int(self.dim_head * math.log(self.dim_head))
+
+
+def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name} must be one of {choices}, not {value!r}")
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,65 @@ class InputConfig:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
                 raise ConfigError(f"input {name} must be a positive number, not {value!r}")
+
+
+@dataclass(frozen=True)
+class ContextConfig:
+    """Which genes of a cell the encoders read, in place of all genes of the vocabulary.
+
+    They are variable genes of the readout. The large encoder reads the ``high_genes`` that lie most
+    above their mean over the training cells, the mini encoder ``low_genes`` of the others, and the
+    full encoder both together. Every other gene is represented by what it reads from these, and is
+    read by none. So a cell costs the same whatever the size of the vocabulary, and a gene that was
+    not measured is no zero.
+    """
+
+    low_genes: int = 64
+    """Genes that the mini encoder reads: of those that the large one does not, the ones that lie
+    farthest from their mean, on either side."""
+
+    def __post_init__(self) -> None:
+        """Refuse a number that is not positive."""
+        _require_positive("context.low_genes", self.low_genes)
+
+
+@dataclass(frozen=True)
+class ReadoutConfig:
+    """The vector of a cell as a part of the model, from which all of its genes are predicted.
+
+    It is made of up to three parts, each left out by 0: the encoders (``queries``), the variable
+    genes as they are (``sums``) and ``components``.
+    """
+
+    width: int = 128
+    """Width of the vector, a bottleneck."""
+    hidden: int = 512
+    """Hidden width of the networks before and behind it."""
+    queries: int = 4
+    """Latent queries that read the gene representations of the full encoder."""
+    variable_genes: int = 2_000
+    """Genes of highest dispersion in the training cells, for the next two."""
+    sums: int = 256
+    """Width of the sums over variable genes of two learnt vectors each: for the scaled value, and
+    for being expressed."""
+    components: int = 100
+    """Reference components: linear ones of the scaled variable genes of the training cells."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that leave nothing to read from."""
+        for name in ("width", "hidden", "variable_genes"):
+            _require_positive(f"readout.{name}", getattr(self, name))
+        for name in ("queries", "sums", "components"):
+            value = getattr(self, name)
+            if not _is_whole(value) or value < 0:
+                raise ConfigError(f"readout.{name} must be a non-negative integer, not {value!r}")
+        if not self.queries + self.sums + self.components:
+            raise ConfigError("readout needs queries, sums or components: all are 0")
+        if self.components > self.variable_genes:
+            raise ConfigError(
+                f"readout.components ({self.components}) must not exceed readout.variable_genes "
+                f"({self.variable_genes})"
+            )
 
 
 @dataclass(frozen=True)
@@ -109,6 +179,14 @@ class ScLongConfig:
     """Seed of the random features and of the two random ablations."""
     input: InputConfig = InputConfig()
     """Normalisation of the expression the model is fed with."""
+    context: ContextConfig | None = None
+    """If set, the encoders read a few genes of a cell in place of all. It needs a ``readout``."""
+    readout: ReadoutConfig | None = None
+    """If set, the model has a vector of the cell, and says of each gene whether it is expressed.
+    It needs a ``context``."""
+    storage: Storage = "exact"
+    """Numbers in a checkpoint file: as they are in memory, or rounded to "bfloat16" in half of the
+    space."""
 
     def __post_init__(self) -> None:
         """Refuse sizes that do not fit together."""
@@ -132,6 +210,27 @@ class ScLongConfig:
         if not _is_whole(self.feature_seed) or self.feature_seed < 0:
             raise ConfigError(
                 f"feature_seed must be a non-negative integer, not {self.feature_seed!r}"
+            )
+        _require_choice("storage", self.storage, get_args(Storage))
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        """Refuse a context or readout that the rest has no room for."""
+        if (self.context is None) != (self.readout is None):
+            raise ConfigError("context and readout belong together: set both, or neither")
+        if self.context is None or self.readout is None:
+            return
+        if self.low_expression != "encoder":
+            raise ConfigError('a context needs low_expression="encoder"')
+        variable = self.readout.variable_genes
+        if variable > self.genes:
+            raise ConfigError(
+                f"readout.variable_genes ({variable}) must not exceed genes ({self.genes})"
+            )
+        if self.high_genes + self.context.low_genes > variable:
+            raise ConfigError(
+                f"high_genes ({self.high_genes}) and context.low_genes ({self.context.low_genes}) "
+                f"together must not exceed readout.variable_genes ({variable})"
             )
 
     @classmethod
@@ -164,8 +263,19 @@ class ScLongConfig:
         return cls(genes=genes, dim=dim, high_genes=high, large=large, mini=side, full=side)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain nested dictionary, for JSON and OmegaConf."""
-        return dataclasses.asdict(self)
+        """Plain nested dictionary, for JSON and OmegaConf.
+
+        Parts that the paper's model does not have are named only where they are used, so that
+        what is known by its configuration keeps its digest.
+        """
+        values = dataclasses.asdict(self)
+        for name in ("large", "mini", "full"):
+            if values[name]["attention"] == "favor":
+                del values[name]["attention"]
+        for name, absent in (("context", None), ("readout", None), ("storage", "exact")):
+            if values[name] == absent:
+                del values[name]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -179,9 +289,13 @@ class ScLongConfig:
             "mini": PerformerConfig,
             "full": PerformerConfig,
             "input": InputConfig,
+            "context": ContextConfig,
+            "readout": ReadoutConfig,
         }
         known: dict[str, Any] = {
-            name: _build(nested[name], values[name], name) for name in nested if name in values
+            name: _build(nested[name], values[name], name)
+            for name in nested
+            if name in values and not (name in ("context", "readout") and values[name] is None)
         }
         return _build(cls, {**values, **known}, "model")
 

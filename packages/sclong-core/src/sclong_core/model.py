@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from sclong_core.cells import CellMethods
 from sclong_core.config import ScLongConfig
+from sclong_core.context import ContextMethods
 from sclong_core.errors import ConfigError
 from sclong_core.graph import GeneGraph
 from sclong_core.nn.embedding import ExpressionEmbedding, GeneEmbedding
 from sclong_core.nn.performer import Performer
+from sclong_core.nn.readout import Readout
 from sclong_core.pretrained import PretrainedMethods
 from sclong_core.vocabulary import GeneVocabulary
 
@@ -38,7 +40,7 @@ class ScLongOutput(NamedTuple):
     """``(cells, high_genes)`` int64: positions given to the large encoder, highest first."""
 
 
-class ScLong(nn.Module, PretrainedMethods, CellMethods):
+class ScLong(nn.Module, PretrainedMethods, CellMethods, ContextMethods):
     """Dual-encoder Performer over all genes of a cell.
 
     Args:
@@ -77,6 +79,9 @@ class ScLong(nn.Module, PretrainedMethods, CellMethods):
         self.full = Performer(config.full, key=(config.feature_seed, _FULL))
         self.full_norm = nn.LayerNorm(config.dim)
         self.decoder = nn.Linear(config.dim, 1)
+        if config.readout is not None:
+            self.detection = nn.Linear(config.dim, 1)
+            self.readout = Readout(config)
         self.register_buffer("redraw_index", torch.tensor(0))
         if graph is not None and config.graph != "none":
             self.genes.set_graph(
@@ -106,6 +111,8 @@ class ScLong(nn.Module, PretrainedMethods, CellMethods):
             gene_embedding: what :meth:`gene_embedding` returned, where it does not change between
                 calls.
         """
+        if self.config.context is not None:
+            return self.all_genes(expression.float(), masked, gene_embedding)
         x_bn, masked_bn = _append_pad(expression.float(), masked)
         high_bh = self._high_positions(x_bn, masked_bn) if high_indices is None else high_indices
         with self._float32():
@@ -132,8 +139,9 @@ class ScLong(nn.Module, PretrainedMethods, CellMethods):
         order_bn = torch.sort(ranked_bn, dim=-1, descending=True, stable=True).indices
         return order_bn[:, : self.config.high_genes]
 
-    def _encode_large(self, x_bnc: Tensor, high_bh: Tensor) -> Tensor:
-        high_bhc = self.large_input(_gather(x_bnc, high_bh))
+    def encode_large(self, high_bhc: Tensor) -> Tensor:
+        """The large encoder with the projections around it: ``(cells, high genes, dim)``."""
+        high_bhc = self.large_input(high_bhc)
         high_bhc = self.large(self.large_input_norm(high_bhc.float()))
         normed: Tensor = self.large_output_norm(self.large_output(high_bhc).float())
         return normed
@@ -141,14 +149,14 @@ class ScLong(nn.Module, PretrainedMethods, CellMethods):
     def _encode(self, x_bnc: Tensor, gene_nc: Tensor, high_bh: Tensor) -> Tensor:
         low_bl = _complement(high_bh, x_bnc.shape[1])
         merged_bnc = torch.empty_like(x_bnc)
-        merged_bnc = _scatter(merged_bnc, high_bh, self._encode_large(x_bnc, high_bh))
+        merged_bnc = _scatter(merged_bnc, high_bh, self.encode_large(_gather(x_bnc, high_bh)))
         merged_bnc = _scatter(merged_bnc, low_bl, self.mini(_gather(x_bnc, low_bl)))
         normed: Tensor = self.full_norm(self.full(merged_bnc + gene_nc))
         return normed
 
     def _encode_high_only(self, x_bnc: Tensor, gene_nc: Tensor, high_bh: Tensor) -> Tensor:
         """The ablation without low-expression genes; they get the mean of the others."""
-        high_bhc = self._encode_large(x_bnc, high_bh) + gene_nc[high_bh]
+        high_bhc = self.encode_large(_gather(x_bnc, high_bh)) + gene_nc[high_bh]
         high_bhc = self.full_norm(self.full(high_bhc))
         filled_bnc = high_bhc.mean(1, keepdim=True).expand(-1, x_bnc.shape[1], -1)
         return _scatter(filled_bnc, high_bh, high_bhc)
@@ -170,6 +178,19 @@ class ScLong(nn.Module, PretrainedMethods, CellMethods):
         generator = torch.Generator().manual_seed(self.config.feature_seed)
         for parameter in self.mini.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator))
+
+    def require_readout(self) -> Readout:
+        """The readout.
+
+        Raises:
+            ConfigError: the model has none.
+        """
+        if self.config.readout is None:
+            raise ConfigError(
+                "this model has no vector of the cell of its own: choose another pool than "
+                '"cell" or "components", or a checkpoint that has one'
+            )
+        return self.readout
 
     def encoders(self) -> dict[str, Performer]:
         """The Performers of this model by name: large, mini (if there is one), full."""

@@ -18,7 +18,18 @@ from sclong_core.manifest import (
 )
 from sclong_core.vocabulary import GeneVocabulary
 
-_BUFFERS = ("attention.features", "redraw_index")
+_BUFFERS = (
+    "attention.features",
+    "redraw_index",
+    "readout.variable",
+    "readout.mean",
+    "readout.scale",
+    "readout.rate",
+    "readout.components",
+    "readout.component_scale",
+    "readout.centre",
+    "readout.projection",
+)
 _PRODUCT = "large_input.weight"
 """One of the weights whose type is that of all large products."""
 _DTYPES = {"F32": "float32", "BF16": "bfloat16"}

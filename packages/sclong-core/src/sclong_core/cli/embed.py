@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sclong_core.embedding.run import Embedder, Outcome
 
 _LOG = logging.getLogger("sclong")
-_POOLS = ("mean", "mean_expressed", "expression_weighted", "gene_sums")
+_POOLS = ("mean", "mean_expressed", "expression_weighted", "gene_sums", "cell", "components")
 _FORMATS = ("h5ad", "zarr", "npy", "parquet")
 
 
@@ -45,8 +45,7 @@ class EmbedCommand:
         parser.add_argument(
             "--pool",
             choices=_POOLS,
-            default="mean",
-            help="how the gene representations of a cell become one vector (default: mean)",
+            help="how a cell becomes one vector (default: cell, where the model has it, else mean)",
         )
         _add_reading(parser)
         _add_writing(parser)
@@ -192,6 +191,8 @@ def _load(args: argparse.Namespace, *, progress: bool) -> "Embedder":
 
 
 def _summarise(outcomes: "Sequence[Outcome]", embedder: "Embedder", seconds: float) -> None:
+    from sclong_core.embedding.pooling import chosen_pool  # noqa: PLC0415  # heavy
+
     cells = sum(outcome.cells for outcome in outcomes if outcome.status == "embedded")
     print_table(
         ("input", "output", "cells", "genes known", "values", "embedding"),
@@ -209,7 +210,7 @@ def _summarise(outcomes: "Sequence[Outcome]", embedder: "Embedder", seconds: flo
     )
     facts = [
         ("checkpoint", f"{embedder.info.source} (digest {embedder.info.digest[:12]})"),
-        ("pooled by", embedder.options.pool),
+        ("pooled by", chosen_pool(embedder.model, embedder.options.pool)),
     ]
     if cells:
         facts.append(("time", f"{seconds:,.1f} s, {cells / max(seconds, 1e-9):,.2f} cells/s"))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sclong_core.errors import ConfigError
 from sclong_core.model import ScLong, ScLongOutput
+from sclong_core.nn.attention import FavorAttention
 from sclong_core.nn.performer import PerformerLayer
 
 Encoder = Literal["full", "large", "mini"]
@@ -41,12 +42,22 @@ class AttentionReader:
         model: to read from.
         encoder: "full" sees all genes; "large" and "mini" the cell's highest or its other ones.
         layer: of the encoder.
+
+    Raises:
+        ConfigError: there is no such layer, or the encoders read a context alone.
     """
 
     def __init__(self, model: ScLong, encoder: Encoder, layer: int) -> None:
         self.model = model
         self.encoder = encoder
         self.layer = chosen_layer(model, encoder, layer)
+        attention = self.layer.attention
+        if model.config.context is not None or not isinstance(attention, FavorAttention):
+            raise ConfigError(
+                "attention is read from models whose encoders read all genes by FAVOR+: this one "
+                "reads other genes in each cell, or has softmax attention"
+            )
+        self.attention = attention
         self._input: Tensor | None = None
         self._handle = self.layer.register_forward_pre_hook(self._keep)
 
@@ -94,10 +105,10 @@ class AttentionReader:
     def _cell_weights(self, x_1nc: Tensor, places_g: Tensor) -> Tensor:
         layer = self.layer
         with self.model.precision():
-            keys = layer.attention.summarise(layer.attention_norm(b) for b in layer.blocks(x_1nc))
+            keys = self.attention.summarise(layer.attention_norm(b) for b in layer.blocks(x_1nc))
             present_g = places_g >= 0
             chosen_1gc = layer.attention_norm(x_1nc[:, places_g[present_g]])
-            seen = layer.attention.weights(chosen_1gc, keys)[0].float()
+            seen = self.attention.weights(chosen_1gc, keys)[0].float()
         weights_gg = seen.new_zeros((len(places_g), len(places_g)))
         rows = torch.nonzero(present_g).squeeze(1)
         weights_gg[rows.unsqueeze(1), rows.unsqueeze(0)] = seen

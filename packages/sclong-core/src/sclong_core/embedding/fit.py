@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from sclong_core.embedding.inference import embed_cells
+from sclong_core.embedding.pooling import chosen_pool
 from sclong_core.expression import CellSource, PreparedCells, open_cells, recognise
 from sclong_core.expression.gene_reasons import likely_reason
 from sclong_core.expression.rows import Csr, canonical
@@ -95,9 +96,10 @@ def measure_speed(model: ScLong, cells: PreparedCells, *, batch_size: int) -> Sp
     """Time one batch of real cells, after a first cell that reads the weights from the disk."""
     batch = min(batch_size, len(cells))
     _LOG.info("measuring the speed on %d cells, on %s", batch, model.device)
-    embed_cells(model, cells, pool="mean", batch_size=1, stop=1)
+    pool = chosen_pool(model, None)
+    embed_cells(model, cells, pool=pool, batch_size=1, stop=1)
     begun = time.perf_counter()
-    embed_cells(model, cells, pool="mean", batch_size=batch, stop=batch)
+    embed_cells(model, cells, pool=pool, batch_size=batch, stop=batch)
     return Speed(batch, (time.perf_counter() - begun) / batch)
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sclong_core.embedding.pooling import Pool, pool_cells
+from sclong_core.embedding.pooling import OF_READOUT, Pool, pool_cells, pool_width
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.expression import PreparedCells
 from sclong_core.model import ScLong, ScLongOutput
@@ -73,18 +73,47 @@ def embed_cells(
     stop: int | None = None,
     advance: Advance = lambda _cells: None,
 ) -> npt.NDArray[np.float32]:
-    """Embeddings of cells ``start`` to ``stop``: ``(cells, dim)``, or ``(cells, genes)`` of sums.
+    """Embeddings of cells ``start`` to ``stop``: ``(cells, width)``, see :func:`.pool_width`.
 
     Only the pooled vectors are kept, whatever the number of cells.
     """
+    if pool in OF_READOUT:
+        return _read_out(
+            model, cells, pool, batch_size, start, len(cells) if stop is None else stop, advance
+        )
     batches = run_model(
         model, cells, batch_size=batch_size, start=start, stop=stop, advance=advance
     )
     pooled = [pool_cells(batch.output, batch.expression, pool).cpu() for batch in batches]
     if not pooled:
-        width = model.config.genes if pool == "gene_sums" else model.config.dim
-        return np.zeros((0, width), dtype=np.float32)
+        return np.zeros((0, pool_width(model, pool)), dtype=np.float32)
     embedded: npt.NDArray[np.float32] = torch.cat(pooled).float().numpy()
+    return embedded
+
+
+def _read_out(  # of one caller
+    model: ScLong,
+    cells: PreparedCells,
+    pool: Pool,
+    batch_size: int,
+    start: int,
+    stop: int,
+    advance: Advance,
+) -> npt.NDArray[np.float32]:
+    """The vectors or components that a model with a readout has for cells."""
+    embedded = np.zeros((stop - start, pool_width(model, pool)), dtype=np.float32)
+    measured = torch.zeros(model.config.genes, dtype=torch.bool)
+    measured[torch.from_numpy(cells.match.positions)] = True
+    measured = measured.to(model.device)
+    with _evaluating(model), torch.inference_mode():
+        gene_embedding = model.gene_embedding()
+        for first in range(start, stop, batch_size):
+            last = min(first + batch_size, stop)
+            expression = torch.from_numpy(cells.block(first, last)).to(model.device)
+            found = model.cell_vectors(expression, measured, gene_embedding=gene_embedding)
+            chosen = found.embedding if pool == "cell" else found.components
+            embedded[first - start : last - start] = chosen.float().cpu().numpy()
+            advance(last - first)
     return embedded
 
 

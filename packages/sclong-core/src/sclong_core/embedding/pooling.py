@@ -7,15 +7,43 @@ import torch
 from torch import Tensor
 
 from sclong_core.errors import ConfigError
-from sclong_core.model import ScLongOutput
+from sclong_core.model import ScLong, ScLongOutput
 
-Pool = Literal["mean", "mean_expressed", "expression_weighted", "gene_sums"]
+Pool = Literal["mean", "mean_expressed", "expression_weighted", "gene_sums", "cell", "components"]
+OF_READOUT: tuple[Pool, ...] = ("cell", "components")
+"""Rules that are the model's own: it needs a readout."""
 
 
-def check_pool(pool: str) -> None:
-    """Raise ConfigError unless ``pool`` is one of the pooling rules."""
-    if pool not in get_args(Pool):
+def check_pool(pool: str | None) -> None:
+    """Raise ConfigError unless ``pool`` is one of the pooling rules, or None."""
+    if pool is not None and pool not in get_args(Pool):
         raise ConfigError(f"pool must be one of {', '.join(get_args(Pool))}, not {pool!r}")
+
+
+def chosen_pool(model: ScLong, pool: Pool | None) -> Pool:
+    """The rule that is asked for; None is the model's own where it has one, else "mean".
+
+    Raises:
+        ConfigError: the model does not have what the rule needs.
+    """
+    check_pool(pool)
+    if pool is None:
+        return "mean" if model.config.readout is None else "cell"
+    if pool in OF_READOUT:
+        readout = model.require_readout()
+        if pool == "components" and not readout.config.components:
+            raise ConfigError('this model has no reference components: choose the pool "cell"')
+    return pool
+
+
+def pool_width(model: ScLong, pool: Pool) -> int:
+    """Columns that a rule gives."""
+    if pool == "gene_sums":
+        return model.config.genes
+    readout = model.config.readout
+    if pool in OF_READOUT and readout is not None:
+        return readout.components + (readout.width if pool == "cell" else 0)
+    return model.config.dim
 
 
 def pool_cells(output: ScLongOutput, expression: Tensor, pool: Pool) -> Tensor:
@@ -26,6 +54,9 @@ def pool_cells(output: ScLongOutput, expression: Tensor, pool: Pool) -> Tensor:
     - ``expression_weighted``: mean weighted by the normalised expression.
     - ``gene_sums``: for each gene the sum of its representation and its reconstruction,
       ``(cells, genes)`` (paper, "Zero-shot batch integration").
+
+    "cell" and "components" are not made of these, see
+    :meth:`~sclong_core.model.ScLong.cell_vectors`.
 
     A cell none of whose genes is expressed gets the mean over all genes from the two middle rules.
 

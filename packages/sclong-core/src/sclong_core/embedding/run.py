@@ -20,6 +20,7 @@ from sclong_core.embedding.blocks import (
 )
 from sclong_core.embedding.inference import Advance, embed_cells
 from sclong_core.embedding.plan import ANNOTATED, Job, check_key, check_output, warn_of_space
+from sclong_core.embedding.pooling import chosen_pool
 from sclong_core.embedding.progress import cell_progress
 from sclong_core.embedding.tables import read_table_record, write_table
 from sclong_core.embedding.work import (
@@ -247,7 +248,7 @@ def compute_block(
         values = embed_cells(
             embedder.model,
             cells,
-            pool=options.pool,
+            pool=chosen_pool(embedder.model, options.pool),
             batch_size=options.batch_size,
             start=start,
             stop=stop,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import sclong_core
 from sclong_core.cells import ReadingOptions
 from sclong_core.embedding.inference import vocabulary_of
-from sclong_core.embedding.pooling import Pool, check_pool
+from sclong_core.embedding.pooling import Pool, check_pool, chosen_pool, pool_width
 from sclong_core.errors import ConfigError
 from sclong_core.expression import PreparedCells, prepare_cells
 from sclong_core.manifest import CheckpointInfo
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 class EmbedOptions:
     """What a user chooses about an embedding."""
 
-    pool: Pool = "mean"
-    """How gene representations become one vector, see :func:`.pooling.pool_cells`."""
+    pool: Pool | None = None
+    """How a cell becomes one vector, see :func:`.pooling.pool_cells`; None is the model's own rule
+    where it has one, else "mean"."""
     batch_size: int = 8
     """Cells at a time; results do not depend on it."""
     key: str = "X_sclong"
@@ -61,7 +62,7 @@ def describe_work(
         "dtype": str(model.dtype).removeprefix("torch."),
         "input_bytes": size,
         "input_modified_ns": modified,
-        "pool": options.pool,
+        "pool": chosen_pool(model, options.pool),
         "matrix": options.reading.get("matrix") or "",
         "gene_column": options.reading.get("gene_column") or "",
         "normalisation": options.reading.get("normalisation", "auto"),
@@ -69,16 +70,16 @@ def describe_work(
     }
 
 
-def width_of(model: ScLong, pool: Pool) -> int:
+def width_of(model: ScLong, pool: Pool | None) -> int:
     """Columns of an embedding."""
-    return model.config.genes if pool == "gene_sums" else model.config.dim
+    return pool_width(model, chosen_pool(model, pool))
 
 
-def column_names(model: ScLong, pool: Pool) -> list[str]:
+def column_names(model: ScLong, pool: Pool | None) -> list[str]:
     """Names of the columns of an embedding: gene ids for sums of genes, else numbers."""
     if pool == "gene_sums":
         return list(vocabulary_of(model).ids)
-    return [f"sclong_{number}" for number in range(model.config.dim)]
+    return [f"sclong_{number}" for number in range(width_of(model, pool))]
 
 
 def open_prepared(
@@ -110,7 +111,7 @@ def describe_run(
         "sclong_version": sclong_core.__version__,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["sclong", *sys.argv[1:]]),
-        "pool": options.pool,
+        "pool": work["pool"],
         "dtype": work["dtype"],
         "device": device,
         "batch_size": options.batch_size,

@@ -7,6 +7,7 @@ from torch.utils.checkpoint import checkpoint
 from sclong_core.config import PerformerConfig
 from sclong_core.nn.attention import FavorAttention, KeySummary
 from sclong_core.nn.products import Product
+from sclong_core.nn.softmax import Keys, SoftmaxAttention
 
 _CPU_BLOCK_BYTES = 20 << 20
 """Largest intermediate result of a block on a CPU. The C library hands out memory of up to 32 MiB
@@ -41,7 +42,11 @@ class PerformerLayer(nn.Module):
         """Make one layer; ``key`` is (seed, encoder, layer) of its random features."""
         super().__init__()
         self.attention_norm = nn.LayerNorm(config.dim)
-        self.attention = FavorAttention(config, key=key)
+        self.attention: FavorAttention | SoftmaxAttention = (
+            FavorAttention(config, key=key)
+            if config.attention == "favor"
+            else SoftmaxAttention(config)
+        )
         self.feed_forward_norm = nn.LayerNorm(config.dim)
         self.feed_forward = FeedForward(config.dim)
 
@@ -55,10 +60,16 @@ class PerformerLayer(nn.Module):
         keys = self.attention.summarise(self.attention_norm(block) for block in blocks)
         return torch.cat([self._update(block, keys) for block in blocks], dim=1)
 
+    def read(self, context_bnc: Tensor, asked_bkc: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions that are read by all, and others that read these and are read by none."""
+        keys = self.attention.summarise([self.attention_norm(context_bnc)])
+        read_bkc = self._update(asked_bkc, keys) if asked_bkc.shape[1] else asked_bkc
+        return self._update(context_bnc, keys), read_bkc
+
     def blocks(self, x_bnc: Tensor) -> tuple[Tensor, ...]:
         """The positions in blocks; all at once on an accelerator."""
         cells, positions, _ = x_bnc.shape
-        if x_bnc.device.type == "cpu":
+        if x_bnc.device.type == "cpu" and isinstance(self.attention, FavorAttention):
             widest = max(
                 self.attention.key_value.out_features, self.feed_forward.hidden.out_features
             )
@@ -68,7 +79,7 @@ class PerformerLayer(nn.Module):
             positions //= cells
         return tuple(x_bnc.split(max(1, positions), dim=1))
 
-    def _update(self, x_bnc: Tensor, keys: KeySummary) -> Tensor:
+    def _update(self, x_bnc: Tensor, keys: KeySummary | Keys) -> Tensor:
         x_bnc = x_bnc + self.attention(self.attention_norm(x_bnc), keys)
         updated: Tensor = x_bnc + self.feed_forward(self.feed_forward_norm(x_bnc))
         return updated
@@ -103,3 +114,10 @@ class Performer(nn.Module):
             else:
                 x_bnc = layer(x_bnc)
         return x_bnc
+
+    def read(self, context_bnc: Tensor, asked_bkc: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply the layers to a context, and to positions that read it and are not read."""
+        for layer in self.layers:
+            assert isinstance(layer, PerformerLayer)
+            context_bnc, asked_bkc = layer.read(context_bnc, asked_bkc)
+        return context_bnc, asked_bkc

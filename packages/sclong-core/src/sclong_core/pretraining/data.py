@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import sparse
 
 from sclong_core.config import InputConfig
 from sclong_core.errors import ConfigError
@@ -25,6 +26,7 @@ from sclong_core.pretraining.loaders import (
     validation_loader,
 )
 from sclong_core.pretraining.masking import MaskingConfig
+from sclong_core.pretraining.reference import SampledCells
 from sclong_core.vocabulary import GeneVocabulary, without_version
 
 _LOG = logging.getLogger("sclong")
@@ -156,6 +158,23 @@ class AnnDataModule(PretrainingData):
             ranks=ranks,
             workers=self.num_workers,
         )
+
+    def reference_cells(self, most: int) -> SampledCells:
+        """Training cells of the one source that a file is."""
+        chosen = spread(self.training_cells, most)
+        dataset = self._dataset()
+        blocks = [
+            sparse.csr_array(dataset.expression(chosen[start : start + 256].tolist()))
+            for start in range(0, chosen.size, 256)
+        ]
+        sources = np.zeros(chosen.size, dtype=np.int64)
+        return SampledCells(sparse.vstack(blocks, format="csr"), sources, self.measured(chosen[:1]))
+
+    def measured(self, cells: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """The genes of the file, in every cell."""
+        measured = np.zeros(len(self.vocabulary), dtype=np.bool_)
+        measured[self.prepared.match.positions] = True
+        return np.broadcast_to(measured, (len(cells), measured.size))
 
     def state_dict(self) -> dict[str, Any]:
         """What the data is, for the checkpoint."""

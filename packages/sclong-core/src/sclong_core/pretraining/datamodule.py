@@ -9,6 +9,7 @@ from lightning.pytorch import LightningDataModule
 from sclong_core.config import InputConfig
 from sclong_core.errors import CheckpointError, ConfigError
 from sclong_core.pretraining.masking import MaskingConfig
+from sclong_core.pretraining.reference import SampledCells
 from sclong_core.vocabulary import GeneVocabulary
 
 
@@ -23,6 +24,21 @@ class PretrainingData(LightningDataModule):
     """How masks are drawn."""
     gene_means: npt.NDArray[np.float32] | None
     """Mean non-zero training value of each gene, a baseline in validation; None before setup."""
+
+    def reference_cells(self, most: int) -> SampledCells:
+        """At most so many training cells, evenly spread, with what their sources measure.
+
+        Raises:
+            ConfigError: this kind of data does not say what its sources measure.
+        """
+        raise ConfigError(
+            f"{type(self).__name__} does not say which genes its cells measure, which a model with "
+            "a readout needs: train it on a file of cells or a corpus"
+        )
+
+    def measured(self, cells: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """``(cells, genes)``: genes that were measured in cells of these numbers."""
+        raise NotImplementedError
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Refuse to go on with other data: held-out cells would be trained on.

@@ -49,6 +49,8 @@ class ExportModel(Callback):
 
     def _export(self, trainer: Trainer, pl_module: LightningModule) -> None:
         strategy = trainer.strategy
+        if isinstance(pl_module, ScLongPretraining):
+            pl_module.finish()
         # All ranks: where weights are spread over them, this gathers.
         if isinstance(strategy, ShardedStrategy):
             state = strategy.whole_state_dict()

@@ -17,6 +17,9 @@ BACKWARD = 2
 
 def positions(config: ScLongConfig) -> dict[str, int]:
     """Positions that each encoder runs over; the PAD position is one of them."""
+    if config.context is not None:
+        high, low = config.high_genes, config.context.low_genes
+        return {"large": high, "mini": low, "full": high + low}
     everything = config.genes + 1
     low = everything - config.high_genes
     if config.low_expression == "none":
@@ -33,7 +36,8 @@ def flops_per_cell(config: ScLongConfig) -> float:
         _performer(getattr(config, name), count) for name, count in positions(config).items()
     )
     outside = config.high_genes * 2 * config.dim * config.large.dim
-    outside += (config.genes + 1) * config.expression_hidden * (1 + config.dim)
+    embedded = config.genes + 1 if config.context is None else positions(config)["full"]
+    outside += embedded * config.expression_hidden * (1 + config.dim)
     return 2.0 * (encoders + outside) * (1 + BACKWARD)
 
 

@@ -1,18 +1,22 @@
 """What a training checkpoint belongs to, and the refusal to go on with anything else."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from sclong_core.errors import CheckpointError
 from sclong_core.model import ScLong
 from sclong_core.pretraining.masking import MaskingConfig
+from sclong_core.pretraining.objective import ObjectiveConfig
 
 FORMAT_VERSION = 1
 KEY = "sclong"
 """Where this stands among the entries of a Lightning checkpoint."""
 
 
-def identity(model: ScLong, masking: MaskingConfig | None) -> dict[str, Any]:
+def identity(
+    model: ScLong, masking: MaskingConfig | None, objective: ObjectiveConfig | None = None
+) -> dict[str, Any]:
     """Plain values that a resumed run must share with the one it goes on from."""
     return {
         "format_version": FORMAT_VERSION,
@@ -20,6 +24,7 @@ def identity(model: ScLong, masking: MaskingConfig | None) -> dict[str, Any]:
         "graph": None if model.graph is None else model.graph.digest,
         "network": model.config.to_dict(),
         "masking": None if masking is None else dict(vars(masking)),
+        **({} if objective is None else {"objective": asdict(objective)}),
     }
 
 
@@ -43,8 +48,8 @@ def check_identity(checkpoint: Mapping[str, Any], expected: Mapping[str, Any]) -
                 f"the checkpoint was trained with the {what} of digest {stored.get(what)}, this "
                 f"run has {expected[what]}: use the same one, or start in another folder"
             )
-    for what in ("network", "masking"):
-        if different := _difference(stored.get(what), expected[what]):
+    for what in ("network", "masking", "objective"):
+        if different := _difference(stored.get(what), expected.get(what)):
             raise CheckpointError(
                 f"the checkpoint was trained with other {what} settings ({different}): use the "
                 "same ones, or start in another folder"

@@ -20,11 +20,15 @@ from sclong_core.config import InputConfig
 from sclong_core.errors import ConfigError, InputError, ScLongError
 from sclong_core.graph import GeneGraph
 from sclong_core.model import ScLong
+from sclong_core.pretraining.datamodule import PretrainingData
 from sclong_core.pretraining.flops import flops_per_cell
+from sclong_core.pretraining.gene_metrics import HiddenGeneMetrics
 from sclong_core.pretraining.identity import KEY, check_identity, identity
 from sclong_core.pretraining.loss import scored_error
 from sclong_core.pretraining.metrics import ValidationMetrics
 from sclong_core.pretraining.network import NetworkConfig
+from sclong_core.pretraining.objective import ObjectiveConfig, objective_terms, total
+from sclong_core.pretraining.readouts import finish_readout, start_readout
 from sclong_core.pretraining.schedule import ScheduleConfig, make_scheduler
 from sclong_core.pretraining.sharding import clip_mask_vector, gradient_norm, is_sharded, shard
 from sclong_core.vocabulary import GeneVocabulary
@@ -67,9 +71,10 @@ class ScLongPretraining(LightningModule):
         input: how the expression is normalised; the command takes it from the data.
         graph: gene graph (``graph.npz``); without one the model has no graph convolution.
         gene_vectors: ``.npy`` file ``(genes, dim)`` of initial gene vectors (the paper: Gene2vec);
-            random if None.
+            random if None, or from the components of the training cells where there is a readout.
         optimiser: Adam's numbers.
         schedule: learning rate over time.
+        objective: of a model with a readout (``network.readout``); the paper's task if None.
         feature_redraw_interval: batches between redraws of the random features.
         activation_checkpointing: compute each layer again in the backward pass to save memory.
         compile: compile the network with ``torch.compile``.
@@ -90,6 +95,7 @@ class ScLongPretraining(LightningModule):
         gene_vectors: str | Path | None = None,
         optimiser: OptimiserConfig = OptimiserConfig(),  # frozen
         schedule: ScheduleConfig = ScheduleConfig(),  # noqa: B008  # frozen
+        objective: ObjectiveConfig | None = None,
         feature_redraw_interval: int = 1000,
         activation_checkpointing: bool = False,
         compile: bool = False,  # noqa: A002  # what it does
@@ -114,9 +120,16 @@ class ScLongPretraining(LightningModule):
             encoder.activation_checkpointing = activation_checkpointing
         if compile:
             self.model.compile()
+        if (objective is None) != (config.readout is None):
+            raise ConfigError(
+                "model.objective and model.network.readout belong together: set both, or neither"
+            )
+        self.objective = objective
+        self._has_gene_vectors = gene_vectors is not None
         self.optimiser, self.schedule, self.seed = optimiser, schedule, seed
         self.feature_redraw_interval = feature_redraw_interval
         self.metrics = ValidationMetrics()
+        self.gene_metrics = HiddenGeneMetrics()
         self._cells: list[Tensor] = []
         self._batch_cells = 1
         self._flops_per_cell = flops_per_cell(config)
@@ -125,6 +138,19 @@ class ScLongPretraining(LightningModule):
         """Refuse a precision that training is wrong in."""
         if str(self.trainer.precision) not in PRECISIONS:
             raise ConfigError(precision_message(self.trainer.precision))
+        if stage == "fit" and self.objective is not None:
+            start_readout(self.model, self._data(), gene_vectors=not self._has_gene_vectors)
+
+    def finish(self) -> None:
+        """What is to be done before the model is exported: statistics of its readout."""
+        if self.objective is not None:
+            finish_readout(self.model, self._data())
+
+    def _data(self) -> PretrainingData:
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, PretrainingData):
+            raise ConfigError("a model with a readout needs a data module of cells")
+        return data
 
     def configure_model(self) -> None:
         """Spread the weights over the ranks where the strategy does so."""
@@ -162,12 +188,36 @@ class ScLongPretraining(LightningModule):
         """
         self._cells.append(batch["cell"])
         self._batch_cells = batch["cell"].numel()
+        if self.objective is not None:
+            return self._readout_step(batch, self.objective)
         output = self.model(batch["expression"], batch["masked"])
         error = scored_error(output.reconstruction, batch["expression"], batch["scored"])
         if not torch.isfinite(error.loss):
             self._stop("loss", error.loss)
         self.log("train/loss", error.loss, prog_bar=True)
         return error.for_backward
+
+    def _readout_step(self, batch: dict[str, Tensor], objective: ObjectiveConfig) -> Tensor:
+        """The loss of a model with a readout; damage is drawn by (seed, batch, rank)."""
+        place = (self.seed, self.trainer.fit_loop.total_batch_idx, self.trainer.global_rank)
+        seed = int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        cells = batch["cell"].cpu().numpy()
+        # What fills up the last batch of an epoch measures nothing.
+        measured = self._data().measured(cells) & (cells >= 0)[:, None]
+        terms = objective_terms(
+            self.model,
+            dense_expression(batch, self.model.config.genes),
+            torch.from_numpy(measured).to(self.device),
+            objective,
+            generator,
+        )
+        loss = total(terms, objective)
+        if not torch.isfinite(loss):
+            self._stop("loss", loss)
+        self.log("train/loss", loss.detach(), prog_bar=True)
+        self.log_dict({f"train/{name}": term.detach() for name, term in terms._asdict().items()})
+        return loss
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Refuse to step along a gradient that is not finite.
@@ -189,6 +239,9 @@ class ScLongPretraining(LightningModule):
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Add a batch of held-out cells to the figures."""
+        if self.objective is not None:
+            self._validate_readout(batch, batch_idx)
+            return
         output = self.model(batch["expression"], batch["masked"])
         means = getattr(getattr(self.trainer, "datamodule", None), "gene_means", None)
         gene_means = None if means is None else torch.from_numpy(means).to(self.device)
@@ -196,7 +249,20 @@ class ScLongPretraining(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the figures over all held-out cells and ranks."""
-        self.log_dict(self.metrics.compute(), sync_dist=True)  # they are equal on all ranks
+        metrics = self.metrics if self.objective is None else self.gene_metrics
+        self.log_dict(metrics.compute(), sync_dist=True)  # they are equal on all ranks
+
+    def _validate_readout(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Hidden genes of whole cells, from their representations and from the cell's vector."""
+        assert self.objective is not None
+        cells = batch["cell"].cpu().numpy()
+        measured = torch.from_numpy(self._data().measured(cells) & (cells >= 0)[:, None])
+        self.gene_metrics.update(
+            self.model,
+            dense_expression(batch, self.model.config.genes),
+            measured.to(self.device),
+            seed=batch_idx * self.trainer.world_size + self.trainer.global_rank,
+        )
 
     @property
     def flops_per_batch(self) -> int:
@@ -220,7 +286,7 @@ class ScLongPretraining(LightningModule):
 
     def _identity(self) -> dict[str, Any]:
         datamodule = getattr(self._trainer, "datamodule", None)
-        return identity(self.model, getattr(datamodule, "masking", None))
+        return identity(self.model, getattr(datamodule, "masking", None), self.objective)
 
     def _stop(self, what: str, value: Tensor) -> None:
         """Stop before the optimiser steps, naming the cells of all ranks since the last step."""
@@ -233,6 +299,17 @@ class ScLongPretraining(LightningModule):
             f"the {what} is {float(value)} at step {self.trainer.global_step + 1}: stopped before "
             f"it changed the weights; checkpoints are untouched; cells by number: {_some(cells)}"
         )
+
+
+def dense_expression(batch: dict[str, Tensor], genes: int) -> Tensor:
+    """``(cells, genes)`` of a batch that may list expressed genes only."""
+    if "offsets" not in batch:
+        return batch["expression"]
+    sizes = batch["offsets"].diff()
+    row = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)
+    dense = batch["expression"].new_zeros(len(sizes), genes)
+    dense[row, batch["gene"]] = batch["expression"]
+    return dense
 
 
 def precision_message(precision: object) -> str:

@@ -4,11 +4,15 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from sclong_core.config import (
+    Attention,
+    ContextConfig,
     GraphUse,
     InputConfig,
     LowExpression,
     PerformerConfig,
+    ReadoutConfig,
     ScLongConfig,
+    Storage,
 )
 from sclong_core.errors import ConfigError
 
@@ -27,6 +31,8 @@ class PerformerOverrides:
     """Width of a head."""
     random_features: int | None = None
     """FAVOR+ features; by default ``int(dim_head * ln(dim_head))``."""
+    attention: Attention | None = None
+    """"favor" or, for some hundred positions, "softmax"."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,12 @@ class NetworkConfig:
     """Gene graph: "edges", or the paper's ablations "none" and "random"."""
     feature_seed: int | None = None
     """Seed of the random features."""
+    context: ContextConfig | None = None
+    """Genes of a cell that the encoders read; all if None."""
+    readout: ReadoutConfig | None = None
+    """The vector of a cell as a part of the model; it needs a context and ``model.objective``."""
+    storage: Storage | None = None
+    """Numbers in the checkpoint file: "exact", or rounded to "bfloat16"."""
 
     def build(
         self, genes: int, *, has_graph: bool, input_config: InputConfig | None = None
@@ -95,6 +107,9 @@ _PLAIN = (
     "low_expression",
     "graph",
     "feature_seed",
+    "context",
+    "readout",
+    "storage",
 )
 
 

@@ -36,7 +36,7 @@ NETWORK_OPTIONS = (
 
 def small_network(**changes: Any) -> NetworkConfig:
     """A network of a few thousand weights."""
-    shape = {"depth": 1, "heads": 2, "dim_head": 8}
+    shape: dict[str, Any] = {"depth": 1, "heads": 2, "dim_head": 8}
     side = PerformerOverrides(**shape)
     large = PerformerOverrides(dim=24, **shape)
     return NetworkConfig(dim=16, high_genes=12, large=large, mini=side, full=side, **changes)

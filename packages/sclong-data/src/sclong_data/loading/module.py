@@ -1,11 +1,13 @@
 """A corpus as the data of pretraining."""
 
 import logging
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from sclong_core.config import InputConfig
 from sclong_core.errors import ConfigError
@@ -16,6 +18,7 @@ from sclong_core.pretraining.datamodule import (
     spread,
 )
 from sclong_core.pretraining.masking import MaskingConfig
+from sclong_core.pretraining.reference import SampledCells
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.corpus.corpus import CellCorpus
 from sclong_data.loading.choice import corpus_folder
@@ -28,6 +31,8 @@ from sclong_data.loading.weights import EpochCells, stratified_weights
 _LOG = logging.getLogger("sclong")
 _BLOCK = 1024
 """Cells that are summed up at a time."""
+_ASKED = 2_048
+"""Cells of a data set that are asked which genes it measures."""
 
 
 class CorpusDataModule(PretrainingData):
@@ -139,6 +144,15 @@ class CorpusDataModule(PretrainingData):
         pools = self._pools(EpochCells(self.validation_cells), validation=True)
         return CorpusValidationLoader(pools, workers=self.num_workers, ragged=self.ragged)
 
+    def reference_cells(self, most: int) -> SampledCells:
+        """Training cells, their data sets, and what those measure."""
+        chosen = spread(self.training_cells, most)
+        return SampledCells(self.corpus.read(chosen), self._sources[chosen], self._measured)
+
+    def measured(self, cells: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Genes of the data set that each cell is of: those that any of its cells expresses."""
+        return np.asarray(self._measured[self._sources[cells]])
+
     def state_dict(self) -> dict[str, Any]:
         """What the data is, for the checkpoint."""
         return {
@@ -167,6 +181,25 @@ class CorpusDataModule(PretrainingData):
             "balance": None if self.balance is None else [self.balance, self.balance_power],
             "shuffle": [self.shuffle.block_cells, self.shuffle.pool_blocks],
         }
+
+    @cached_property
+    def _sources(self) -> npt.NDArray[np.int64]:
+        """Number of the data set of each cell."""
+        codes, _ = pd.factorize(pd.Series(self.corpus.datasets()).astype(str))
+        return np.asarray(codes, dtype=np.int64)
+
+    @cached_property
+    def _measured(self) -> npt.NDArray[np.bool_]:
+        """Genes that are expressed in some cell of each data set.
+
+        A corpus does not know more: a gene that is measured and never seen teaches little.
+        """
+        sources = self._sources
+        measured = np.zeros((sources.max() + 1, len(self.vocabulary)), dtype=np.bool_)
+        for source in range(len(measured)):
+            mine = spread(np.flatnonzero(sources == source), _ASKED)
+            measured[source, np.unique(self.corpus.read(mine).indices)] = True
+        return measured
 
     def _cells(self) -> EpochCells:
         if self._training is None:
