@@ -12,10 +12,12 @@ from sclong_core.errors import ScLongError
 from sclong_core.launched import process_rank
 
 if TYPE_CHECKING:
+    from sclong_core.embedding.plan import Job
     from sclong_core.embedding.run import Embedder, Outcome
 
 _LOG = logging.getLogger("sclong")
 _POOLS = ("mean", "mean_expressed", "expression_weighted", "gene_sums", "cell", "components")
+_OWN = "sclong"
 _FORMATS = ("h5ad", "zarr", "npy", "parquet")
 
 
@@ -40,6 +42,20 @@ class EmbedCommand:
         )
         parser.add_argument(
             "-o", "--output", type=Path, required=True, help="file or folder to write"
+        )
+        parser.add_argument(
+            "--encoder",
+            default=_OWN,
+            metavar="NAME",
+            help="sclong (default), or a model of an installed package: sclong-tasks offers scgpt, "
+            "geneformer, uce, scfoundation and genecompass, whose files are in --checkpoint",
+        )
+        parser.add_argument(
+            "--encoder-option",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="an option of that model; may be repeated",
         )
         parser.add_argument("--revision", help="branch, tag or commit of a checkpoint on the hub")
         parser.add_argument(
@@ -97,8 +113,8 @@ def _add_writing(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--key",
-        default="X_sclong",
-        help="name of the embedding in obsm of annotated outputs (default: X_sclong)",
+        help="name of the embedding in obsm of annotated outputs (default: X_ and the encoder, as "
+        "X_sclong)",
     )
     group.add_argument(
         "--resume",
@@ -142,6 +158,10 @@ def _embed(args: argparse.Namespace, *, leading: bool) -> int:
     if leading and not args.resume:
         for job in jobs:
             check_output(job, overwrite=args.overwrite)
+    if args.encoder != _OWN:
+        return _embed_with_other(args, jobs)
+    if args.encoder_option:
+        raise ScLongError("--encoder-option goes with another --encoder than sclong")
     embedder = _load(args, progress=leading and is_interactive())
     begun = time.monotonic()
     if args.devices == 1:
@@ -154,11 +174,64 @@ def _embed(args: argparse.Namespace, *, leading: bool) -> int:
         outcomes = embed_files_on_devices(embedder, jobs, device=args.device, devices=args.devices)
     if leading:
         _summarise(outcomes, embedder, time.monotonic() - begun)
+    return _status(outcomes)
+
+
+def _status(outcomes: "Sequence[Outcome]") -> int:
+    """Raise an error if a file was not embedded."""
     bad = [outcome for outcome in outcomes if outcome.status == "failed"]
     if bad:
         first = f"{bad[0].job.source}: {bad[0].error}"
-        raise ScLongError(f"{len(bad)} of {len(jobs)} files were not embedded; the first: {first}")
+        raise ScLongError(
+            f"{len(bad)} of {len(outcomes)} files were not embedded; the first: {first}"
+        )
     return 0
+
+
+def _embed_with_other(args: argparse.Namespace, jobs: "Sequence[Job]") -> int:
+    """Embed with a model that another installed package offers."""
+    from sclong_core.embedding.offered import embed_with, offered_encoder  # noqa: PLC0415  # heavy
+    from sclong_core.embedding.work import EmbedOptions  # noqa: PLC0415  # heavy
+
+    given = {
+        "--pool": args.pool is not None,
+        "--revision": args.revision is not None,
+        "--devices": args.devices > 1,
+        "--duplicates": args.duplicates != "error",
+    }
+    if wrong := [name for name, value in given.items() if value]:
+        raise ScLongError(f"{wrong[0]} goes with --encoder sclong; see --encoder-option")
+    wrong = [word for word in args.encoder_option if "=" not in word]
+    if wrong:
+        raise ScLongError(f"--encoder-option {wrong[0]!r} is not a setting; expected NAME=VALUE")
+    options = EmbedOptions(
+        batch_size=args.batch_size,
+        key=args.key or f"X_{args.encoder}",
+        reading={
+            "matrix": args.matrix,
+            "gene_column": args.gene_column,
+            "normalisation": args.normalisation,
+        },
+        resume=args.resume,
+        overwrite=args.overwrite,
+        progress=is_interactive(),
+    )
+    encoder = offered_encoder(
+        args.encoder,
+        args.checkpoint,
+        dict(word.split("=", 1) for word in args.encoder_option),
+        batch_size=args.batch_size,
+        device=args.device,
+        dtype="float32" if args.dtype == "auto" else args.dtype,
+    )
+    begun = time.monotonic()
+    outcomes = embed_with(encoder, jobs, options)
+    facts = [
+        ("encoder", f"{encoder.name} (digest {encoder.digest[:12]})"),
+        ("checkpoint", str(args.checkpoint)),
+    ]
+    _print_outcomes(outcomes, facts, time.monotonic() - begun)
+    return _status(outcomes)
 
 
 def _load(args: argparse.Namespace, *, progress: bool) -> "Embedder":
@@ -171,7 +244,7 @@ def _load(args: argparse.Namespace, *, progress: bool) -> "Embedder":
     options = EmbedOptions(
         pool=args.pool,
         batch_size=args.batch_size,
-        key=args.key,
+        key=args.key or f"X_{_OWN}",
         reading={
             "matrix": args.matrix,
             "gene_column": args.gene_column,
@@ -193,6 +266,16 @@ def _load(args: argparse.Namespace, *, progress: bool) -> "Embedder":
 def _summarise(outcomes: "Sequence[Outcome]", embedder: "Embedder", seconds: float) -> None:
     from sclong_core.embedding.pooling import chosen_pool  # noqa: PLC0415  # heavy
 
+    facts = [
+        ("checkpoint", f"{embedder.info.source} (digest {embedder.info.digest[:12]})"),
+        ("pooled by", chosen_pool(embedder.model, embedder.options.pool)),
+    ]
+    _print_outcomes(outcomes, facts, seconds)
+
+
+def _print_outcomes(
+    outcomes: "Sequence[Outcome]", facts: list[tuple[str, str]], seconds: float
+) -> None:
     cells = sum(outcome.cells for outcome in outcomes if outcome.status == "embedded")
     print_table(
         ("input", "output", "cells", "genes known", "values", "embedding"),
@@ -208,10 +291,6 @@ def _summarise(outcomes: "Sequence[Outcome]", embedder: "Embedder", seconds: flo
             for outcome in outcomes
         ),
     )
-    facts = [
-        ("checkpoint", f"{embedder.info.source} (digest {embedder.info.digest[:12]})"),
-        ("pooled by", chosen_pool(embedder.model, embedder.options.pool)),
-    ]
     if cells:
         facts.append(("time", f"{seconds:,.1f} s, {cells / max(seconds, 1e-9):,.2f} cells/s"))
     print_facts(facts)

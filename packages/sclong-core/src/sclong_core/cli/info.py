@@ -56,8 +56,10 @@ def _info(args: argparse.Namespace) -> int:
     missing = [path for path in args.paths if not path.exists()]
     if missing:
         raise InputError(f"{missing[0]} does not exist: check the name")
-    checkpoints = [path for path in args.paths if (path / CONFIG_FILE).is_file()]
-    others = [path for path in args.paths if path not in checkpoints]
+    offered = [path for path in args.paths if path.is_dir() and _show_offered(path)]
+    left = [path for path in args.paths if path not in offered]
+    checkpoints = [path for path in left if (path / CONFIG_FILE).is_file()]
+    others = [path for path in left if path not in checkpoints]
     problems = [problem for path in checkpoints if (problem := _show_checkpoint(path))]
     files = find_cell_files(others) if others else []
     chosen = _chosen_checkpoint(args, checkpoints) if files else None
@@ -68,6 +70,20 @@ def _info(args: argparse.Namespace) -> int:
     if problems:
         raise ScLongError(problems[0] + (f" (and {len(problems) - 1} more)" * (len(problems) > 1)))
     return 0
+
+
+def _show_offered(folder: Path) -> bool:
+    """Print what a folder of a model of another package is; False if it is none."""
+    from sclong_core.embedding.offered import providers  # noqa: PLC0415  # keeps --help fast
+    from sclong_core.manifest import VOCABULARY_FILE  # noqa: PLC0415  # keeps --help fast
+
+    if (folder / VOCABULARY_FILE).is_file():
+        return False
+    for provider in providers():
+        if facts := provider.describe(folder):
+            print_facts(facts)
+            return True
+    return False
 
 
 def _chosen_checkpoint(args: argparse.Namespace, checkpoints: list[Path]) -> Path | None:

@@ -164,7 +164,7 @@ class OpenJob:
         except BaseException:
             cells.close()
             raise
-        _remove_remains(job.output)
+        remove_remains(job.output)
         return cls(embedder, job, work, cells, store)
 
     def finish(self, device: str) -> Outcome:
@@ -181,7 +181,7 @@ class OpenJob:
         columns = column_names(model, options.pool)
         if options.pool == "gene_sums":
             record["columns"] = columns
-        with _kept(self.job.output, self.store.folder):
+        with kept_blocks(self.job.output, self.store.folder):
             if self.job.output.suffix in ANNOTATED:
                 write_annotated(
                     self.job,
@@ -259,7 +259,7 @@ def compute_block(
             f"there is not enough memory for {options.batch_size} cells at a time: choose a "
             "smaller --batch-size"
         ) from error
-    with _kept(store.folder, store.folder):
+    with kept_blocks(store.folder, store.folder):
         store.write(number, values)
 
 
@@ -285,7 +285,7 @@ def survey_file(model: ScLong, source: Path, options: EmbedOptions) -> PreparedC
 
 
 @contextmanager
-def _kept(output: Path, folder: Path) -> Iterator[None]:
+def kept_blocks(output: Path, folder: Path) -> Iterator[None]:
     """Add to what went wrong in writing that finished blocks are not lost."""
     try:
         yield
@@ -297,7 +297,7 @@ def _kept(output: Path, folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _remove_remains(output: Path) -> None:
+def remove_remains(output: Path) -> None:
     """Remove what a killed run left half-written: the lock says that none is writing now."""
     stem, suffix = glob.escape(output.stem), glob.escape(output.suffix)
     for path in output.parent.glob(f".{stem}.tmp-*{suffix}"):

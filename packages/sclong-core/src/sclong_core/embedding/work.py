@@ -56,7 +56,7 @@ def describe_work(
 
     The input is known by its size and the time of its last change, so that moving it is no change.
     """
-    size, modified = _size_and_time(source)
+    size, modified = size_and_time(source)
     return {
         "checkpoint": info.digest,
         "dtype": str(model.dtype).removeprefix("torch."),
@@ -122,17 +122,17 @@ def describe_run(
             "origin": str(info.origin.get("kind", "not recorded")),
             "sclong_version": info.sclong_version,
         },
-        "cells": _without_none(cells.describe()),
+        "cells": without_none(cells.describe()),
         "work": work,
     }
 
 
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+def without_none(values: dict[str, Any]) -> dict[str, Any]:
     """What does not apply is left out: not every reader of AnnData files knows None."""
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _size_and_time(source: Path) -> tuple[int, int]:
+def size_and_time(source: Path) -> tuple[int, int]:
     """Bytes, and the time of the last change in nanoseconds, of a file or of all in a folder."""
     files = [source] if source.is_file() else [p for p in source.rglob("*") if p.is_file()]
     statuses = [path.stat() for path in files]

@@ -1,7 +1,7 @@
 """Published models by name: the one place that lists them.
 
-Another package adds its own by an entry point of the group ``sclong.encoders`` that gives a mapping
-like ``PUBLISHED``.
+Another package adds its own by an entry point of the group ``sclong.published_models`` that gives a
+mapping like ``PUBLISHED``.
 """
 
 import logging
@@ -17,7 +17,7 @@ from sclong_tasks.encoders.published import PublishedEncoder
 from sclong_tasks.encoders.published_model import PublishedModel
 
 _LOG = logging.getLogger("sclong")
-GROUP = "sclong.encoders"
+GROUP = "sclong.published_models"
 _RUNNING = ("batch_size", "device", "dtype", "cache", "rename")
 PUBLISHED: Mapping[str, str] = {
     "scgpt": "sclong_tasks.encoders.scgpt:ScGpt",

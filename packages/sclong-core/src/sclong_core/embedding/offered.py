@@ -1,0 +1,248 @@
+"""Embedding files with models that other installed packages offer.
+
+A package offers models by an entry point of the group ``sclong.encoders`` that gives a
+:class:`Provider`. Files are then read, computed in blocks and written as for scLong: whole or not
+at all, resumable, with a record of where the embedding comes from.
+"""
+
+import logging
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+import sclong_core
+from sclong_core.cells import ReadingOptions
+from sclong_core.embedding.annotated import write_annotated
+from sclong_core.embedding.blocks import BlockStore, partial_folder
+from sclong_core.embedding.plan import ANNOTATED, Job, check_key, check_output, warn_of_space
+from sclong_core.embedding.progress import cell_progress
+from sclong_core.embedding.run import Outcome, failed, is_finished, kept_blocks, remove_remains
+from sclong_core.embedding.tables import write_table
+from sclong_core.embedding.work import EmbedOptions, size_and_time, without_none
+from sclong_core.errors import ConfigError, ScLongError
+from sclong_core.expression.cell_source import CellSource
+
+_LOG = logging.getLogger("sclong")
+GROUP = "sclong.encoders"
+
+
+class OfferedCells(Protocol):
+    """Cells of a file, checked and matched. A context manager: leaving it closes the file."""
+
+    source: CellSource
+
+    def embed(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """Vectors of cells ``start`` to ``stop``, exclusive."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What was read: ``genes`` and ``normalisation`` in words, and more; plain values."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *raised: object) -> None: ...
+
+
+class OfferedEncoder(Protocol):
+    """A model with its weights."""
+
+    @property
+    def name(self) -> str:
+        """As in settings."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over its files."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Numbers of a cell's vector."""
+        ...
+
+    def record(self) -> dict[str, Any]:
+        """Files, options and sizes: plain values."""
+        ...
+
+    def open(self, source: Path, reading: ReadingOptions) -> OfferedCells:
+        """The cells of a file.
+
+        Raises:
+            InputError: they cannot be used.
+        """
+        ...
+
+
+class Provider(Protocol):
+    """Models of a package."""
+
+    def names(self) -> Sequence[str]:
+        """Of the models."""
+        ...
+
+    def make(  # what a user chooses, each by its name
+        self,
+        name: str,
+        folder: Path,
+        options: Mapping[str, str],
+        *,
+        batch_size: int,
+        device: str,
+        dtype: str,
+    ) -> OfferedEncoder:
+        """A model from its files.
+
+        Raises:
+            ScLongError: the files are not those of this model, or an option is not one of it.
+        """
+        ...
+
+    def describe(self, folder: Path) -> list[tuple[str, str]]:
+        """Facts about the model whose files a folder holds; none where it holds none of these."""
+        ...
+
+
+def providers() -> list[Provider]:
+    """Of the installed packages.
+
+    Raises:
+        ScLongError: one of them cannot be loaded.
+    """
+    found = []
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        try:
+            found.append(entry.load())
+        except (ImportError, AttributeError) as error:
+            raise ScLongError(
+                f"the encoders of {entry.value} cannot be loaded: {' '.join(str(error).split())}"
+            ) from error
+    return found
+
+
+def offered_encoder(
+    name: str, folder: str | Path, options: Mapping[str, str], **running: Any
+) -> OfferedEncoder:
+    """A model of an installed package, by name.
+
+    Args:
+        name: of the model.
+        folder: that holds its files.
+        options: of the model.
+        running: ``batch_size``, ``device`` and ``dtype``.
+
+    Raises:
+        ConfigError: no installed package offers it.
+    """
+    known: list[str] = ["sclong"]
+    for provider in providers():
+        known += provider.names()
+        if name in provider.names():
+            return provider.make(name, Path(folder), options, **running)
+    hint = "" if len(known) > 1 else "; pip install sclong-tasks for models of others"
+    raise ConfigError(f"there is no encoder {name!r}: choose one of {', '.join(known)}{hint}")
+
+
+def embed_with(
+    encoder: OfferedEncoder, jobs: Sequence[Job], options: EmbedOptions
+) -> list[Outcome]:
+    """Embed files one after the other; one that fails does not keep others from being embedded.
+
+    Raises:
+        ScLongError, OSError: the only file failed.
+    """
+    outcomes = []
+    for job in jobs:
+        try:
+            outcomes.append(_embed_file(encoder, job, options))
+        except (ScLongError, OSError) as error:
+            if len(jobs) == 1:
+                raise
+            outcomes.append(failed(job, error))
+    return outcomes
+
+
+def _embed_file(encoder: OfferedEncoder, job: Job, options: EmbedOptions) -> Outcome:
+    size, modified = size_and_time(job.source)
+    asked = {key: value or "" for key, value in options.reading.items()}
+    own = encoder.record()
+    work = {
+        "encoder": encoder.name,
+        "checkpoint": encoder.digest,
+        "encoder_options": str(own.get("options", "")),
+        "dtype": str(own.get("dtype", "float32")),
+        "input_bytes": size,
+        "input_modified_ns": modified,
+        **asked,
+    }
+    if is_finished(job, options, work):
+        return Outcome(job, "finished before")
+    check_output(job, overwrite=options.overwrite)
+    check_key(job, options.key)
+    with encoder.open(job.source, options.reading) as cells:
+        count = cells.source.n_cells
+        warn_of_space(job, count, encoder.width)
+        work |= {"cells": count}
+        store = BlockStore.open(
+            partial_folder(job.output),
+            work,
+            width=encoder.width,
+            batch_size=options.batch_size,
+            resume=options.resume,
+        )
+        try:
+            remove_remains(job.output)
+            _compute(cells, store, options)
+            found = without_none(cells.describe())
+            _write(job, cells.source, store, options, _record(encoder, found, work))
+        finally:
+            store.close()
+    genes, kind = str(found.get("genes", "")), str(found.get("normalisation", ""))
+    return Outcome(job, "embedded", count, encoder.width, genes, kind)
+
+
+def _compute(cells: OfferedCells, store: BlockStore, options: EmbedOptions) -> None:
+    numbers, ranges = store.missing(), store.ranges()
+    with cell_progress("embedding", store.count(numbers), shown=options.progress) as advance:
+        for number in numbers:
+            start, stop = ranges[number]
+            values = cells.embed(start, stop)
+            with kept_blocks(store.folder, store.folder):
+                store.write(number, values)
+            advance(stop - start)
+
+
+def _write(
+    job: Job, source: CellSource, store: BlockStore, options: EmbedOptions, record: dict[str, Any]
+) -> None:
+    with kept_blocks(job.output, store.folder):
+        if job.output.suffix in ANNOTATED:
+            write_annotated(
+                job, source, store, key=options.key, record=record, overwrite=options.overwrite
+            )
+        else:
+            columns = [f"{record['encoder']['name']}_{number}" for number in range(store.width)]
+            names = [str(name) for name in source.obs.index]
+            write_table(job.output, store, names=names, columns=columns, record=record)
+    store.remove()
+
+
+def _record(
+    encoder: OfferedEncoder, found: Mapping[str, Any], work: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "sclong_version": sclong_core.__version__,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["sclong", *sys.argv[1:]]),
+        "encoder": {"name": encoder.name, "digest": encoder.digest, **encoder.record()},
+        "cells": dict(found),
+        "work": dict(work),
+    }

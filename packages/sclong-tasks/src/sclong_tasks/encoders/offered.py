@@ -1,0 +1,161 @@
+"""Published models as ``sclong embed`` and ``sclong info`` take them: the package's provider."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from sclong_core.cells import ReadingOptions
+from sclong_core.errors import CheckpointError
+from sclong_core.expression import CellSource
+from sclong_tasks.encoders.counts import CountedCells, open_counts
+from sclong_tasks.encoders.published import BLOCK_CELLS, PublishedEncoder, Values
+from sclong_tasks.encoders.published_model import Arrangement
+from sclong_tasks.encoders.registry import get_encoder, model_class, published_models, recognise
+
+
+@dataclass
+class OpenedCells:
+    """Cells of a file with their genes matched."""
+
+    encoder: PublishedEncoder
+    cells: CountedCells
+    arrangement: Arrangement
+
+    @property
+    def source(self) -> CellSource:
+        """Where they are."""
+        return self.cells.source
+
+    def embed(self, start: int, stop: int) -> Values:
+        """Vectors of cells ``start`` to ``stop``."""
+        parts = [
+            self.encoder.block(self.cells, self.arrangement, first, min(first + BLOCK_CELLS, stop))
+            for first in range(start, stop, BLOCK_CELLS)
+        ]
+        return np.concatenate(parts)
+
+    def describe(self) -> dict[str, Any]:
+        """What was read."""
+        genes, unknown = self.source.n_genes, len(self.arrangement.unknown)
+        return {
+            "source": self.source.name,
+            "matrix": self.source.matrix,
+            "cells": len(self.cells),
+            "genes": f"{genes - unknown:,} of {genes:,}",
+            "genes_known": genes - unknown,
+            "genes_unknown": unknown,
+            "normalisation": self.cells.kind,
+            "normalisation_forced": self.cells.forced,
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.encoder.say_left_out()
+        self.cells.close()
+
+
+@dataclass
+class OfferedModel:
+    """A published model with its weights, for files of cells."""
+
+    encoder: PublishedEncoder
+
+    @property
+    def name(self) -> str:
+        """As in settings."""
+        return self.encoder.name
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over its files."""
+        return self.encoder.digest
+
+    @property
+    def width(self) -> int:
+        """Numbers of a cell's vector."""
+        return self.encoder.width
+
+    def record(self) -> dict[str, Any]:
+        """Files, options and sizes."""
+        model = self.encoder.model
+        found = {**model.describe(), "dtype": self.encoder.dtype, "device": self.encoder.device}
+        return {**found, "files": dict(model.files), "licence": model.card.notice}
+
+    def open(self, source: Path, reading: ReadingOptions) -> OpenedCells:
+        """The cells of a file."""
+        cells = open_counts(
+            source,
+            matrix=reading.get("matrix"),
+            normalisation=reading.get("normalisation", "auto"),
+        )
+        try:
+            arrangement = self.encoder.arrange(cells.var, reading.get("gene_column"))
+        except BaseException:
+            cells.close()
+            raise
+        return OpenedCells(self.encoder, cells, arrangement)
+
+
+class PublishedModels:
+    """All published models."""
+
+    def names(self) -> Sequence[str]:
+        """Of the models."""
+        return tuple(published_models())
+
+    def make(  # what a user chooses, each by its name
+        self,
+        name: str,
+        folder: Path,
+        options: Mapping[str, str],
+        *,
+        batch_size: int,
+        device: str,
+        dtype: str,
+    ) -> OfferedModel:
+        """A model from its files."""
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        running = {"batch_size": batch_size, "device": device, "dtype": dtype}
+        return OfferedModel(get_encoder(name, folder, **running, **options))
+
+    def describe(self, folder: Path) -> list[tuple[str, str]]:
+        """Facts about the model whose files a folder holds.
+
+        Raises:
+            CheckpointError: the files are damaged or do not belong to each other.
+        """
+        name = recognise(folder)
+        if not name:
+            return []
+        card = model_class(name).card
+        facts = [
+            ("checkpoint", str(folder)),
+            ("model", f"{card.title} (--encoder {name})"),
+            ("genes by", card.genes_by),
+            ("vector of a cell", card.vector),
+        ]
+        if card.notice:
+            facts.append(("licence", card.notice))
+        try:
+            encoder = get_encoder(name, folder)
+        except CheckpointError as error:
+            raise CheckpointError(f"{card.title}: {error}") from error
+        model = encoder.model
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        facts += [
+            ("parameters", f"{parameters:,}"),
+            ("width", f"{model.width:,}"),
+            ("tokens of a cell", f"{model.limit:,} at most" if model.limit else "all it expresses"),
+            ("digest", encoder.digest[:12]),
+        ]
+        return facts
+
+
+provider = PublishedModels()
