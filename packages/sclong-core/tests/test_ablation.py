@@ -28,6 +28,7 @@ def cell():
         {"low_expression": "random"},
         {"graph": "none"},
         {"graph": "random"},
+        {"graph": "shuffled"},
     ],
 )
 def test_an_ablation_changes_the_output_and_leaves_the_original(model, change):
@@ -40,7 +41,9 @@ def test_an_ablation_changes_the_output_and_leaves_the_original(model, change):
     assert torch.equal(model(cell()).gene_representations, before)
 
 
-@pytest.mark.parametrize("change", [{"low_expression": "random"}, {"graph": "random"}])
+@pytest.mark.parametrize(
+    "change", [{"low_expression": "random"}, {"graph": "random"}, {"graph": "shuffled"}]
+)
 def test_what_is_not_ablated_keeps_its_weights(model, change):
     kept = ablate(model, **change).state_dict()
     for name, tensor in model.state_dict().items():
@@ -60,3 +63,7 @@ def test_a_part_cannot_be_brought_back(model):
         ablate(ablate(model, low_expression="none"), low_expression="encoder")
     with pytest.raises(ConfigError, match="cannot be made of it"):
         ablate(ablate(model, graph="none"), graph="random")
+    with pytest.raises(ConfigError, match="cannot be made of it"):
+        ablate(ablate(model, graph="random"), graph="shuffled")
+    with pytest.raises(ConfigError, match="cannot be made of it"):
+        ablate(ablate(model, graph="shuffled"), graph="edges")

@@ -80,7 +80,7 @@ def resign(folder: Path, **changes: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("graph", ["edges", "none", "random"])
+@pytest.mark.parametrize("graph", ["edges", "none", "random", "shuffled"])
 @pytest.mark.parametrize("low_expression", ["encoder", "none", "random"])
 def test_a_model_comes_back_bit_for_bit(tmp_path, dtype, graph, low_expression):
     config = dataclasses.replace(CONFIG, graph=graph, low_expression=low_expression)
@@ -157,7 +157,7 @@ def test_the_dtype_of_the_products_can_be_chosen(folder):
 
 
 @pytest.mark.parametrize("low_expression", [None, "none", "random"])
-@pytest.mark.parametrize("graph", [None, "none", "random"])
+@pytest.mark.parametrize("graph", [None, "none", "random", "shuffled"])
 def test_a_loaded_model_can_be_ablated(folder, low_expression, graph):
     model = load(folder, dtype="bfloat16", low_expression=low_expression, graph=graph)
     assert model.config.low_expression == (low_expression or "encoder")

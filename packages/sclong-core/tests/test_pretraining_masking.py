@@ -27,7 +27,6 @@ def test_as_many_non_zeros_are_chosen_as_the_release_chooses(values, epoch, cell
     masked, scored = draw_masks(row, config=MaskingConfig(seed=seed), epoch=epoch, cell=cell)
     expressed = np.count_nonzero(row)
     assert scored.sum() == -(-15 * expressed // 100)
-    assert masked.sum() == 9 * scored.sum() // 10
     assert not (masked & ~scored).any()
     assert not scored[row == 0].any()
 
@@ -50,9 +49,11 @@ def test_the_lowest_draws_are_chosen(expressed, ratio, replaced, cell):
     config = MaskingConfig(ratio=ratio, replaced=replaced)
     chosen, hidden = choose_values(expressed, config=config, epoch=3, cell=cell)
     seeds = np.random.SeedSequence((0, 0, 3, cell))
-    order = np.argsort(np.random.Generator(np.random.Philox(seeds)).random(expressed))
-    assert set(chosen) == set(order[: chosen.size])
-    assert set(chosen[:hidden]) == set(order[:hidden])
+    generator = np.random.Generator(np.random.Philox(seeds))
+    order = np.argsort(generator.random(expressed))[: chosen.size]
+    drawn = generator.random(chosen.size) < replaced
+    assert set(chosen) == set(order)
+    assert set(chosen[:hidden]) == set(order[drawn])
     assert hidden <= chosen.size <= expressed
 
 
@@ -72,11 +73,41 @@ def test_many_cells_get_the_masks_of_each(cells, ratio, epoch, validation):
         assert hidden == expected[1]
 
 
-@pytest.mark.parametrize(("scored", "hidden"), [(10, 9), (11, 9), (8, 7), (12, 10), (3, 2)])
-def test_the_hidden_share_is_rounded_down(scored, hidden):
-    row = np.ones(scored, dtype=np.float32)
-    masked, found = draw_masks(row, config=MaskingConfig(ratio=1.0), epoch=0, cell=0)
-    assert (found.sum(), masked.sum()) == (scored, hidden)
+@pytest.mark.parametrize("expressed", [1, 7, 40, 900])
+def test_each_scored_value_is_hidden_with_the_probability_of_the_release(expressed):
+    counts = np.array(
+        [
+            (places.size, hidden)
+            for places, hidden in choose_of_cells(
+                [expressed] * 4000,
+                config=MaskingConfig(),
+                epoch=0,
+                cells=np.arange(4000, dtype=np.uint64),
+            )
+        ]
+    )
+    scored = counts[0, 0]
+    deviation = math.sqrt(0.9 * 0.1 / counts[:, 0].sum())
+    assert abs(counts[:, 1].sum() / counts[:, 0].sum() - 0.9) < 5 * deviation
+    # Binomial, so that cells with one scored value hide it nine times in ten, and counts vary.
+    variance = counts[:, 1].var()
+    assert variance == pytest.approx(scored * 0.9 * 0.1, rel=0.15)
+
+
+def test_which_values_are_hidden_does_not_depend_on_how_they_were_chosen():
+    row = np.ones(60, dtype=np.float32)
+    masked, scored = (
+        np.sum(
+            [
+                draw_masks(row, config=MaskingConfig(), epoch=0, cell=cell)[which]
+                for cell in range(2000)
+            ],
+            axis=0,
+        )
+        for which in (0, 1)
+    )
+    deviation = np.sqrt(0.9 * 0.1 / scored)
+    assert (abs(masked / scored - 0.9) < 5 * deviation).all()
 
 
 @pytest.mark.parametrize("change", ["epoch", "cell", "seed", "validation"])

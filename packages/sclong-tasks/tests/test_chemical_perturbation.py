@@ -306,6 +306,26 @@ def test_the_central_replicate_is_deepces():
     assert central(values) == int(ranks.abs().argmin())
 
 
+def test_of_replicates_equally_near_the_middle_the_first_is_taken():
+    generator = np.random.default_rng(0)
+    for genes in (7, 10, 978):
+        for _ in range(20):
+            assert central(generator.normal(size=(2, genes)).astype(np.float32)) == 0
+
+
+def test_of_two_replicates_the_first_in_the_file_is_taken(copy, tmp_path):
+    table = pd.read_csv(copy / TRAIN)
+    again = table.iloc[:1].assign(sig_id="AA_MCF7_24H:before")
+    again.iloc[:, 5:] += 1
+    for name, order in (("after", [table, again]), ("before", [again, table])):
+        pd.concat(order).to_csv(copy / TRAIN, index=False)
+        prepare_data(task, tmp_path / name, str(copy))
+        data = task.load(tmp_path / name, ChemicalSettings())
+        row = int(np.flatnonzero(data.table["replicates"] == 2)[0])
+        chosen = data.table["profile"][row] == "AA_MCF7_24H:before"
+        assert chosen == (name == "before")
+
+
 def test_replicates_become_one_row(copy, tmp_path):
     table = pd.read_csv(copy / TRAIN)
     again = table.iloc[:1].assign(sig_id="XX_MCF7_24H:again")

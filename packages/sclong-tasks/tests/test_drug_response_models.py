@@ -1,5 +1,6 @@
 """Models of drug response: they learn, repeat, and are the same after saving and loading."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from sclong_core.vocabulary import GeneVocabulary
 from sclong_tasks.chemistry.graphs import GraphTable, drug_graphs
 from sclong_tasks.data_files import prepare_data
 from sclong_tasks.drug_response import task
-from sclong_tasks.drug_response.config import DrugResponseSettings, NetworkOptions
+from sclong_tasks.drug_response.config import DeepCdrOptions, DrugResponseSettings, NetworkOptions
 from sclong_tasks.drug_response.example import write_example
 from sclong_tasks.drug_response.models.identity import soft_impute
 from sclong_tasks.drug_response.models.neural import columns
@@ -204,6 +205,48 @@ def test_a_drug_averaged_over_padding_is_its_mean_times_its_share_of_atoms(data)
         over_slots = padded.drug(*padded.graphs(drugs), 3)
     atoms = torch.diff(plain.graphs.atom_starts)[:3, None]
     torch.testing.assert_close(over_slots, mean * atoms / 100)
+
+
+def dense_drugs(branch, graphs, drugs, slots):
+    """DeepCDR's own drug branch: padded tables, adjacency of padding beside that of atoms."""
+    x, adjacency = (
+        torch.zeros(drugs, slots, graphs.x.shape[1]),
+        torch.eye(slots).repeat(drugs, 1, 1),
+    )
+    for drug in range(drugs):
+        here, edges, _ = graphs(torch.tensor([drug]))
+        x[drug, : len(here)] = here
+        adjacency[drug, edges[1], edges[0]] = 1
+    scale = adjacency.sum(2).rsqrt()
+    adjacency = scale[:, :, None] * adjacency * scale[:, None, :]
+    for convolution, norm in zip(branch.convolutions, branch.norms, strict=True):
+        x = torch.relu(adjacency @ convolution.lin(x) + convolution.bias)
+        x = norm(x.flatten(0, 1)).view(drugs, slots, -1)
+    return x.mean(1)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_atoms_of_padding_are_carried_as_in_deepcdr(data, training):
+    module = network(data, padded_atoms=30, padding="carried", dropout=0.0)
+    with torch.no_grad():
+        for convolution in module.drug.convolutions:
+            convolution.bias.uniform_(-1, 1)
+        other = copy.deepcopy(module.drug).train(training)
+        drugs = torch.arange(4)
+        found = module.drug.train(training)(*module.graphs(drugs), 4)
+        torch.testing.assert_close(found, dense_drugs(other, module.graphs, 4, 30))
+        few = network(data, padded_atoms=2, padding="carried").drug.eval()
+        plain = network(data).drug.eval()
+        few.load_state_dict(plain.state_dict())
+        torch.testing.assert_close(few(*module.graphs(drugs), 4), plain(*module.graphs(drugs), 4))
+
+
+def test_padding_is_carried_as_published_and_other_words_are_refused():
+    options = DeepCdrOptions.for_protocol("published").network
+    assert (options.padded_atoms, options.padding) == (100, "carried")
+    for wrong in ({"padding": "some"}, {"padded_atoms": -1}):
+        with pytest.raises(ConfigError, match=r"network\.padd"):
+            NetworkOptions(**wrong)
 
 
 @pytest.mark.parametrize("tuning", ["frozen", "full", "lora"])

@@ -6,7 +6,9 @@ import pytest
 from sklearn.metrics import average_precision_score, precision_score
 
 from sclong_core.testing import shared_folder
+from sclong_tasks.data_files import prepare_data
 from sclong_tasks.grn import task
+from sclong_tasks.grn.config import GrnSettings
 from sclong_tasks.grn.figures import by_factor, precision_recall
 from sclong_tasks.grn.metrics import (
     average_precision,
@@ -15,7 +17,9 @@ from sclong_tasks.grn.metrics import (
     measure,
     rank,
 )
+from sclong_tasks.grn.models.simple import EdgeListOptions
 from sclong_tasks.grn.reading import read_network, read_weights
+from sclong_tasks.registry import get_model
 
 
 def made(rows=400, *, levels=None, seed=0):
@@ -69,6 +73,46 @@ def test_early_precision_by_order_takes_exactly_as_many():
     assert early_precision(rank(edge, size), ties="first") == 0.5
     assert early_precision(rank(edge, size)) == 0.5  # all four tie or are above
     assert early_precision(rank(edge, np.zeros(4))) == 0
+
+
+def release(label, predicted):
+    """Both ratios as the evaluation of DeepSEM has them, with tables of names."""
+    factors, genes = set(label["Gene1"]), {*label["Gene1"], *label["Gene2"]}
+    true = set(label["Gene1"] + "|" + label["Gene2"])
+    chosen = predicted[predicted["Gene1"].isin(factors) & predicted["Gene2"].isin(genes)]
+    chosen = chosen.assign(size=chosen["EdgeWeight"].abs()).sort_values("size", ascending=False)
+    top = chosen.iloc[: len(true)]
+    hits = len(set(top["Gene1"] + "|" + top["Gene2"]) & true)
+    epr = hits / (len(true) ** 2 / (len(factors) * len(genes) - len(factors)))
+    weights = dict(zip(chosen["Gene1"] + "|" + chosen["Gene2"], chosen["size"], strict=True))
+    pairs = [f"{one}|{other}" for one in factors for other in genes]
+    labels = [int(pair in true) for pair in pairs]
+    found = average_precision_score(labels, [weights.get(pair, -1) for pair in pairs])
+    return found / np.mean(labels), epr
+
+
+@pytest.mark.parametrize("predicted", [1.0, 0.6, 0.05])
+@pytest.mark.parametrize("loops", [False, True])
+def test_published_ratios_are_those_of_deepsems_evaluation(predicted, loops, tmp_path):
+    generator = np.random.default_rng(int(100 * predicted) + loops)
+    genes = [f"G{place}" for place in range(40)]
+    every = pd.DataFrame([(a, b) for a in genes for b in genes], columns=["Gene1", "Gene2"])
+    label = every[(every.index // 40 < 8) & (generator.random(len(every)) < 0.2)]
+    label = label[loops | (label["Gene1"] != label["Gene2"])]
+    weights = every[(every["Gene1"] != every["Gene2"]) & (generator.random(1600) < predicted)]
+    weights = weights.assign(EdgeWeight=generator.normal(size=len(weights)))
+    (tmp_path / "source").mkdir()
+    label.to_csv(tmp_path / "source" / "refNetwork.csv", index=False)
+    weights.to_csv(tmp_path / "w.csv", index=False)
+    settings = GrnSettings.for_protocol("published")
+    prepare_data(task, tmp_path / "data", str(tmp_path / "source"))
+    data = task.load(tmp_path / "data", settings)
+    model = get_model(task, "edge_list")(EdgeListOptions(path=str(tmp_path / "w.csv")))
+    model.fit(data, None, None)
+    split = task.split(data, scenario="reference", seed=0, settings=settings)
+    metrics = task.evaluate(data, model.predict(data, split.test), split, settings)
+    value = {one.name: one.value for one in metrics[:-1]}
+    assert (value["aupr_ratio"], value["epr"]) == pytest.approx(release(label, weights))
 
 
 def test_undefined_metrics_are_not_made_up():

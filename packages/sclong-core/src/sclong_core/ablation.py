@@ -1,4 +1,4 @@
-"""The paper's ablations of a trained model (paper, "Ablation studies of scLong")."""
+"""Ablations of a trained model: the paper's ("Ablation studies of scLong"), and shuffled edges."""
 
 import dataclasses
 
@@ -26,14 +26,16 @@ def ablate(
         model: a trained model; left as it is.
         low_expression: "none" leaves low-expression genes out; "random" draws every parameter of
             the mini encoder from N(0, 1). None keeps what the model has.
-        graph: "none" leaves the gene graph out; "random" draws its weights from U(0, 1).
+        graph: "none" leaves the gene graph out; "random" draws its weights from U(0, 1);
+            "shuffled", which is not the paper's, leads its edges to other genes, as many from and
+            to each gene as before.
 
     Raises:
         ConfigError: a value is unknown, or asks for a part that the model does not have.
     """
     for name, asked in (("low_expression", low_expression), ("graph", graph)):
         has = getattr(model.config, name)
-        if asked is not None and asked != has and (has == "none" or asked in ("encoder", "edges")):
+        if asked not in (None, "none", has) and has not in ("encoder", "edges"):
             raise ConfigError(f"the model has {name}={has!r}: {asked!r} cannot be made of it")
     config = dataclasses.replace(
         model.config,

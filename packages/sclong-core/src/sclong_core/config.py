@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, TypeVar, get_args
 from sclong_core.errors import ConfigError
 
 LowExpression = Literal["encoder", "none", "random"]
-GraphUse = Literal["edges", "none", "random"]
+GraphUse = Literal["edges", "none", "random", "shuffled"]
 Attention = Literal["favor", "softmax"]
 Storage = Literal["exact", "bfloat16"]
 T = TypeVar("T")
@@ -173,10 +173,11 @@ class ScLongConfig:
     """Low-expression genes: encoded; left out ("none"); or encoded by a mini encoder whose every
     parameter is drawn from N(0, 1) ("random"). The last two are the paper's ablations."""
     graph: GraphUse = "edges"
-    """Gene graph: used; left out ("none"); or with weights drawn from U(0, 1) ("random"). The last
-    two are the paper's ablations."""
+    """Gene graph: used; left out ("none"); with weights drawn from U(0, 1) ("random"); or with
+    edges that lead to other genes, as many from and to each ("shuffled"). "none" and "random" are
+    the paper's ablations."""
     feature_seed: int = 0
-    """Seed of the random features and of the two random ablations."""
+    """Seed of the random features and of the random ablations."""
     input: InputConfig = InputConfig()
     """Normalisation of the expression the model is fed with."""
     context: ContextConfig | None = None

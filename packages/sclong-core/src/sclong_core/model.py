@@ -19,6 +19,7 @@ from sclong_core.config import ScLongConfig
 from sclong_core.context import ContextMethods
 from sclong_core.errors import ConfigError
 from sclong_core.graph import GeneGraph
+from sclong_core.graph_shuffling import shuffle_edges
 from sclong_core.nn.embedding import ExpressionEmbedding, GeneEmbedding
 from sclong_core.nn.performer import Performer
 from sclong_core.nn.readout import Readout
@@ -84,8 +85,10 @@ class ScLong(nn.Module, PretrainedMethods, CellMethods, ContextMethods):
             self.readout = Readout(config)
         self.register_buffer("redraw_index", torch.tensor(0))
         if graph is not None and config.graph != "none":
+            seed = config.feature_seed
             self.genes.set_graph(
-                graph, random_weights=config.feature_seed if config.graph == "random" else None
+                shuffle_edges(graph, seed) if config.graph == "shuffled" else graph,
+                random_weights=seed if config.graph == "random" else None,
             )
         if self.decoder.weight.device.type != "meta":
             self.redraw_features(0)

@@ -205,10 +205,12 @@ def ablation(variant: Variant) -> tuple[LowExpression | None, GraphUse | None]:
         ConfigError: there is no such ablation.
     """
     low: dict[str, LowExpression | None] = {"encoder": None, "none": "none", "random": "random"}
-    graph: dict[str, GraphUse | None] = {"edges": None, "none": "none", "random": "random"}
+    graph: dict[str, GraphUse | None] = {
+        "edges": None, "none": "none", "random": "random", "shuffled": "shuffled",
+    }  # fmt: skip
     if variant.low_expression not in low or variant.graph not in graph:
         raise ConfigError(
-            f"a variant has low_expression encoder, none or random, and graph edges, none or "
-            f"random, not {variant.low_expression!r} and {variant.graph!r}"
+            f"a variant has low_expression encoder, none or random, and graph edges, none, "
+            f"random or shuffled, not {variant.low_expression!r} and {variant.graph!r}"
         )
     return low[variant.low_expression], graph[variant.graph]

@@ -50,7 +50,7 @@ _SIMPLE = re.compile(
     r"gograph|graph|gene2vec\w*|expressioncosine|geneeffects|fitness\w+"
 )
 _ABLATIONS = re.compile(
-    r"wo(?:leg|go)|random(?:leg|go)|sclong(?:no|without|random)(?!init)\w+|sclongsingleencoder|"
+    r"wo(?:leg|go)|random(?:leg|go)|sclong(?:no|without|random|shuffled)(?!init)\w+|sclongsingleencoder|"
     r"sclongtop\d+"
 )
 

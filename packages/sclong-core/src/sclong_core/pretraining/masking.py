@@ -1,7 +1,7 @@
 """Which values of a cell are hidden from the model and which count in the loss.
 
 Source: the paper, "scLong pretraining", and the authors' release, which differ: the paper hides all
-chosen values, the release keeps one in ten of them visible and scores it all the same.
+chosen values, the release hides each with a probability of 0.9 and scores it all the same.
 """
 
 import math
@@ -28,12 +28,12 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class MaskingConfig:
-    """How many values are chosen, and how many of them are hidden."""
+    """How many values are chosen, and how often one of them is hidden."""
 
     ratio: float = 0.15
     """Share of a cell's non-zero values that is scored, rounded up to whole values."""
     replaced: float = 0.9
-    """Share of the scored values that is hidden, rounded down; the rest stays visible. The release
+    """Probability that a scored value is hidden, drawn for each; others stay visible. The release
     has 0.9, the paper 1.0."""
     seed: int = 0
     """Of the masks alone."""
@@ -66,7 +66,8 @@ def draw_masks(
 ) -> tuple[Mask, Mask]:
     """Masks of one cell, a pure function of its values and (seed, stream, epoch, cell).
 
-    ``ceil(ratio * non-zeros)`` values are scored, and ``floor(replaced * scored)`` of them hidden.
+    ``ceil(ratio * non-zeros)`` values are scored, and each of them hidden with probability
+    ``replaced``.
 
     Args:
         expression_row: ``(genes,)`` expression; zeros are never chosen.
@@ -106,7 +107,9 @@ def choose_values(
     """
     stream = _VALIDATION if validation else _TRAINING
     seeds = np.random.SeedSequence((config.seed, stream, epoch, cell))
-    return _choose(np.random.Generator(np.random.Philox(seeds)).random(expressed), config)
+    chosen = _scored(expressed, config)
+    draws = np.random.Generator(np.random.Philox(seeds)).random(expressed + chosen)
+    return _choose(draws, chosen, config)
 
 
 def choose_of_cells(
@@ -129,16 +132,30 @@ def choose_of_cells(
     stream = _VALIDATION if validation else _TRAINING
     draws = Draws(philox_keys((config.seed, stream, epoch), cells))
     for row, count in enumerate(expressed):
-        yield _choose(draws.of(row, count), config)
+        chosen = _scored(count, config)
+        yield _choose(draws.of(row, count + chosen), chosen, config)
+
+
+def _scored(expressed: int, config: MaskingConfig) -> int:
+    """How many of a cell's expressed values are scored."""
+    return math.ceil(config.ratio * expressed - _ROUNDING)
 
 
 def _choose(
-    draws: npt.NDArray[np.float64], config: MaskingConfig
+    draws: npt.NDArray[np.float64], chosen: int, config: MaskingConfig
 ) -> tuple[npt.NDArray[np.int64], int]:
-    """Places of the lowest draws, one a scored value, and how many of them are hidden."""
-    chosen = math.ceil(config.ratio * draws.size - _ROUNDING)
-    hidden = math.floor(config.replaced * chosen + _ROUNDING)
-    return (_lowest(draws, chosen), hidden) if chosen else (_NONE, 0)
+    """Places of the lowest draws, those that are hidden first, and how many these are.
+
+    Args:
+        draws: one for each expressed value, then one for each that is chosen.
+        chosen: how many are.
+        config: shares.
+    """
+    if not chosen:
+        return _NONE, 0
+    places = _lowest(draws[:-chosen], chosen)
+    hidden = draws[-chosen:] < config.replaced
+    return np.concatenate([places[hidden], places[~hidden]]), int(hidden.sum())
 
 
 def _lowest(draws: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.int64]:

@@ -58,7 +58,7 @@ class NetworkConfig:
     low_expression: LowExpression | None = None
     """Low-expression genes: "encoder", or the paper's ablations "none" and "random"."""
     graph: GraphUse | None = None
-    """Gene graph: "edges", or the paper's ablations "none" and "random"."""
+    """Gene graph: "edges", the paper's ablations "none" and "random", or "shuffled"."""
     feature_seed: int | None = None
     """Seed of the random features."""
     context: ContextConfig | None = None
@@ -85,7 +85,7 @@ class NetworkConfig:
             raise ConfigError(
                 f"model.network.genes is {self.genes:,}, but the vocabulary has {genes:,} genes"
             )
-        if not has_graph and self.graph in ("edges", "random"):
+        if not has_graph and self.graph not in (None, "none"):
             raise ConfigError(
                 f'model.network.graph is "{self.graph}", but no graph is given: set model.graph'
             )

@@ -42,6 +42,7 @@ class BatchIntegration(Task[IntegrationData]):
         "sclong_random_low_expression": f"{_MODELS}.sclong:RandomLowExpression",
         "sclong_no_graph": f"{_MODELS}.sclong:NoGraph",
         "sclong_random_graph": f"{_MODELS}.sclong:RandomGraph",
+        "sclong_shuffled_graph": f"{_MODELS}.sclong:ShuffledGraph",
         "gene2vec": f"{_MODELS}.sclong:Gene2vec",
         "graph": f"{_MODELS}.sclong:Graph",
         "raw": f"{_MODELS}.simple:Raw",

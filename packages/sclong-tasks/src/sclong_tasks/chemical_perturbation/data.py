@@ -288,9 +288,9 @@ def _responses(
 def _without_replicates(
     table: pd.DataFrame, values: Values, rule: str
 ) -> tuple[pd.DataFrame, Values]:
-    """One row for each compound, cell line, dose and time, in their order."""
+    """One row for each compound, cell line, dose and time; replicates in the order of the file."""
     rows = table.reset_index(drop=True)
-    order = rows.sort_values([*_KEY, "profile"], kind="stable").index.to_numpy()
+    order = rows.sort_values(_KEY, kind="stable").index.to_numpy()
     rows, values = rows.iloc[order].reset_index(drop=True), values[order]
     groups = rows.groupby(_KEY, sort=False).ngroup().to_numpy()
     sizes = np.bincount(groups)
@@ -313,10 +313,14 @@ def _without_replicates(
 
 
 def central(values_ng: Values) -> int:
-    """The replicate whose mean rank over the genes is nearest the middle; the first of equals."""
+    """The replicate whose mean rank over the genes is nearest the middle; the first of equals.
+
+    Counted in whole numbers: of two replicates both are always equally near, and rounding would
+    choose one of them.
+    """
     ranks_ng = np.argsort(np.argsort(values_ng, axis=0, kind="stable"), axis=0, kind="stable")
-    middle = (len(values_ng) - 1) / 2
-    return int(np.argmin((ranks_ng.mean(axis=1) - middle) ** 2))
+    replicates, genes = values_ng.shape
+    return int(np.argmin(np.abs(2 * ranks_ng.sum(axis=1) - genes * (replicates - 1))))
 
 
 def say(what: str, names: pd.Series, left_out: npt.NDArray[np.bool_]) -> None:

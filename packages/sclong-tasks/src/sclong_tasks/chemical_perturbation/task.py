@@ -49,6 +49,7 @@ class ChemicalPerturbation(Task[ChemicalData]):
         "sclong": f"{_MODELS}.variants:ScLong",
         "sclong_no_graph": f"{_MODELS}.variants:NoGraph",
         "sclong_random_graph": f"{_MODELS}.variants:RandomGraph",
+        "sclong_shuffled_graph": f"{_MODELS}.variants:ShuffledGraph",
         "random_sclong": f"{_MODELS}.variants:RandomScLong",
         "gene2vec": f"{_MODELS}.variants:Gene2vec",
         "graph": f"{_MODELS}.variants:GraphVectors",

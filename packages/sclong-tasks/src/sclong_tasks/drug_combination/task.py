@@ -55,6 +55,7 @@ class DrugCombination(Task[CombinationData]):
         "sclong_random_low_expression": f"{_MODELS}.variants:RandomLowExpression",
         "sclong_no_graph": f"{_MODELS}.variants:NoGraph",
         "sclong_random_graph": f"{_MODELS}.variants:RandomGraph",
+        "sclong_shuffled_graph": f"{_MODELS}.variants:ShuffledGraph",
         "gradient_boosting": f"{_MODELS}.classical:GradientBoosting",
         "random_forest": f"{_MODELS}.classical:RandomForest",
         "logistic_regression": f"{_MODELS}.classical:Logistic",

@@ -58,8 +58,11 @@ class NetworkOptions:
     graph_layers: list[int] = field(default_factory=lambda: [100, 100, 100])
     """Width of each graph convolution; [256, 256, 256, 100] in the code."""
     padded_atoms: int = 0
-    """Drugs are averaged over their atoms (0), or summed and divided by this number: 100 in the
-    code, which pads each graph to 100 atoms and averages over padding too."""
+    """Drugs are averaged over their atoms (0), or over this many: 100 in the code, which pads each
+    graph to 100 atoms and averages over padding too."""
+    padding: str = "zeros"
+    """With ``padded_atoms``: atoms of padding are "carried" through all layers, where they have a
+    bias and count in batch normalisation, as in the code; or are "zeros" in the average alone."""
     head: str = "cnn"
     """Regression head: "cnn" as published, or "mlp" (one hidden layer)."""
     head_hidden: int = 300
@@ -69,6 +72,10 @@ class NetworkOptions:
     def __post_init__(self) -> None:
         if self.head not in ("cnn", "mlp"):
             raise ConfigError(f"network.head must be cnn or mlp, not {self.head!r}")
+        if self.padding not in ("carried", "zeros"):
+            raise ConfigError(f"network.padding must be carried or zeros, not {self.padding!r}")
+        if self.padded_atoms < 0:
+            raise ConfigError("network.padded_atoms must not be negative")
         if not self.graph_layers or min(self.graph_layers) < 1:
             raise ConfigError("network.graph_layers needs one positive width a layer")
 
@@ -91,7 +98,9 @@ class DeepCdrOptions:
         """As published: the code's graph layers and padding, and Pearson to select by."""
         if protocol != "published":
             return cls()
-        network = NetworkOptions(graph_layers=[256, 256, 256, 100], padded_atoms=100)
+        network = NetworkOptions(
+            graph_layers=[256, 256, 256, 100], padded_atoms=100, padding="carried"
+        )
         training = TrainingOptions(
             epochs=500, batch_size=64, patience=10, monitor="validation_pearson", mode="max"
         )

@@ -116,17 +116,36 @@ class DrugBranch(nn.Module):
         self.convolutions = nn.ModuleList(GCNConv(one, other) for one, other in pairwise(widths))
         self.norms = nn.ModuleList(BatchNorm(width) for width in network.graph_layers)
         self.dropout = nn.Dropout(network.dropout)
-        self.padded_atoms = network.padded_atoms
+        self.padded_atoms, self.carried = network.padded_atoms, network.padding == "carried"
 
     def forward(self, x: Tensor, edges: Tensor, owner: Tensor, drugs: int) -> Tensor:
         """Atoms ``(a, features)`` to drugs ``(d, width)``."""
+        if self.padded_atoms and self.carried:
+            x, edges, owner = _padded(x, edges, owner, drugs, self.padded_atoms)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = self.dropout(norm(torch.relu(convolution(x, edges))))
-        if self.padded_atoms:
+        if self.padded_atoms and not self.carried:
             pooled: Tensor = global_add_pool(x, owner, size=drugs) / self.padded_atoms
         else:
             pooled = global_mean_pool(x, owner, size=drugs)
         return pooled
+
+
+def _padded(
+    x: Tensor, edges: Tensor, owner: Tensor, drugs: int, atoms: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same graphs with atoms of zeros, joined to themselves alone, until each has ``atoms``.
+
+    Drugs of more atoms get none.
+    """
+    counts = torch.bincount(owner, minlength=drugs)
+    slots = counts.clamp(min=atoms)
+    shift = (slots.cumsum(0) - slots) - (counts.cumsum(0) - counts)
+    places = torch.arange(len(owner), device=owner.device) + shift[owner]
+    padded = x.new_zeros(int(slots.sum()), x.shape[1])
+    padded[places] = x
+    every = torch.repeat_interleave(torch.arange(drugs, device=owner.device), slots)
+    return padded, places[edges], every
 
 
 class ConvolutionalHead(nn.Module):

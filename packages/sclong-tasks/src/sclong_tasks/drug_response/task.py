@@ -59,6 +59,7 @@ class DrugResponse(Task[DrugResponseData]):
         "sclong_random_low_expression": f"{_MODELS}.neural:RandomLowExpression",
         "sclong_no_graph": f"{_MODELS}.neural:NoGraph",
         "sclong_random_graph": f"{_MODELS}.neural:RandomGraph",
+        "sclong_shuffled_graph": f"{_MODELS}.neural:ShuffledGraph",
         "linear": f"{_MODELS}.classical:Linear",
         "ridge_pca": f"{_MODELS}.classical:RidgePca",
         "gradient_boosting": f"{_MODELS}.classical:GradientBoosting",

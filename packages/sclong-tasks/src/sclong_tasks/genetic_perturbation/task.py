@@ -42,6 +42,7 @@ class GeneticPerturbation(Task[PerturbationData]):
         "sclong_random_low_expression": f"{_MODELS}.variants:RandomLowExpression",
         "sclong_no_graph": f"{_MODELS}.variants:NoGraph",
         "sclong_random_graph": f"{_MODELS}.variants:RandomGraph",
+        "sclong_shuffled_graph": f"{_MODELS}.variants:ShuffledGraph",
         "sclong_no_gene_vectors": f"{_MODELS}.variants:NoGeneVectors",
         "sclong_single_encoder": f"{_MODELS}.variants:SingleEncoder",
         "additive": f"{_MODELS}.linear:Additive",

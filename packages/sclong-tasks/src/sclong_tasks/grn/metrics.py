@@ -1,7 +1,7 @@
 """Metrics of ranked edges: average precision and early precision, over what chance gives.
 
 Edges are ranked by the size of their weight, whatever its sign. What was never predicted has a size
-below 0.
+of -1, as in the evaluation of DeepSEM: it is ranked behind all others, and is never an early edge.
 """
 
 from dataclasses import dataclass
@@ -66,7 +66,8 @@ def early_precision(ranking: Ranking, *, ties: str = "kept", counts: Floats | No
     Args:
         ranking: of the candidates.
         ties: "kept": all that tie with the last of them count, and weights of 0 never do (BEELINE);
-            "first": exactly as many, by the order that they were given in (DeepSEM).
+            "first": exactly as many, by the order that they were given in; where fewer were
+            predicted, the share is still over as many as there are edges (DeepSEM).
         counts: as in :func:`average_precision`.
 
     Returns:
@@ -74,7 +75,8 @@ def early_precision(ranking: Ranking, *, ties: str = "kept", counts: Floats | No
     """
     if ties == "first":
         edges = int(ranking.edge.sum())
-        return float(ranking.edge[:edges].mean()) if edges else float("nan")
+        early = ranking.edge[:edges][ranking.size[:edges] >= 0]
+        return float(early.sum() / edges) if edges else float("nan")
     hits, found = _sums(ranking, counts)
     if not hits[-1]:
         return float("nan")
@@ -100,6 +102,7 @@ def measure(
     ties: str,
     draws: int,
     stratum: str = "all",
+    loops: int = 0,
 ) -> list[Metric]:
     """Both ratios with intervals by drawing sources, and what they are made of.
 
@@ -110,6 +113,8 @@ def measure(
         ties: of :func:`early_precision`.
         draws: for the intervals.
         stratum: for the names of the metrics.
+        loops: candidates from a factor to itself. Their edges count among those that should be
+            early, and they do not in the chance that early precision is divided by (DeepSEM).
     """
     ranking = rank(edge, size)
     _, codes = np.unique(np.asarray(source), return_inverse=True)
@@ -117,11 +122,15 @@ def measure(
     precision, early = average_precision(ranking), early_precision(ranking, ties=ties)
     intervals = _intervals(ranking, codes[ranking.order], ties, draws)
     count = len(ranking.edge)
+    early_count = count - loops
+    early_share = share * count / early_count
 
-    def metric(name: str, value: float, interval: tuple[float | None, float | None]) -> Metric:
+    def metric(
+        name: str, value: float, interval: tuple[float | None, float | None], n: int = count
+    ) -> Metric:
         low, high = interval
         return Metric(
-            name, value, count, higher_is_better=True, unit="factor", low=low, high=high,
+            name, value, n, higher_is_better=True, unit="factor", low=low, high=high,
             stratum=stratum,
         )  # fmt: skip
 
@@ -129,9 +138,9 @@ def measure(
     within, _ = within_groups(edge, size, source)
     return [
         metric("aupr_ratio", precision / share if share else float("nan"), intervals[0]),
-        metric("epr", early / share if share else float("nan"), intervals[1]),
+        metric("epr", early / early_share if share else float("nan"), intervals[1], early_count),
         metric("average_precision", precision, nothing),
-        metric("early_precision", early, nothing),
+        metric("early_precision", early, nothing, early_count),
         metric("density", share, nothing),
         metric("auroc_within_factor", within, nothing),
     ]

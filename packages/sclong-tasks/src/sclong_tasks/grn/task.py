@@ -58,6 +58,7 @@ class GeneRegulatoryNetworks(Task[GrnData]):
         "sclong_random_low_expression": f"{_MODELS}.variants:RandomLowExpression",
         "sclong_no_graph": f"{_MODELS}.variants:NoGraph",
         "sclong_random_graph": f"{_MODELS}.variants:RandomGraph",
+        "sclong_shuffled_graph": f"{_MODELS}.variants:ShuffledGraph",
         "gene2vec": f"{_MODELS}.variants:Gene2vec",
         "gene2vec_cosine": f"{_MODELS}.variants:Gene2vecCosine",
         "precomputed": f"{_MODELS}.variants:Precomputed",
@@ -166,8 +167,10 @@ class GeneRegulatoryNetworks(Task[GrnData]):
         edge, size = data.edge[rows], np.abs(predictions[TARGET].to_numpy(dtype=np.float64))
         source, target = data.source[rows], data.target[rows]
         loops = source == target
-        size[loops] = -1  # no model says anything about a gene and itself
+        # A weight of 0 is no predicted edge, and no model says anything of a gene and itself.
+        size[(size == 0) | loops] = -1
         factor = np.isin(source, np.unique(source[edge > 0]))
+        by_order = settings.ties == "first"
 
         def measured(
             stratum: str, chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]"
@@ -179,10 +182,11 @@ class GeneRegulatoryNetworks(Task[GrnData]):
                 ties=settings.ties,
                 draws=settings.bootstrap,
                 stratum=stratum,
+                loops=int(loops[chosen].sum()) if by_order else 0,
             )
 
         found = measured("all", factor)
-        if loops.any():
+        if loops.any() and not by_order:
             early = {one.name: one for one in measured("all", factor & ~loops)}
             found = [early[one.name] if one.name in _EARLY else one for one in found]
         if settings.candidates == "pairs":
@@ -211,4 +215,4 @@ class GeneRegulatoryNetworks(Task[GrnData]):
 
 
 _EARLY = ("epr", "early_precision")
-"""Metrics that leave out edges of a factor to itself in both protocols."""
+"""Metrics that BEELINE takes without edges of a factor to itself."""

@@ -35,6 +35,7 @@ class MarkerClustering(Task[MarkerData]):
         "sclong_random_low_expression": f"{_MODELS}.sclong:RandomLowExpression",
         "sclong_no_graph": f"{_MODELS}.sclong:NoGraph",
         "sclong_random_graph": f"{_MODELS}.sclong:RandomGraph",
+        "sclong_shuffled_graph": f"{_MODELS}.sclong:ShuffledGraph",
         "sclong_no_gene2vec": f"{_MODELS}.sclong:NoGene2vec",
         "sclong_single_encoder": f"{_MODELS}.sclong:SingleEncoder",
         "gene2vec": f"{_MODELS}.sclong:Gene2vec",

@@ -191,6 +191,12 @@ class RandomGraph(ScLongSums):
     Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("sclong", graph="random"))
 
 
+class ShuffledGraph(ScLongSums):
+    """scLong whose gene graph leads elsewhere: edges shuffled, degrees kept."""
+
+    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("sclong", graph="shuffled"))
+
+
 @dataclass
 class VectorOptions:
     """Parts of the checkpoint."""

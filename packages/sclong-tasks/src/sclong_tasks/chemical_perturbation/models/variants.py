@@ -49,6 +49,12 @@ class RandomGraph(Network):
     Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("sclong", graph="random"))
 
 
+class ShuffledGraph(Network):
+    """scLong whose gene graph leads elsewhere: edges shuffled, degrees kept."""
+
+    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("sclong", graph="shuffled"))
+
+
 class RandomScLong(Network):
     """Gene vectors of an scLong that was never trained."""
 

@@ -56,6 +56,12 @@ class RandomGraph(Network):
     Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("sclong", graph="random"))
 
 
+class ShuffledGraph(Network):
+    """scLong whose gene graph leads elsewhere: edges shuffled, degrees kept."""
+
+    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("sclong", graph="shuffled"))
+
+
 class DeepDds(Network):
     """DeepDDS: the same network on expression itself."""
 

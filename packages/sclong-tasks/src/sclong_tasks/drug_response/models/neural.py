@@ -131,3 +131,9 @@ class RandomGraph(NeuralModel):
     """scLong with random weights of its gene graph."""
 
     Options: ClassVar[type] = with_defaults(DeepCdrOptions, encoder_of("sclong", graph="random"))
+
+
+class ShuffledGraph(NeuralModel):
+    """scLong whose gene graph leads elsewhere: edges shuffled, degrees kept."""
+
+    Options: ClassVar[type] = with_defaults(DeepCdrOptions, encoder_of("sclong", graph="shuffled"))

@@ -69,6 +69,12 @@ class RandomGraph(Encoded):
     Options: ClassVar[type] = with_defaults(EncodedOptions, encoder_of("sclong", graph="random"))
 
 
+class ShuffledGraph(Encoded):
+    """scLong whose gene graph leads elsewhere: edges shuffled, degrees kept."""
+
+    Options: ClassVar[type] = with_defaults(EncodedOptions, encoder_of("sclong", graph="shuffled"))
+
+
 class NoGeneVectors(Encoded):
     """Ablation: Gene2vec left out, and with it the graph convolution of its vectors."""
 

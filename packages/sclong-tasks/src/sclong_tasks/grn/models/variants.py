@@ -61,6 +61,12 @@ class RandomGraph(DeepSem):
     Options: ClassVar[type] = with_defaults(DeepSemOptions, encoder_of("sclong", graph="random"))
 
 
+class ShuffledGraph(DeepSem):
+    """scLong whose gene graph leads elsewhere: edges shuffled, degrees kept."""
+
+    Options: ClassVar[type] = with_defaults(DeepSemOptions, encoder_of("sclong", graph="shuffled"))
+
+
 class Gene2vecCosine(Cosine):
     """Gene2vec vectors of the checkpoint, zero-shot."""
 

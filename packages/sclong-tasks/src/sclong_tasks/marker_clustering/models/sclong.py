@@ -138,6 +138,12 @@ class RandomGraph(ScLongGenes):
     Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("sclong", graph="random"))
 
 
+class ShuffledGraph(ScLongGenes):
+    """scLong whose gene graph leads elsewhere: edges shuffled, degrees kept."""
+
+    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("sclong", graph="shuffled"))
+
+
 class NoGene2vec(ScLongGenes):
     """Ablation: Gene2vec left out."""
 
