@@ -108,6 +108,8 @@ def test_parts_that_do_not_fit_are_refused(changes, message):
         ({"queries": 0, "sums": 0, "components": 0}, "all are 0"),
         ({"components": 3000}, "must not exceed readout.variable_genes"),
         ({"width": 0}, "readout.width"),
+        ({"residual": True, "components": 0}, "readout.residual"),
+        ({"residual": True, "width": 64, "components": 100}, "readout.residual"),
         ({"sums": -1}, "readout.sums"),
     ],
 )
@@ -225,12 +227,22 @@ def test_predictions_are_for_any_genes_in_any_order():
     assert torch.allclose(found.detection, each.detection, atol=1e-5)
 
 
+def test_a_residual_vector_starts_as_the_components():
+    readout = dataclasses.replace(_config().readout, residual=True)
+    model = _model(readout=readout)
+    found = model.cell_vectors(_expression())
+    expected = found.components * model.readout.component_scale
+    part = found.vector[:, :4]
+    assert torch.allclose(part / part.norm(), expected / expected.norm(), atol=1e-5)
+    assert not found.vector[:, 4:].any()
+    assert found.embedding.shape == (5, 8)  # the components are in it
+
+
 def test_statistics_of_training_cells_centre_and_scale_what_is_handed_out():
     model = _model()
     with torch.no_grad():
         vectors = model.cell_vectors(_expression(300, seed=2))
-        both = torch.cat([vectors.vector, vectors.components], dim=1).double()
-        model.readout.set_output(both, torch.full((300,), 1 / 300))
+        model.readout.set_output(vectors.vector, vectors.components, torch.ones(300))
         embedding = model.cell_vectors(_expression(300, seed=2)).embedding
     assert torch.allclose(embedding.mean(0), torch.zeros(12), atol=1e-4)
     variance = embedding.var(0, correction=0)

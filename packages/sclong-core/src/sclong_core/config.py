@@ -130,6 +130,14 @@ class ReadoutConfig:
     for being expressed."""
     components: int = 100
     """Reference components: linear ones of the scaled variable genes of the training cells."""
+    residual: bool = False
+    """The vector starts as the components, to which the network adds what it learns. Then it is
+    handed out alone, and with the components otherwise."""
+
+    @property
+    def embedding_width(self) -> int:
+        """Width of what is handed out."""
+        return self.width + (0 if self.residual else self.components)
 
     def __post_init__(self) -> None:
         """Refuse numbers that leave nothing to read from."""
@@ -141,6 +149,11 @@ class ReadoutConfig:
                 raise ConfigError(f"readout.{name} must be a non-negative integer, not {value!r}")
         if not self.queries + self.sums + self.components:
             raise ConfigError("readout needs queries, sums or components: all are 0")
+        if self.residual and not 0 < self.components <= self.width:
+            raise ConfigError(
+                "readout.residual adds to the components: readout.components must be from 1 to "
+                f"readout.width ({self.width}), not {self.components}"
+            )
         if self.components > self.variable_genes:
             raise ConfigError(
                 f"readout.components ({self.components}) must not exceed readout.variable_genes "

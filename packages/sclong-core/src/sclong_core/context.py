@@ -24,7 +24,8 @@ class CellVectors(NamedTuple):
     components: Tensor
     """``(cells, readout.components)``: reference components, of variance 1 in training."""
     embedding: Tensor
-    """``(cells, width + components)``: both, centred and scaled by the training cells."""
+    """``(cells, readout.embedding_width)``: what is handed out, centred and scaled by the training
+    cells."""
 
 
 class ContextOutput(NamedTuple):

@@ -42,7 +42,7 @@ def pool_width(model: ScLong, pool: Pool) -> int:
         return model.config.genes
     readout = model.config.readout
     if pool in OF_READOUT and readout is not None:
-        return readout.components + (readout.width if pool == "cell" else 0)
+        return readout.embedding_width if pool == "cell" else readout.components
     return model.config.dim
 
 

@@ -87,12 +87,15 @@ class Readout(nn.Module):
             nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.LayerNorm(hidden)
         )
         self.vector = nn.Linear(hidden, width)
+        if readout.residual:
+            nn.init.zeros_(self.vector.weight)
+            nn.init.zeros_(self.vector.bias)
         # Linear: what predicts genes alike then lies in the same direction.
         self.gene_queries = nn.Linear(width, 2 * dim)
         self.gene_keys = nn.Linear(dim, 2 * dim, bias=False)
         self.gene_bias = nn.Parameter(torch.zeros(2, genes))
-        self.register_buffer("centre", torch.zeros(width + components))
-        self.register_buffer("projection", torch.eye(width + components))
+        self.register_buffer("centre", torch.zeros(readout.embedding_width))
+        self.register_buffer("projection", torch.eye(readout.embedding_width))
 
     @torch.no_grad()
     def set_statistics(self, found: ReferenceStatistics) -> None:
@@ -104,23 +107,25 @@ class Readout(nn.Module):
         self.gene_bias[1].copy_(torch.logit(found.gene_rate.clamp(1e-4, 1 - 1e-4)))
 
     @torch.no_grad()
-    def set_output(self, both_bf: Tensor, weight_b: Tensor) -> None:
+    def set_output(self, vector_bw: Tensor, components_bc: Tensor, weight_b: Tensor) -> None:
         """Centre and scale what is handed out by the vectors and components of training cells.
 
-        Components get back the variance that they have; then vector and components are given the
-        same variance in all.
+        Components get back the variance that they have; then vector and components, where both are
+        handed out, are given the same variance in all.
         """
-        width = self.config.width
-        centre = (both_bf * weight_b[:, None]).sum(0) / weight_b.sum()
-        centred = both_bf - centre
-        projection = torch.zeros_like(self.projection, dtype=both_bf.dtype)
-        sizes = torch.cat([torch.ones(width), self.component_scale.cpu()]).double()
-        scaled = centred * sizes
-        for part in (slice(0, width), slice(width, both_bf.shape[1])):
-            variance = (scaled[:, part].square() * weight_b[:, None]).sum() / weight_b.sum()
-            projection[part, part] = (sizes[part] / variance.sqrt()).diag()
-        self.centre.copy_(centre)
-        self.projection.copy_(projection)
+        weight_b1 = (weight_b / weight_b.sum())[:, None]
+        parts = [vector_bw.double()]
+        sizes = [torch.ones(self.config.width, dtype=torch.float64)]
+        if not self.config.residual:
+            parts.append(components_bc.double())
+            sizes.append(self.component_scale.double().cpu())
+        centres = [(part * weight_b1).sum(0) for part in parts]
+        for number, (part, centre) in enumerate(zip(parts, centres, strict=True)):
+            scaled = (part - centre) * sizes[number]
+            variance = (scaled.square() * weight_b1).sum()
+            sizes[number] = sizes[number] / variance.clamp(min=1e-12).sqrt()
+        self.centre.copy_(torch.cat(centres))
+        self.projection.copy_(torch.cat(sizes).diag())
 
     def scaled(self, expression_bg: Tensor, measured_bg: Tensor) -> tuple[Tensor, Tensor]:
         """Variable genes, scaled, 0 where they are not measured; and where they are."""
@@ -163,8 +168,16 @@ class Readout(nn.Module):
             assert context_bnc is not None
             parts.append(self._pooled(context_bnc))
         x_bh = self.entry_norm(self.entry(torch.cat(parts, dim=1)))
-        x_bh = x_bh + self.body(x_bh)
-        return self.vector(x_bh), components_bc
+        vector_bw = self.vector(x_bh + self.body(x_bh))
+        if self.config.residual:
+            vector_bw = vector_bw + self._as_vector(components_bc)
+        return vector_bw, components_bc
+
+    def _as_vector(self, components_bc: Tensor) -> Tensor:
+        """Components with the variance that they have, which is ``width`` in all in training."""
+        size = self.config.width**0.5 / self.component_scale.norm().clamp(min=1e-8)
+        scaled_bc = components_bc * (self.component_scale * size)
+        return functional.pad(scaled_bc, (0, self.config.width - scaled_bc.shape[1]))
 
     def _pooled(self, context_bnc: Tensor) -> Tensor:
         keys_bnc = self.key(context_bnc)
@@ -192,6 +205,7 @@ class Readout(nn.Module):
         return GenePrediction(value, detection)
 
     def embedding(self, vector_bw: Tensor, components_bc: Tensor) -> Tensor:
-        """The vector that is handed out: with the components, centred and scaled."""
-        both_bf = torch.cat([vector_bw, components_bc], dim=1)
-        return (both_bf - self.centre) @ self.projection
+        """What is handed out: the vector, with the components unless it holds them, centred."""
+        if not self.config.residual:
+            vector_bw = torch.cat([vector_bw, components_bc], dim=1)
+        return (vector_bw - self.centre) @ self.projection

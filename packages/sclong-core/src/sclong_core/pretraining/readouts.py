@@ -56,12 +56,14 @@ def finish_readout(model: ScLong, data: PretrainingData) -> None:
     device, training = model.device, model.training
     model.eval()
     embedding = model.gene_embedding()
-    found = []
+    vectors, components = [], []
     for start in range(0, cells.expression.shape[0], _BATCH):
         rows = slice(start, start + _BATCH)
         expression = torch.from_numpy(cells.expression[rows].toarray()).to(device)
         measured = torch.from_numpy(cells.measured[cells.source[rows]]).to(device)
-        vectors = model.cell_vectors(expression, measured, gene_embedding=embedding)
-        found.append(torch.cat([vectors.vector, vectors.components], dim=1).double().cpu())
+        found = model.cell_vectors(expression, measured, gene_embedding=embedding)
+        vectors.append(found.vector.cpu())
+        components.append(found.components.cpu())
     model.train(training)
-    readout.set_output(torch.cat(found), torch.from_numpy(cell_weights(cells.source)))
+    weights = torch.from_numpy(cell_weights(cells.source))
+    readout.set_output(torch.cat(vectors), torch.cat(components), weights)
