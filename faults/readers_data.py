@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 import zlib
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from sclong_data.harmoniser.executors import slurm_settings
 from sclong_data.harmoniser.rules import HarmoniseRules
 from sclong_data.manifest import DatasetEntry, Manifest
 from sclong_data.reading.opening import open_dataset
+from sclong_data.reading.r_testing import dgc, write_rds
 from sclong_tasks.encoders.precomputed import Precomputed
 from sclong_tasks.results import FORMAT, read_metrics
 from sclong_tasks.settings import read_changes
@@ -114,6 +116,11 @@ def _write_chunk(folder: Path) -> None:
     arrays = {name: getattr(matrix, name) for name in ("data", "indices", "indptr")}
     np.savez(folder / "cells_merged_0_to_12.npz", shape=np.array(matrix.shape), **arrays)
     GeneVocabulary.from_ids(_IDS).write(folder / "vocabulary.tsv")
+
+
+def _write_r(folder: Path) -> None:
+    cells = make_counts_anndata(_CELLS, _GENES)
+    write_rds(folder / "cells.rds", dgc(cells.X.T, list(cells.var_names), list(cells.obs_names)))
 
 
 def _write_zip(folder: Path) -> None:
@@ -316,6 +323,7 @@ READERS = (
     Reader("table of text", _write_table, _dataset("cells.csv")),
     Reader("10x folder", _write_mtx, _dataset("tenx"), planted={"absurd sizes": _huge_mtx}),
     Reader("released chunk", _write_chunk, _dataset("cells_merged_0_to_12.npz")),
+    *([Reader("file of R", _write_r, _dataset("cells.rds"))] if find_spec("rdata") else []),
     Reader(
         "zip archive",
         _write_zip,

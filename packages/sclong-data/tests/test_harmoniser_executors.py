@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from sclong_core.errors import ConfigError, ScLongError
+from sclong_data.corpus.shards import write_shard
+from sclong_data.harmoniser import executors, units
 from sclong_data.harmoniser.executors import DaskExecutor, Serial, executor_for, slurm_settings
 from sclong_data.harmoniser.run import harmonise
 from sclong_data.harmoniser.testing import (
@@ -113,6 +115,8 @@ def test_slurm_jobs_are_asked_for(tmp_path, monkeypatch):
     asked = {}
 
     class Cluster:
+        job_cls = object
+
         def __init__(self, **settings):
             asked.update(settings)
 
@@ -145,3 +149,53 @@ def test_slurm_jobs_are_asked_for(tmp_path, monkeypatch):
     with executor_for(str(path)):
         pass
     assert asked == {"cores": 1, "memory": "8GB", "scaled": 4, "closed": True}
+
+
+def test_a_job_queue_that_refuses_is_an_error_after_a_few_tries(tmp_path, monkeypatch):
+    pytest.importorskip("dask_jobqueue")
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "sbatch").write_text(
+        f"#!/bin/sh\necho x >> {tmp_path}/tries\necho no account >&2\nexit 1\n"
+    )
+    (tools / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setattr(executors, "_AGAIN_SECONDS", 0.05)
+    path = tmp_path / "slurm.yaml"
+    path.write_text("jobs: 2\ncores: 1\nmemory: 1GB\ninterface: lo\n")
+    with (
+        pytest.raises(ScLongError, match=r"refuses to start workers .*no account") as caught,
+        executor_for(str(path)) as executor,
+    ):
+        list(executor.run(doubled, [1]))
+    assert "\n" not in str(caught.value)
+    assert len((tmp_path / "tries").read_text().split()) <= 6
+
+
+def test_settings_that_a_job_queue_does_not_know_are_one_line(tmp_path):
+    pytest.importorskip("dask_jobqueue")
+    path = tmp_path / "slurm.yaml"
+    path.write_text("jobs: 2\ncores: 1\nmemory: much\nnonsense: 1\n")
+    with pytest.raises(ConfigError, match="does not take these settings"), executor_for(str(path)):
+        pass
+
+
+def test_memory_that_is_not_there_is_one_line_and_finished_shards_are_kept(tmp_path, monkeypatch):
+    manifest = write_datasets(tmp_path)
+    settings = {"vocabulary": made_up_vocabulary(), "rules": SMALL_RULES}
+    made = []
+
+    def lacking(*arguments, **options):
+        if len(made) == 4:
+            raise MemoryError
+        made.append(1)
+        return write_shard(*arguments, **options)
+
+    monkeypatch.setattr(units, "write_shard", lacking)
+    with pytest.raises(ScLongError, match="not enough memory"):
+        harmonise(manifest, tmp_path / "corpus", **settings)
+    monkeypatch.setattr(units, "write_shard", write_shard)
+    result = harmonise(manifest, tmp_path / "corpus", **settings)
+    assert result.shards_made == 9 - 4
+    harmonise(manifest, tmp_path / "fresh", **settings)
+    assert corpus_bytes(tmp_path / "corpus") == corpus_bytes(tmp_path / "fresh")

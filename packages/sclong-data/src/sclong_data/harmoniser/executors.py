@@ -1,7 +1,9 @@
 """Where the work is done: here one piece after the other, or by the workers of a Dask cluster."""
 
+import asyncio
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -13,6 +15,11 @@ from sclong_core.errors import ConfigError, ScLongError
 _LOG = logging.getLogger("sclong")
 _ADDRESS = re.compile(r"(tcp|tls|ucx)://\S+")
 _RETRIES = 2
+_POLL_SECONDS = 0.05
+_SUBMISSIONS = 3
+"""Jobs in a row that SLURM refuses before it is given up."""
+_AGAIN_SECONDS = 2.0
+"""Between them."""
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -48,10 +55,11 @@ class DaskExecutor:
 
     Args:
         client: of ``distributed``.
+        refused: why the cluster gives no workers, None while it may.
     """
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, client: Any, refused: Callable[[], str | None] = lambda: None) -> None:
+        self._client, self._refused = client, refused
 
     def run(
         self, work: Callable[[Task], Iterable[Result]], tasks: Sequence[Task]
@@ -70,16 +78,53 @@ class DaskExecutor:
             self._client.submit(_listed, shared, task, pure=False, retries=_RETRIES): task
             for task in tasks
         }
-        for future in distributed.as_completed(futures):
-            try:
+        finished = distributed.as_completed(futures)
+        while not finished.is_empty():
+            if not finished.has_ready():
+                self._require_workers()
+                time.sleep(_POLL_SECONDS)
+                continue
+            future = next(finished)
+            with _lost_workers(distributed, _name(futures[future])):
                 results: list[Result] = future.result()
-            except distributed.KilledWorker as error:
-                raise ScLongError(
-                    f"workers ended again and again over {futures[future]}: give them more memory, "
-                    "or make shards smaller with the rule cells_per_shard"
-                ) from error
             future.release()
             yield from results
+
+    def _require_workers(self) -> None:
+        """End the wait for workers that will never come.
+
+        Raises:
+            ScLongError: the cluster refuses to start any.
+        """
+        reason = self._refused()
+        if reason is not None:
+            raise ScLongError(
+                f"the cluster refuses to start workers ({reason}): correct the settings and run "
+                "the same command again; finished shards are kept"
+            )
+
+
+@contextmanager
+def _lost_workers(distributed: Any, what: str) -> Iterator[None]:
+    """Say in one line that the machines failed, and not the data."""
+    try:
+        yield
+    except distributed.KilledWorker as error:
+        raise ScLongError(
+            f"workers ended again and again over {what}: give them more memory, or make shards "
+            "smaller with the rule cells_per_shard; finished shards are kept"
+        ) from error
+    except (distributed.CancelledError, distributed.comm.CommClosedError) as error:
+        raise ScLongError(
+            f"the cluster was lost over {what}: start it and run the same command again; finished "
+            "shards are kept"
+        ) from error
+
+
+def _name(task: Any) -> str:
+    """What a task is about, for messages."""
+    entry = getattr(task, "entry", None)
+    return str(task)[:100] if entry is None else f"data set {entry.dataset}"
 
 
 def _held(work: Callable[[Task], Iterable[Result]]) -> Callable[[Task], Iterable[Result]]:
@@ -122,13 +167,14 @@ def executor_for(cluster: str | None) -> Iterator[Executor]:
         yield Serial()
         return
     distributed = _optional("distributed")
-    with _cluster(cluster) as address, distributed.Client(address) as client:
+    refusals = _Refusals()
+    with _cluster(cluster, refusals) as address, distributed.Client(address) as client:
         _LOG.info("cluster: %s, dashboard at %s", client.scheduler.address, client.dashboard_link)
-        yield DaskExecutor(client)
+        yield DaskExecutor(client, refusals.reason)
 
 
 @contextmanager
-def _cluster(asked: str) -> Iterator[Any]:
+def _cluster(asked: str, refusals: "_Refusals") -> Iterator[Any]:
     """The cluster, or its address."""
     local = re.fullmatch(r"local(?::([1-9][0-9]{0,3}))?", asked)
     if local:
@@ -140,7 +186,7 @@ def _cluster(asked: str) -> Iterator[Any]:
     elif _ADDRESS.fullmatch(asked):
         yield asked
     elif asked.endswith((".yaml", ".yml")):
-        with _slurm(Path(asked)) as cluster:
+        with _slurm(Path(asked), refusals) as cluster:
             yield cluster
     else:
         raise ConfigError(
@@ -149,12 +195,53 @@ def _cluster(asked: str) -> Iterator[Any]:
         )
 
 
+class _Refusals:
+    """Counts how often in a row SLURM did not take a job."""
+
+    def __init__(self) -> None:
+        self._count, self._last = 0, ""
+
+    def reason(self) -> str | None:
+        """What SLURM said the last time, once that is often enough to believe it."""
+        return self._last if self._count >= _SUBMISSIONS else None
+
+    def watched(self, job: type) -> type:
+        """The class of jobs, counting; a job that was not taken is tried again after a while."""
+        refusals = self
+
+        class Watched(job):  # type: ignore[misc]  # a class of dask_jobqueue
+            async def _submit_job(self, script: str) -> Any:
+                while refusals.reason() is None:
+                    try:
+                        answer = await super()._submit_job(script)
+                    except (RuntimeError, OSError) as error:
+                        refusals._count += 1
+                        refusals._last = " ".join(str(error).split())[-300:]
+                        _LOG.warning("SLURM did not take a job: %s", refusals._last)
+                        await asyncio.sleep(_AGAIN_SECONDS)
+                    else:
+                        refusals._count = 0
+                        return answer
+                raise asyncio.CancelledError  # said once, by the executor
+
+        return Watched
+
+
 @contextmanager
-def _slurm(path: Path) -> Iterator[Any]:
+def _slurm(path: Path, refusals: _Refusals) -> Iterator[Any]:
     """Jobs of a SLURM cluster."""
     settings = slurm_settings(path)
     jobs = settings.pop("jobs")
-    with _optional("dask_jobqueue").SLURMCluster(**settings) as cluster:
+    kind = _optional("dask_jobqueue").SLURMCluster
+    watched = type(kind.__name__, (kind,), {"job_cls": refusals.watched(kind.job_cls)})
+    try:
+        cluster = watched(**settings)
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(
+            f"{path}: dask_jobqueue does not take these settings: {reason}"
+        ) from error
+    with cluster:
         cluster.scale(jobs=jobs)
         yield cluster
 

@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from sclong_core.errors import InputError
+from sclong_core.errors import InputError, ScLongError
 from sclong_core.lock import locked
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.genes.table import GeneTable
@@ -99,6 +99,8 @@ def harmonise(  # settings of a user, each by its name
             folder, or the disk is full. A data set that cannot be read is no error: its row says
             so, and the others are done.
         ConfigError: a rule or the cluster is impossible.
+        ScLongError: there is not enough memory, workers end again and again, or the cluster refuses
+            to start any. Finished shards are kept.
     """
     found = manifest if isinstance(manifest, Manifest) else Manifest.read(manifest)
     shared = Shared(
@@ -264,6 +266,11 @@ def _disk_full(corpus: Path) -> Iterator[None]:
     """Say in one line that there is no room, and that nothing is lost."""
     try:
         yield
+    except MemoryError as error:
+        raise ScLongError(
+            "not enough memory: make shards smaller with the rule cells_per_shard, or ask for "
+            "more; the same command goes on from the last finished shard"
+        ) from error
     except OSError as error:
         if error.errno not in _FULL:
             raise

@@ -15,6 +15,8 @@ from sclong_core.expression.store import is_zarr_store, refuse_unreadable
 from sclong_data.manifest import DatasetEntry
 from sclong_data.reading.cellblast import is_cellblast, open_cellblast
 from sclong_data.reading.mtx import is_tenx_folder, open_mtx
+from sclong_data.reading.r_files import SUFFIXES as R_SUFFIXES
+from sclong_data.reading.r_files import open_r
 from sclong_data.reading.released import open_released
 from sclong_data.reading.sorting import VALUES_AT_ONCE, CsrWriter
 from sclong_data.reading.stored import Names, turned
@@ -22,7 +24,7 @@ from sclong_data.reading.text import SUFFIXES as TEXT_SUFFIXES
 from sclong_data.reading.text import open_text
 
 MATRIX_SUFFIXES = (".mtx", ".mtx.gz")
-SUFFIXES = (".h5ad", ".h5", ".loom", ".npz", *MATRIX_SUFFIXES, *TEXT_SUFFIXES)
+SUFFIXES = (".h5ad", ".h5", ".loom", ".npz", *MATRIX_SUFFIXES, *TEXT_SUFFIXES, *R_SUFFIXES)
 """Endings of the files that hold a data set."""
 
 
@@ -32,8 +34,9 @@ def open_dataset(
     """Open a data set for reading in blocks of cells, in memory that does not grow with it.
 
     AnnData (``.h5ad``, ``.zarr``), 10x and Cell BLAST ``.h5``, ``.loom``, 10x folders of
-    ``matrix.mtx``, tables of text either way round, and the chunks of the authors' release. What
-    cannot be read by cells is turned once into the scratch folder, and found there the next time.
+    ``matrix.mtx``, tables of text either way round, files of R (with the extra "r"), and the
+    chunks of the authors' release. What cannot be read by cells is turned once into the scratch
+    folder, and found there the next time.
 
     Args:
         entry: says which matrix to read.
@@ -63,6 +66,8 @@ def _open_other(
         return open_mtx(path, entry.matrix, scratch, label=entry.dataset)
     if name.endswith(TEXT_SUFFIXES):
         return open_text(path, entry.matrix, scratch, label=entry.dataset, known_genes=known_genes)
+    if name.endswith(R_SUFFIXES):
+        return open_r(path, entry.matrix, scratch, label=entry.dataset, known_genes=known_genes)
     if name.endswith(".npz"):
         return open_released(path, entry.matrix, scratch, label=entry.dataset, genes=entry.genes)
     if path.suffix == ".h5" and is_cellblast(path):
