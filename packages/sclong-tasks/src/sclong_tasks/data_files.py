@@ -29,7 +29,7 @@ def prepare_data(
         folder: where to.
         source: a folder that holds the files, or one file, or an address that files are below;
             by default each file is fetched from its own address.
-        overwrite: replace what is there.
+        overwrite: replace prepared data that is there, and nothing else.
 
     Returns:
         The content of ``data.json``.
@@ -39,6 +39,7 @@ def prepare_data(
     """
     if folder.exists() and not overwrite:
         raise InputError(f"{folder} already exists: choose another folder, or ask to overwrite it")
+    _require_replaceable(folder, source)
     with tempfile.TemporaryDirectory(prefix="sclong-task-") as scratch:
         found = _gather(task, source, Path(scratch))
         with atomic_folder(folder, overwrite=overwrite) as temporary:
@@ -54,6 +55,24 @@ def prepare_data(
             }
             write_json(temporary / RECORD, record)
     return record
+
+
+def _require_replaceable(folder: Path, source: str | None) -> None:
+    """Refuse to replace anything but prepared data, and what the data are prepared from."""
+    if not folder.exists():
+        return
+    if source is not None and Path(source).resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{folder} holds what is read ({source}): choose another folder")
+    try:
+        listed = {RECORD, *read_json(folder / RECORD)["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        listed = set()
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
+        if not path.is_dir() and path.relative_to(folder).as_posix() not in listed:
+            raise InputError(
+                f"{folder} holds {path.relative_to(folder)}, which is no prepared data: choose "
+                "another folder or move it away"
+            )
 
 
 def read_record(task: Task[Any], folder: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pandas as pd
 from sclong_core.errors import InputError
 from sclong_core.files import atomic_folder
 from sclong_data.report.names import plain_names
-from sclong_data.report.standalone import write_svg
+from sclong_data.report.standalone import require_drawings, write_svg
 from sclong_tasks.maps import Way, label_maps, plane
 from sclong_tasks.registry import TASKS, get_task
 from sclong_tasks.result_figures import result_figures
@@ -33,7 +33,7 @@ def draw_runs(
         output: a folder for the SVG files, which appears whole or not at all.
         metrics: to draw; the first of each task by default.
         way: how cells are brought to two dimensions; None draws no maps.
-        overwrite: replace the folder.
+        overwrite: replace a folder of drawings; one that holds anything else is never replaced.
 
     Returns:
         The names of the files.
@@ -41,6 +41,8 @@ def draw_runs(
     Raises:
         InputError: there are no runs, or none has such a metric.
     """
+    if overwrite:
+        require_drawings(output)
     table = collect([runs])
     drawings = dict(result_figures(table, metrics or _first(table)))
     if not drawings:

@@ -9,8 +9,10 @@ from xml.etree.ElementTree import Element
 
 import pandas as pd
 
+from sclong_data.outputs import require_output
 from sclong_data.report.names import plain_names
 from sclong_data.report.runs import Runs, run_chart
+from sclong_data.report.standalone import is_drawing
 from sclong_data.report.svg import Text
 from sclong_tasks.figures import write_svg
 from sclong_tasks.registry import TASKS, get_task
@@ -51,13 +53,18 @@ def result_figures(
 def write_result_figures(
     rows: pd.DataFrame, folder: Path, metrics: Sequence[str] | None = None
 ) -> list[Path]:
-    """Write each drawing as a file that any browser shows; their paths."""
+    """Write each drawing as a file that any browser shows; their paths.
+
+    Raises:
+        InputError: a file of such a name is there and is no drawing.
+    """
+    drawings = {folder / f"{name}.svg": one for name, one in result_figures(rows, metrics).items()}
+    for path in drawings:
+        require_output(path, ours=is_drawing)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, drawing in result_figures(rows, metrics).items():
-        paths.append(folder / f"{name}.svg")
-        write_svg(paths[-1], drawing)
-    return paths
+    for path, drawing in drawings.items():
+        write_svg(path, drawing)
+    return list(drawings)
 
 
 def _lines(group: pd.DataFrame, published: Mapping[str, float]) -> list[Runs]:

@@ -16,6 +16,10 @@ _WITHOUT = ("packages", "code_version", "date")
 """Columns that say the same in all rows of a table of one day, and make it large."""
 
 
+ROW_COLUMNS = ("task", "protocol", "scenario", "metric")
+"""The first of a file of :func:`write_rows`."""
+
+
 def write_rows(rows: pd.DataFrame, path: Path) -> None:
     """Write tidy rows as ``.csv`` or ``.csv.gz``, sorted, digests shortened to eight characters."""
     table = _shortened(rows.drop(columns=list(_WITHOUT)))

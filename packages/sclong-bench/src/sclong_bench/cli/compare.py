@@ -3,6 +3,8 @@
 import argparse
 import json
 import math
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +52,7 @@ class CompareCommand:
         with messages():
             found = movements(read_results(args.a).rows, read_results(args.b).rows, plan_of(args))
             if args.output is not None:
-                write_movements(found, args.output)
+                write_movements(found, args.output, inputs=[args.a, args.b])
         shown = found if args.all else found[found["verdict"].isin(_SHOWN)]
         if len(shown):
             print_table(HEADINGS, map(_line, shown.to_dict("records")))
@@ -91,16 +93,20 @@ def _line(row: dict[str, Any]) -> list[list[str]]:
     ]
 
 
-def write_movements(found: "pd.DataFrame", path: Path) -> None:
-    """Write the table, whole or not at all.
+def write_movements(found: "pd.DataFrame", path: Path, *, inputs: Sequence[Path] = ()) -> None:
+    """Write the table, whole or not at all, in place of a former one and of nothing else.
 
     Raises:
         ConfigError: an ending that is not known.
+        InputError: a file is there that holds something else, or is one of ``inputs``.
     """
     from sclong_core.files import atomic_file  # noqa: PLC0415  # keeps --help fast
+    from sclong_data.outputs import require_output  # noqa: PLC0415  # keeps --help fast
+    from sclong_tasks.written import has_columns  # noqa: PLC0415  # keeps --help fast
 
     if path.suffix not in (".csv", ".json", ".parquet"):
         raise ConfigError(f"{path}: write a .csv, .json or .parquet file")
+    require_output(path, inputs, ours=partial(has_columns, columns=list(found.columns)))
     with atomic_file(path) as temporary:
         if path.suffix == ".csv":
             table_for_spreadsheet(found).to_csv(temporary, index=False)

@@ -59,13 +59,17 @@ class EvidenceCommand:
         from sclong_bench.evidence.page import evidence_of, write_evidence  # noqa: PLC0415
         from sclong_bench.evidence.suite import read_evidence_suite  # noqa: PLC0415
         from sclong_bench.evidence.words import filled_page  # noqa: PLC0415
+        from sclong_data.outputs import require_output  # noqa: PLC0415
+        from sclong_data.report.page import is_page  # noqa: PLC0415
 
         suite = read_evidence_suite(args.suite)
+        html = args.html or args.output / "evidence.html"
+        inputs = [path for path in (args.suite, args.page) if path is not None]
+        require_output(html, inputs, ours=is_page)
         if args.data is not None:
             self._make(suite, args)
             collect(suite, args.output)
         collected = read_collected(args.output if args.data is not None else args.collected)
-        html = args.html or args.output / "evidence.html"
         html.parent.mkdir(parents=True, exist_ok=True)
         write_evidence(html, collected, suite)
         written = [html]

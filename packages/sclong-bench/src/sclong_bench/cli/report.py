@@ -79,7 +79,7 @@ class ReportCommand:
                 declared=declared,
                 command=command_line(args),
             )
-            written = write_formats(args.output, evidence, args.format)
+            written = write_formats(args.output, evidence, args.format, inputs=[args.results])
         main = [setting for task in evidence.tasks for setting in evidence.main_settings(task)]
         print_facts(
             [

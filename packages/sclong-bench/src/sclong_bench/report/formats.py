@@ -1,6 +1,8 @@
 """Tables as CSV, Markdown and LaTeX, and figures as SVG files, beside the page."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -10,27 +12,46 @@ from sclong_bench.report.figures import bar_panels
 from sclong_bench.report.page import title, write_report
 from sclong_bench.report.summaries import Line, Setting
 from sclong_bench.report.tables import decimals_of, family_caption, role_words
+from sclong_bench.report.units import Beyond
 from sclong_bench.report.verdicts import metric_of, place_of, reference_words
 from sclong_bench.report.words import heading_of, interval, name_of, p_text, plain
 from sclong_core.errors import ConfigError
-from sclong_core.escaping import for_latex, for_markdown, table_for_spreadsheet, visible
+from sclong_core.escaping import (
+    for_latex,
+    for_markdown,
+    for_spreadsheet,
+    table_for_spreadsheet,
+    visible,
+)
 from sclong_core.files import atomic_file, atomic_folder
-from sclong_data.report.standalone import write_svg
+from sclong_data.outputs import begins_with, require_output
+from sclong_data.report.page import is_page
+from sclong_data.report.standalone import require_drawings, write_svg
 
 FORMATS = ("html", "csv", "markdown", "latex", "svg")
+FIGURES = ".figures"
+"""Ending of the folder of figures."""
+_MARKDOWN_MARK = "<!-- Written by sclong bench report, which replaces it. -->"
+_LATEX_MARK = "% Written by sclong bench report, which replaces it."
 _HEADINGS = ("model", "kind", "published", "ours", "s.d.", "seeds", "p", "q", "Hedges g")
 
 
-def write_formats(path: Path, evidence: Evidence, formats: Sequence[str]) -> list[Path]:
+def write_formats(
+    path: Path, evidence: Evidence, formats: Sequence[str], *, inputs: Sequence[Path] = ()
+) -> list[Path]:
     """Write what is asked for; returns what was written.
+
+    A former report of the same name is replaced, and nothing else.
 
     Args:
         path: of the page; other files have its name with other endings.
         evidence: what is reported.
         formats: some of :data:`FORMATS`.
+        inputs: what was read, which is never written to.
 
     Raises:
         ConfigError: an unknown format.
+        InputError: a file or folder is there that no report has written; nothing is written then.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
@@ -42,6 +63,8 @@ def write_formats(path: Path, evidence: Evidence, formats: Sequence[str]) -> lis
         "latex": _latex,
         "svg": _svg,
     }
+    for name in formats:
+        _require_places(name, path, evidence, inputs)
     path.parent.mkdir(parents=True, exist_ok=True)
     return [written for name in dict.fromkeys(formats) for written in writers[name](path, evidence)]
 
@@ -84,14 +107,35 @@ def _html(path: Path, evidence: Evidence) -> list[Path]:
     return [path]
 
 
-def _csv(path: Path, evidence: Evidence) -> list[Path]:
-    tables = {
+def _require_places(name: str, path: Path, evidence: Evidence, inputs: Sequence[Path]) -> None:
+    """Refuse to replace what no report has written in this format."""
+    if name == "svg":
+        require_drawings(path.with_suffix(FIGURES))
+    elif name == "csv":
+        for kind, table in _tables(evidence).items():
+            header = ",".join(map(for_spreadsheet, map(str, table.columns)))
+            target = path.with_suffix(f".{kind}.csv")
+            require_output(target, inputs, ours=partial(begins_with, text=header))
+    elif name == "html":
+        require_output(path, inputs, ours=is_page)
+    else:
+        ending, mark = {"markdown": (".md", _MARKDOWN_MARK), "latex": (".tex", _LATEX_MARK)}[name]
+        require_output(path.with_suffix(ending), inputs, ours=partial(begins_with, text=mark))
+
+
+def _tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
+    return {
         "models": models_frame(evidence),
         "comparisons": evidence.comparisons,
-        "beyond_seeds": pd.DataFrame([vars(one) for one in evidence.beyond]),
+        "beyond_seeds": pd.DataFrame(
+            [vars(one) for one in evidence.beyond], columns=[one.name for one in fields(Beyond)]
+        ),
     }
+
+
+def _csv(path: Path, evidence: Evidence) -> list[Path]:
     written = []
-    for name, table in tables.items():
+    for name, table in _tables(evidence).items():
         if len(table):
             target = path.with_suffix(f".{name}.csv")
             with atomic_file(target) as temporary:
@@ -102,6 +146,7 @@ def _csv(path: Path, evidence: Evidence) -> list[Path]:
 
 def _markdown(path: Path, evidence: Evidence) -> list[Path]:
     parts = [
+        _MARKDOWN_MARK,
         f"# {for_markdown(title(evidence))}",
         "\n".join(f"- {for_markdown(line)}" for line in _references(evidence)),
     ]
@@ -120,6 +165,7 @@ def _markdown(path: Path, evidence: Evidence) -> list[Path]:
 def _latex(path: Path, evidence: Evidence) -> list[Path]:
     """Tables for the package booktabs, each a float of its own."""
     parts = [
+        _LATEX_MARK,
         f"% {visible(title(evidence))}; needs \\usepackage{{booktabs}}",
         "\n".join(f"% {visible(line)}" for line in _references(evidence)),
         *(_latex_table(evidence, setting) for setting in evidence.settings),
@@ -152,7 +198,7 @@ def _latex_table(evidence: Evidence, setting: Setting) -> str:
 
 
 def _svg(path: Path, evidence: Evidence) -> list[Path]:
-    target = path.with_suffix(".figures")
+    target = path.with_suffix(FIGURES)
     written = []
     with atomic_folder(target, overwrite=True) as temporary:
         for setting in evidence.settings:

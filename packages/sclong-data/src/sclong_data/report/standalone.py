@@ -1,18 +1,54 @@
 """Drawings as files of their own, for documents: light colours, no variables, no page around."""
 
+import os
 import re
 from importlib.resources import files
 from os import PathLike
+from pathlib import Path
 from xml.etree.ElementTree import Element, fromstring, tostring
 
+from sclong_core.errors import InputError
 from sclong_core.files import atomic_file
 from sclong_data.report.markup import tag
+
+_DRAWING = re.compile(
+    r'(<\?xml version="1.0" encoding="UTF-8"\?>\n)?'
+    r'<svg viewBox="[\d. ]+" role="img" aria-labelledby="\S+-title \S+-desc" '
+)
 
 
 def write_svg(path: str | PathLike[str], drawing: Element) -> None:
     """Write a drawing as an SVG file that editors and converters to PDF read too."""
     with atomic_file(path) as temporary:
         temporary.write_text(svg_text(drawing), encoding="utf-8")
+
+
+def is_drawing(path: Path) -> bool:
+    """Whether a file is a drawing as :func:`write_svg` writes it."""
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(1000).decode("utf-8", "replace")
+    except OSError:
+        return False
+    return path.is_file() and _DRAWING.match(head) is not None
+
+
+def require_drawings(folder: Path) -> None:
+    """Refuse to replace a folder that holds anything but drawings.
+
+    Raises:
+        InputError: names the first thing in it that is something else.
+    """
+    if not os.path.lexists(folder):
+        return
+    if folder.is_symlink() or not folder.is_dir():
+        raise InputError(f"{folder} is no folder of figures: choose another name")
+    for item in sorted(folder.iterdir()):
+        if item.is_symlink() or not is_drawing(item):
+            raise InputError(
+                f"{folder} holds {item.name}, which is no figure of sclong: choose another name "
+                "or move it away"
+            )
 
 
 def svg_text(drawing: Element) -> str:

@@ -32,16 +32,21 @@ class PredictCommand:
 
     def run(self, args: argparse.Namespace) -> int:
         """Predict, and write or print the table."""
+        from sclong_data.outputs import require_output  # noqa: PLC0415  # keeps --help fast
         from sclong_tasks.predict import PredictRequest, predict, write_table  # noqa: PLC0415  # keeps --help fast
         from sclong_tasks.registry import get_task  # noqa: PLC0415
+        from sclong_tasks.written import has_prediction  # noqa: PLC0415
 
         first = next(iter(get_task(args.task).inputs))
+        inputs = _inputs(args.input, first)
+        if args.output is not None:
+            require_output(args.output, inputs.values(), ours=has_prediction)
         with messages():
             table = predict(
                 PredictRequest(
                     task=args.task,
                     run=args.run,
-                    inputs=_inputs(args.input, first),
+                    inputs=inputs,
                     data=data_folder(args),
                     checkpoint=args.checkpoint,
                     cache=args.cache,

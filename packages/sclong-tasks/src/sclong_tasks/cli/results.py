@@ -1,6 +1,7 @@
 """``sclong task results``: one table of many runs."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from sclong_core.cli.terminal import print_text
@@ -57,6 +58,7 @@ class ResultsCommand:
             write_rows,
         )
 
+        _require_places(args)
         rows = collect(args.runs)
         if args.csv is not None:
             write_rows(rows, args.csv)
@@ -77,6 +79,19 @@ class ResultsCommand:
         if args.page is None and args.markdown is None:
             print_text(text)
         return 0
+
+
+def _require_places(args: argparse.Namespace) -> None:
+    """Refuse to write over what is read, and over what this command has not written."""
+    from sclong_data.outputs import begins_with, require_output  # noqa: PLC0415
+    from sclong_tasks.tables import ROW_COLUMNS  # noqa: PLC0415
+    from sclong_tasks.written import has_columns  # noqa: PLC0415
+
+    if args.csv is not None:
+        require_output(args.csv, args.runs, ours=partial(has_columns, columns=ROW_COLUMNS))
+    if args.markdown is not None:
+        inputs = [*args.runs, *([] if args.page is None else [args.page])]
+        require_output(args.markdown, inputs, ours=partial(begins_with, text="### "))
 
 
 def _write(path: Path, text: str) -> None:
