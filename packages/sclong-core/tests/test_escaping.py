@@ -101,7 +101,8 @@ def test_names_at_the_start_of_a_row_are_no_arguments_of_latex():
     [
         ("a | b", r"a \| b"),
         ("`x` *y* _z_ a_b", r"\`x\` \*y\* \_z\_ a_b"),
-        ("![x](javascript:1)", r"!\[x\](javascript:1)"),
+        ("![x](javascript:1)", r"![x\](javascript:1)"),
+        ("[x]: y [a][b] [0.1, 0.2]", r"[x\]: y [a\][b] [0.1, 0.2]"),
         ("<img src=x>", r"\<img src=x>"),
         ("# a\n> b", r"\# a > b"),
         ("- a", r"\- a"),
