@@ -109,6 +109,7 @@ def test_parts_that_do_not_fit_are_refused(changes, message):
         ({"components": 3000}, "must not exceed readout.variable_genes"),
         ({"width": 0}, "readout.width"),
         ({"residual": True, "components": 0}, "readout.residual"),
+        ({"residual_share": 1.5}, "readout.residual_share"),
         ({"residual": True, "width": 64, "components": 100}, "readout.residual"),
         ({"sums": -1}, "readout.sums"),
     ],
@@ -236,6 +237,31 @@ def test_a_residual_vector_starts_as_the_components():
     assert torch.allclose(part / part.norm(), expected / expected.norm(), atol=1e-5)
     assert not found.vector[:, 4:].any()
     assert found.embedding.shape == (5, 8)  # the components are in it
+
+
+def _residual_model(share):
+    readout = dataclasses.replace(_config().readout, residual=True, residual_share=share)
+    model = _model(readout=readout)
+    torch.nn.init.normal_(model.readout.vector.weight, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = model.cell_vectors(_expression(50))
+        model.readout.set_output(found.vector, found.components, torch.ones(50))
+    return model
+
+
+def test_a_share_of_what_the_network_adds_is_handed_out():
+    def pattern(values):
+        values = values - values.mean(0)
+        return values / values.norm()
+
+    with torch.no_grad():
+        found = {s: _residual_model(s).cell_vectors(_expression(50)) for s in (0.0, 0.5, 1.0)}
+    scales = _residual_model(0.0).readout.component_scale
+    none, half, whole = (pattern(found[share].embedding) for share in (0.0, 0.5, 1.0))
+    assert torch.allclose(none[:, :4], pattern(found[0.0].components * scales), atol=1e-4)
+    assert torch.allclose(whole, pattern(found[1.0].vector), atol=1e-4)
+    assert (half - none).norm() < (whole - none).norm()
+    assert (half - whole).norm() < (whole - none).norm()
 
 
 def test_statistics_of_training_cells_centre_and_scale_what_is_handed_out():

@@ -133,6 +133,9 @@ class ReadoutConfig:
     residual: bool = False
     """The vector starts as the components, to which the network adds what it learns. Then it is
     handed out alone, and with the components otherwise."""
+    residual_share: float = 1.0
+    """How much of what the network adds is handed out with such a vector: on cells unlike those of
+    training less may be better."""
 
     @property
     def embedding_width(self) -> int:
@@ -153,6 +156,10 @@ class ReadoutConfig:
             raise ConfigError(
                 "readout.residual adds to the components: readout.components must be from 1 to "
                 f"readout.width ({self.width}), not {self.components}"
+            )
+        if not 0 <= self.residual_share <= 1:
+            raise ConfigError(
+                f"readout.residual_share must be from 0 to 1, not {self.residual_share!r}"
             )
         if self.components > self.variable_genes:
             raise ConfigError(

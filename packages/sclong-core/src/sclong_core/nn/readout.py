@@ -94,8 +94,8 @@ class Readout(nn.Module):
         self.gene_queries = nn.Linear(width, 2 * dim)
         self.gene_keys = nn.Linear(dim, 2 * dim, bias=False)
         self.gene_bias = nn.Parameter(torch.zeros(2, genes))
-        self.register_buffer("centre", torch.zeros(readout.embedding_width))
-        self.register_buffer("projection", torch.eye(readout.embedding_width))
+        self.register_buffer("centre", torch.zeros(width + components))
+        self.register_buffer("projection", torch.eye(width + components, readout.embedding_width))
 
     @torch.no_grad()
     def set_statistics(self, found: ReferenceStatistics) -> None:
@@ -113,19 +113,24 @@ class Readout(nn.Module):
         Components get back the variance that they have; then vector and components, where both are
         handed out, are given the same variance in all.
         """
-        weight_b1 = (weight_b / weight_b.sum())[:, None]
-        parts = [vector_bw.double()]
-        sizes = [torch.ones(self.config.width, dtype=torch.float64)]
-        if not self.config.residual:
-            parts.append(components_bc.double())
-            sizes.append(self.component_scale.double().cpu())
-        centres = [(part * weight_b1).sum(0) for part in parts]
-        for number, (part, centre) in enumerate(zip(parts, centres, strict=True)):
-            scaled = (part - centre) * sizes[number]
-            variance = (scaled.square() * weight_b1).sum()
-            sizes[number] = sizes[number] / variance.clamp(min=1e-12).sqrt()
-        self.centre.copy_(torch.cat(centres))
-        self.projection.copy_(torch.cat(sizes).diag())
+        width, share = self.config.width, self.config.residual_share
+        weight_b1 = (weight_b / weight_b.sum())[:, None].double()
+        both_bf = torch.cat([vector_bw, components_bc], dim=1).double()
+        centre = (both_bf * weight_b1).sum(0)
+        sizes = torch.cat([torch.ones(width), self.component_scale.cpu()]).double()
+        if self.config.residual:
+            mixed = torch.cat([torch.eye(width) * share, self._placed() * (1 - share)])
+            projection = mixed.double()
+            parts = [slice(0, width)]
+        else:
+            projection = sizes.diag()
+            parts = [slice(0, width), slice(width, None)]
+        found = (both_bf - centre) @ projection
+        for part in parts:
+            variance = (found[:, part].square() * weight_b1).sum()
+            projection[:, part] /= variance.clamp(min=1e-12).sqrt()
+        self.centre.copy_(centre)
+        self.projection.copy_(projection)
 
     def scaled(self, expression_bg: Tensor, measured_bg: Tensor) -> tuple[Tensor, Tensor]:
         """Variable genes, scaled, 0 where they are not measured; and where they are."""
@@ -170,14 +175,17 @@ class Readout(nn.Module):
         x_bh = self.entry_norm(self.entry(torch.cat(parts, dim=1)))
         vector_bw = self.vector(x_bh + self.body(x_bh))
         if self.config.residual:
-            vector_bw = vector_bw + self._as_vector(components_bc)
+            vector_bw = vector_bw + components_bc @ self._placed()
         return vector_bw, components_bc
 
-    def _as_vector(self, components_bc: Tensor) -> Tensor:
-        """Components with the variance that they have, which is ``width`` in all in training."""
+    def _placed(self) -> Tensor:
+        """``(components, width)``: components as a vector of the variance that they have.
+
+        It is ``width`` in all over the training cells.
+        """
         size = self.config.width**0.5 / self.component_scale.norm().clamp(min=1e-8)
-        scaled_bc = components_bc * (self.component_scale * size)
-        return functional.pad(scaled_bc, (0, self.config.width - scaled_bc.shape[1]))
+        placed_cw = (self.component_scale * size).diag()
+        return functional.pad(placed_cw, (0, self.config.width - len(placed_cw)))
 
     def _pooled(self, context_bnc: Tensor) -> Tensor:
         keys_bnc = self.key(context_bnc)
@@ -206,6 +214,5 @@ class Readout(nn.Module):
 
     def embedding(self, vector_bw: Tensor, components_bc: Tensor) -> Tensor:
         """What is handed out: the vector, with the components unless it holds them, centred."""
-        if not self.config.residual:
-            vector_bw = torch.cat([vector_bw, components_bc], dim=1)
-        return (vector_bw - self.centre) @ self.projection
+        both_bf = torch.cat([vector_bw, components_bc], dim=1)
+        return (both_bf - self.centre) @ self.projection
