@@ -13,7 +13,8 @@ from scipy import sparse
 from sclong_core import ConfigError, InputError, save_checkpoint
 from sclong_core.embedding import blocks
 from sclong_core.embedding.annotated import read_record
-from sclong_core.embedding.plan import Job, check_key, check_output, plan_jobs, warn_of_space
+from sclong_core.embedding.outputs import check_output
+from sclong_core.embedding.plan import Job, check_key, plan_jobs, warn_of_space
 from sclong_core.embedding.run import Embedder, embed_files
 from sclong_core.embedding.tables import cell_names_file, read_table_record, sidecar
 from sclong_core.embedding.work import EmbedOptions
@@ -216,6 +217,9 @@ def test_an_output_with_a_damaged_record_is_not_taken_for_finished(tmp_path, ric
     sidecar(output).write_text(note.replace("SHA256", sha256_file(output)))
     with pytest.raises(InputError, match="sclong did not write it"):
         embed(source, output, resume=True)
+    with pytest.raises(InputError, match=r"embedded\.npy\.json already exists .*did not write it"):
+        embed(source, output, overwrite=True)
+    sidecar(output).unlink()
     assert embed(source, output, resume=True, overwrite=True)[0].status == "embedded"
 
 

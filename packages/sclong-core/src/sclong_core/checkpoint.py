@@ -5,6 +5,7 @@
 None of them can hold code.
 """
 
+import os
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -32,6 +33,7 @@ from sclong_core.manifest import (
 from sclong_core.model import ScLong
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_core.weights import read_weights, write_weights
+from sclong_core.weights_header import check_sizes, read_header
 
 __all__ = [
     "CheckpointInfo",
@@ -121,6 +123,7 @@ def write_checkpoint(
             graph_digest=None if graph is None else graph.digest,
             origin=origin or {},
         )
+        check_replaceable(target, overwrite=overwrite)  # it may have come, or changed, meanwhile
 
 
 def check_replaceable(folder: Path, *, overwrite: bool) -> None:
@@ -129,7 +132,7 @@ def check_replaceable(folder: Path, *, overwrite: bool) -> None:
     Raises:
         InputError: ``folder`` exists and ``overwrite`` is false, or it holds anything else.
     """
-    if not folder.exists():
+    if not os.path.lexists(folder):
         return
     if not overwrite:
         raise InputError(f"{folder} already exists: choose another name, or ask to overwrite it")
@@ -170,11 +173,13 @@ def load_checkpoint(
     """
     _check_dtype(dtype)
     info = verify_checkpoint(folder)
+    path = info.folder / WEIGHTS_FILE
+    check_sizes(info.config, read_header(path), path)
     vocabulary, gene_graph = _read_genes(info)
     tensors = _read_tensors(info)
     with torch.device("meta"):
         model = ScLong(info.config, vocabulary, gene_graph)
-    _check_tensors(model, tensors, info.folder / WEIGHTS_FILE)
+    _check_tensors(model, tensors, path)
     model.load_state_dict(tensors, assign=True)
     if dtype != "auto":
         model.set_dtype(_DTYPES[dtype])

@@ -85,7 +85,7 @@ class InputConfig:
         """Refuse scales that are not positive and finite."""
         for name in ("target_sum", "maximum"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
+            if value is not None and not (isinstance(value, int | float) and 0 < value < 1e300):
                 raise ConfigError(f"input {name} must be a positive number, not {value!r}")
 
 
@@ -228,9 +228,10 @@ class ScLongConfig:
             )
         if self.graph not in get_args(GraphUse):
             raise ConfigError(f"graph must be one of {get_args(GraphUse)}, not {self.graph!r}")
-        if not _is_whole(self.feature_seed) or self.feature_seed < 0:
+        if not _is_whole(self.feature_seed) or not 0 <= self.feature_seed < 1 << 63:
             raise ConfigError(
-                f"feature_seed must be a non-negative integer, not {self.feature_seed!r}"
+                "feature_seed must be a non-negative integer of at most 63 bits, not "
+                f"{self.feature_seed!r}"
             )
         _require_choice("storage", self.storage, get_args(Storage))
         self._check_parts()

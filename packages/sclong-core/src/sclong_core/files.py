@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ class TakenError(InputError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} already exists: choose another name, or ask to overwrite it")
+        self.path = path
 
 
 @contextmanager
@@ -105,26 +107,39 @@ def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
         _remove(temporary)
 
 
+@contextmanager
+def scratch_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a name beside ``path``, with its suffix, for something that is removed at the end."""
+    temporary = _temporary_beside(Path(path))
+    _remove(temporary)
+    try:
+        yield temporary
+    finally:
+        _remove(temporary)
+
+
 def leftovers(path: str | os.PathLike[str]) -> list[Path]:
     """What killed processes left of :func:`atomic_file` or :func:`atomic_folder` for ``path``.
 
     Only for who knows that no other process is writing ``path`` now.
     """
     final = Path(path)
-    starts = tuple(f".{stem}.tmp-" for stem in (final.stem, _short(final.stem)))
+    stems = "|".join(re.escape(stem) for stem in (final.stem, _short(final.stem)))
+    ours = re.compile(rf"\.({stems})\.tmp-\d+{re.escape(final.suffix)}", re.DOTALL)
     if not final.parent.is_dir():
         return []
-    return sorted(
-        item
-        for item in final.parent.iterdir()
-        if item.name.startswith(starts) and item.suffix == final.suffix
-    )
+    return sorted(item for item in final.parent.iterdir() if ours.fullmatch(item.name))
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Write ``content`` as indented JSON with sorted keys, whole or not at all."""
     with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        temporary.write_text(json_text(content), encoding="utf-8")
+
+
+def json_text(content: Any) -> str:
+    """Plain values as indented JSON with sorted keys."""
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"
 
 
 def write_sealed(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ import sclong_core
 from sclong_core.config import ScLongConfig
 from sclong_core.errors import CheckpointError, ConfigError
 from sclong_core.files import atomic_file, sha256_file
+from sclong_core.renaming import set_aside
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -104,6 +105,11 @@ def read_checkpoint_info(folder: str | PathLike[str]) -> CheckpointInfo:
     """
     folder = Path(folder).absolute()
     path = folder / CONFIG_FILE
+    if (old := set_aside(folder)) is not None:
+        raise CheckpointError(
+            f"{folder} is not there: a process ended while it replaced it; the old checkpoint is "
+            f"{old.name} beside it, give it its name back"
+        )
     if not folder.is_dir():
         raise CheckpointError(
             f"{folder} is not a folder: a checkpoint is a folder with {CONFIG_FILE}"

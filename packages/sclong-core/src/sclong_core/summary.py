@@ -1,10 +1,7 @@
 """What a checkpoint holds, in a few numbers, without PyTorch and without loading the weights."""
 
-import math
 from dataclasses import dataclass
 from os import PathLike
-
-from safetensors import SafetensorError, safe_open
 
 from sclong_core.errors import CheckpointError, InputError
 from sclong_core.graph import GeneGraph
@@ -17,6 +14,7 @@ from sclong_core.manifest import (
     verify_checkpoint,
 )
 from sclong_core.vocabulary import GeneVocabulary
+from sclong_core.weights_header import check_sizes, read_header
 
 _BUFFERS = (
     "attention.features",
@@ -64,18 +62,17 @@ def summarise_checkpoint(folder: str | PathLike[str], *, verify: bool = False) -
     info = verify_checkpoint(folder) if verify else read_checkpoint_info(folder)
     path = info.folder / WEIGHTS_FILE
     try:
-        with safe_open(path, framework="np") as weights:
-            slices = {name: weights.get_slice(name) for name in weights.keys()}  # noqa: SIM118  # not a mapping
-            shapes = {name: part.get_shape() for name, part in slices.items()}
-            dtype = slices[_PRODUCT].get_dtype()
+        header = read_header(path)
+        dtype = header[_PRODUCT].dtype
         vocabulary = GeneVocabulary.read(info.folder / VOCABULARY_FILE)
         graph = GeneGraph.read(info.folder / GRAPH_FILE) if info.graph_digest is not None else None
-    except (SafetensorError, KeyError, InputError) as error:
+    except (KeyError, InputError) as error:
         raise CheckpointError(f"{info.folder} is damaged: {error}") from error
+    check_sizes(info.config, header, path)
     return CheckpointSummary(
         info=info,
         parameters=sum(
-            math.prod(shape) for name, shape in shapes.items() if not name.endswith(_BUFFERS)
+            stored.size for name, stored in header.items() if not name.endswith(_BUFFERS)
         ),
         dtype=_DTYPES.get(dtype, dtype),
         edges=0 if graph is None else graph.edge_weight.size,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table
 from sclong_core.errors import ScLongError
-from sclong_core.launched import process_rank
+from sclong_core.launched import check_variables, process_rank
 
 if TYPE_CHECKING:
     from sclong_core.embedding.plan import Job
@@ -69,6 +69,8 @@ class EmbedCommand:
 
     def run(self, args: argparse.Namespace) -> int:
         """Embed, and print what was done."""
+        if args.devices != 1:
+            check_variables()
         leading = args.devices == 1 or process_rank() == 0
         with messages(shown=leading):
             try:
@@ -151,7 +153,8 @@ def _add_computing(parser: argparse.ArgumentParser) -> None:
 def _embed(args: argparse.Namespace, *, leading: bool) -> int:
     if args.devices < 1:
         raise ScLongError(f"--devices must be a positive integer, not {args.devices}")
-    from sclong_core.embedding.plan import check_output, plan_jobs  # noqa: PLC0415  # heavy
+    from sclong_core.embedding.outputs import check_output  # noqa: PLC0415  # heavy
+    from sclong_core.embedding.plan import plan_jobs  # noqa: PLC0415  # heavy
 
     suffix = None if args.format is None else f".{args.format}"
     jobs = plan_jobs(args.inputs, args.output, suffix=suffix)

@@ -5,11 +5,11 @@ lost and nothing is loaded. Otherwise the annotation and the matrix that was rea
 the matrix in blocks.
 """
 
+import errno
 import logging
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,16 @@ from anndata.io import read_elem, sparse_dataset, write_elem
 from scipy import sparse
 
 from sclong_core.embedding.blocks import BlockStore
+from sclong_core.embedding.carried import carried_table
 from sclong_core.embedding.plan import Job
 from sclong_core.errors import InputError
 from sclong_core.expression.cell_source import CellSource
+from sclong_core.expression.identity import Identity
 from sclong_core.expression.rows import cells_at_once
-from sclong_core.expression.store import refuse_unreadable
-from sclong_core.files import atomic_file, atomic_folder
+from sclong_core.expression.store import open_hdf5, open_zarr_store, refuse_unreadable
+from sclong_core.files import atomic_file, atomic_folder, scratch_beside
 
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES)
 _LOG = logging.getLogger("sclong")
 _CARRIED = {"X", "obs", "var", "matrix", "row_attrs", "col_attrs", "attrs"}
 
@@ -37,6 +40,7 @@ def write_annotated(
     source: CellSource,
     store: BlockStore,
     *,
+    identity: Identity,
     key: str,
     record: Mapping[str, Any],
     overwrite: bool,
@@ -47,27 +51,52 @@ def write_annotated(
         job: with an output that ends in ``.h5ad`` or ``.zarr``.
         source: the open input.
         store: all blocks of the embedding.
+        identity: what the input holds; a copy of anything else is refused.
         key: of the embedding in ``obsm``, and of its record in ``uns["sclong"]``.
         record: where it comes from.
         overwrite: replace an output that is there.
     """
-    copied = job.same_format and _current_layout(job.source)
+    copied = is_copied(job)
     with _temporary(job.output, overwrite=overwrite) as path:
         if copied:
-            _copy(job.source, path)
+            identity.copy(path)
         with _opened(path, new=not copied) as file:
             if not copied:
                 _carry_over(file, source)
-            _add(file, store, key, record)
+            _add(file, (store.cells, store.width), key, record, chunk=store.block_cells)
+            for cells, values in store.read():
+                file[f"obsm/{key}"][cells] = values
     if not copied:
         _announce(job)
 
 
-def _copy(source: Path, path: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, path, dirs_exist_ok=True)
-    else:
-        shutil.copyfile(source, path)
+def rehearse(job: Job, source: CellSource, *, key: str, width: int) -> None:
+    """Write what could not be written later, beside the output, before anything is computed.
+
+    Annotation that is carried over into another format, or from an old one, may hold what the
+    format cannot; names may be too long for it.
+
+    Raises:
+        InputError: the output could never be written.
+        OSError: the disk is full, or not writable.
+    """
+    copied = is_copied(job)
+    with scratch_beside(job.output) as path:
+        if path.suffix == ".zarr":
+            path.mkdir()
+        try:
+            with _opened(path, new=True) as file:
+                if not copied:
+                    _carry_annotation(file, source)
+                _add(file, (1, width), key, {}, chunk=1)
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in _DISK:
+                raise
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise InputError(
+                f"{job.output} could not be written from {job.source} ({reason}): rename or remove "
+                "what its format cannot hold, or write .npy or .parquet"
+            ) from error
 
 
 @contextmanager
@@ -77,7 +106,7 @@ def _temporary(output: Path, *, overwrite: bool) -> Iterator[Path]:
         with atomic_folder(output, overwrite=overwrite) as path:
             yield path
     else:
-        with atomic_file(output) as path:
+        with atomic_file(output, overwrite=overwrite) as path:
             yield path
 
 
@@ -97,38 +126,49 @@ def _opened(path: Path, *, new: bool) -> Iterator[Any]:
             zarr.consolidate_metadata(str(path))
 
 
-def _current_layout(source: Path) -> bool:
-    """Whether elements can be added: anndata before 0.7 kept whole tables in one array."""
-    if source.is_dir():
-        return True
-    with h5py.File(source, "r") as file:
+def is_copied(job: Job) -> bool:
+    """Whether the output is a copy of the input: both have one format, and a current one.
+
+    Nothing can be added to files of anndata before 0.7, which kept whole tables in one array.
+    """
+    if not job.same_format or job.source.is_dir():
+        return job.same_format
+    with open_hdf5(job.source) as file, refuse_unreadable(str(job.source), "its layout"):
         parts = [file[name] for name in ("obs", "obsm", "uns") if name in file]
         return all(isinstance(part, h5py.Group) for part in parts)
 
 
-def _add(file: Any, store: BlockStore, key: str, record: Mapping[str, Any]) -> None:
-    """Put the embedding and its record into an open file."""
+def _add(
+    file: Any, shape: tuple[int, int], key: str, record: Mapping[str, Any], *, chunk: int
+) -> None:
+    """Put an empty embedding and its record into an open file."""
     for place in ("obsm", "uns"):
         if place not in file:
             write_elem(file, place, {})
-    shape = (store.cells, store.width)
     if isinstance(file, h5py.File):
         array = file["obsm"].create_dataset(key, shape=shape, dtype=np.float32)
     else:
-        chunks = (min(store.block_cells, store.cells), store.width)
+        chunks = (min(chunk, shape[0]), shape[1])
         array = file["obsm"].create_array(key, shape=shape, dtype=np.float32, chunks=chunks)
     # What anndata calls a dense array of its on-disk format.
     array.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
-    for cells, values in store.read():
-        array[cells] = values
     if "sclong" not in file["uns"]:
         write_elem(file["uns"], "sclong", {})
     write_elem(file["uns/sclong"], key, dict(record))
 
 
+def _carry_annotation(file: Any, source: CellSource) -> None:
+    """Write the annotation of the input."""
+    obs = carried_table(source.obs, f"{source.name}: obs")
+    var = carried_table(source.var, f"{source.name}: var")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*names are not unique", category=UserWarning)
+        write_elem(file, "/", AnnData(obs=obs, var=var))
+
+
 def _carry_over(file: Any, source: CellSource) -> None:
     """Write annotation and matrix of the input, the matrix a run of cells at a time."""
-    write_elem(file, "/", AnnData(obs=source.obs.copy(), var=source.var.copy()))
+    _carry_annotation(file, source)
     step = cells_at_once(source.n_genes)
     for start in range(0, source.n_cells, step):
         rows = _csr(source.read_rows(start, min(start + step, source.n_cells)))
@@ -149,9 +189,9 @@ def _announce(job: Job) -> None:
     """Say what another format, or an old one, did not take over."""
     left = ""
     if job.source.is_dir():
-        left = _left_out(zarr.open_group(job.source, mode="r"))
+        left = _left_out(open_zarr_store(job.source))
     elif job.source.suffix in (".h5ad", ".loom"):
-        with h5py.File(job.source, "r") as file:
+        with open_hdf5(job.source) as file:
             left = _left_out(file)
     _LOG.info("%s: holds obs, var and, as X (float32), the matrix read%s", job.output, left)
 
@@ -169,13 +209,12 @@ def read_record(output: Path, key: str) -> dict[str, Any] | None:
     """The record of an embedding in an annotated file; None if it is not there, or damaged."""
     place = f"uns/sclong/{key}"
     try:
-        with refuse_unreadable(output.name, place):
+        with ExitStack() as opened, refuse_unreadable(output.name, place):
             if output.is_dir():
-                group = zarr.open_group(output, mode="r")
-                found = read_elem(group[place]) if place in group else None
+                file = open_zarr_store(output)
             else:
-                with h5py.File(output, "r") as file:
-                    found = read_elem(file[place]) if place in file else None
+                file = opened.enter_context(open_hdf5(output))
+            found = read_elem(file[place]) if place in file else None
     except InputError:
         return None
     return found if isinstance(found, dict) else None

@@ -22,6 +22,7 @@ from sclong_core.embedding.blocks import BlockStore, partial_folder
 from sclong_core.embedding.inference import Advance
 from sclong_core.embedding.plan import Job
 from sclong_core.embedding.progress import cell_progress
+from sclong_core.embedding.ranks import RankWatch
 from sclong_core.embedding.run import (
     Embedder,
     OpenJob,
@@ -33,6 +34,7 @@ from sclong_core.embedding.run import (
 from sclong_core.embedding.work import describe_work
 from sclong_core.errors import ConfigError, ScLongError
 from sclong_core.expression import GeneMatch, PreparedCells, Survey, open_cells
+from sclong_core.expression.identity import Identity
 from sclong_core.launched import launched
 
 _PATIENCE = timedelta(days=7)
@@ -55,16 +57,19 @@ def embed_files_on_devices(
 
     Raises:
         ConfigError: there are not so many devices.
-        ScLongError, OSError: the only file failed.
+        ScLongError, OSError: the only file failed, or one of the processes has ended.
         KeyboardInterrupt: interrupted; finished blocks stay.
     """
     outcomes: list[Outcome] = []
-    with _quiet_lightning():
+    watch = RankWatch()
+    with _quiet_lightning(), watch.watching():
         trainer = _trainer(device, devices)
         for job in jobs:
             runner = _JobRunner(embedder, job)
             _predict(trainer, runner)
             errors = runner.gather_errors()
+            if job is jobs[-1]:
+                watch.close()
             if not trainer.is_global_zero:
                 continue
             try:
@@ -81,6 +86,7 @@ class _Found(NamedTuple):
 
     match: GeneMatch
     survey: Survey
+    identity: Identity
     width: int
     missing: list[int]
 
@@ -101,6 +107,7 @@ class _JobRunner(pl.LightningModule):
         self._done: Outcome | None = None
         self._error: Exception | None = None
         self._cells: PreparedCells | None = None
+        self._identity: Identity | None = None
         self._store: BlockStore | None = None
         self._share: list[int] = []
         self._resources = ExitStack()
@@ -128,18 +135,20 @@ class _JobRunner(pl.LightningModule):
         """Open the job; None if there is nothing to compute."""
         embedder, job = self._embedder, self._job
         try:
-            work = describe_work(embedder.info, embedder.model, job.source, embedder.options)
+            identity = Identity.of(job.source)
+            work = describe_work(embedder.info, embedder.model, identity, embedder.options)
             if is_finished(job, embedder.options, work):
                 self._done = Outcome(job, "finished before")
                 return None
-            opened = OpenJob.open(embedder, job, work)
+            opened = OpenJob.open(embedder, job, identity, work)
         except (ScLongError, OSError) as error:
             self._error = error
             return None
         self._opened = self._resources.enter_context(opened)
-        self._cells, self._store = opened.cells, opened.store
+        self._cells, self._identity, self._store = opened.cells, identity, opened.store
+        cells = opened.cells
         return _Found(
-            opened.cells.match, opened.cells.survey, opened.store.width, opened.store.missing()
+            cells.match, cells.survey, identity, opened.store.width, opened.store.missing()
         )
 
     def _join(self, found: _Found) -> None:
@@ -151,6 +160,8 @@ class _JobRunner(pl.LightningModule):
             config = self._embedder.model.config.input
             cells = PreparedCells(source, found.match, found.survey, config)
             self._cells = self._resources.enter_context(cells)
+            self._identity = found.identity
+            self._identity.require_same()
             folder = partial_folder(self._job.output)
             self._store = BlockStore.join(folder, cells=len(cells), width=found.width)
         except (ScLongError, OSError) as error:
@@ -162,12 +173,19 @@ class _JobRunner(pl.LightningModule):
 
     def predict_step(self, numbers: Tensor) -> None:
         """Compute and keep one block."""
-        if self._error is not None or self._cells is None or self._store is None:
+        if self._error is not None or self._store is None:
             return
+        assert self._cells is not None
+        assert self._identity is not None
         try:
             for number in numbers.tolist():
                 compute_block(
-                    self._embedder, self._cells, self._store, number, advance=self._advance
+                    self._embedder,
+                    self._cells,
+                    self._identity,
+                    self._store,
+                    number,
+                    advance=self._advance,
                 )
         except (ScLongError, OSError) as error:
             self._error = error
@@ -216,7 +234,7 @@ def _trainer(device: str, devices: int) -> pl.Trainer:
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
+    except (MisconfigurationException, LookupError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{devices} devices of kind {device} cannot be used: {reason}") from error
 

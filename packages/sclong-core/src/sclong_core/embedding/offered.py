@@ -19,15 +19,21 @@ import numpy.typing as npt
 
 import sclong_core
 from sclong_core.cells import ReadingOptions
-from sclong_core.embedding.annotated import write_annotated
 from sclong_core.embedding.blocks import BlockStore, partial_folder
-from sclong_core.embedding.plan import ANNOTATED, Job, check_key, check_output, warn_of_space
+from sclong_core.embedding.outputs import check_output
+from sclong_core.embedding.plan import Job, check_key, warn_of_space
 from sclong_core.embedding.progress import cell_progress
-from sclong_core.embedding.run import Outcome, failed, is_finished, kept_blocks, remove_remains
-from sclong_core.embedding.tables import write_table
-from sclong_core.embedding.work import EmbedOptions, size_and_time, without_none
+from sclong_core.embedding.run import Outcome, failed, is_finished
+from sclong_core.embedding.work import EmbedOptions, utf8, without_none
+from sclong_core.embedding.writing import (
+    enough_memory,
+    kept_blocks,
+    prepare_output,
+    write_output,
+)
 from sclong_core.errors import ConfigError, ScLongError
 from sclong_core.expression.cell_source import CellSource
+from sclong_core.expression.identity import Identity
 
 _LOG = logging.getLogger("sclong")
 GROUP = "sclong.encoders"
@@ -171,7 +177,7 @@ def embed_with(
 
 
 def _embed_file(encoder: OfferedEncoder, job: Job, options: EmbedOptions) -> Outcome:
-    size, modified = size_and_time(job.source)
+    identity = Identity.of(job.source)
     asked = {key: value or "" for key, value in options.reading.items()}
     own = encoder.record()
     work = {
@@ -179,66 +185,62 @@ def _embed_file(encoder: OfferedEncoder, job: Job, options: EmbedOptions) -> Out
         "checkpoint": encoder.digest,
         "encoder_options": str(own.get("options", "")),
         "dtype": str(own.get("dtype", "float32")),
-        "input_bytes": size,
-        "input_modified_ns": modified,
+        "input_bytes": identity.bytes,
+        "input_sha256": identity.sha256,
         **asked,
     }
     if is_finished(job, options, work):
         return Outcome(job, "finished before")
-    check_output(job, overwrite=options.overwrite)
+    check_output(job, overwrite=options.overwrite, work=work if options.resume else None)
     check_key(job, options.key)
     with encoder.open(job.source, options.reading) as cells:
         count = cells.source.n_cells
         warn_of_space(job, count, encoder.width)
-        work |= {"cells": count}
         store = BlockStore.open(
             partial_folder(job.output),
-            work,
+            {**work, "cells": count},
             width=encoder.width,
             batch_size=options.batch_size,
             resume=options.resume,
         )
         try:
-            remove_remains(job.output)
-            _compute(cells, store, options)
+            prepare_output(job, cells.source, options, width=encoder.width)
+            _compute(cells, identity, store, options)
             found = without_none(cells.describe())
-            _write(job, cells.source, store, options, _record(encoder, found, work))
+            write_output(
+                job,
+                cells.source,
+                store,
+                options,
+                identity=identity,
+                columns=[f"{encoder.name}_{number}" for number in range(store.width)],
+                record=_record(encoder, found, {**work, "cells": count}),
+            )
         finally:
             store.close()
     genes, kind = str(found.get("genes", "")), str(found.get("normalisation", ""))
     return Outcome(job, "embedded", count, encoder.width, genes, kind)
 
 
-def _compute(cells: OfferedCells, store: BlockStore, options: EmbedOptions) -> None:
+def _compute(
+    cells: OfferedCells, identity: Identity, store: BlockStore, options: EmbedOptions
+) -> None:
     numbers, ranges = store.missing(), store.ranges()
     with cell_progress("embedding", store.count(numbers), shown=options.progress) as advance:
         for number in numbers:
             start, stop = ranges[number]
-            values = cells.embed(start, stop)
+            with enough_memory(options.batch_size):
+                values = cells.embed(start, stop)
+            identity.require_same()
             with kept_blocks(store.folder, store.folder):
                 store.write(number, values)
             advance(stop - start)
 
 
-def _write(
-    job: Job, source: CellSource, store: BlockStore, options: EmbedOptions, record: dict[str, Any]
-) -> None:
-    with kept_blocks(job.output, store.folder):
-        if job.output.suffix in ANNOTATED:
-            write_annotated(
-                job, source, store, key=options.key, record=record, overwrite=options.overwrite
-            )
-        else:
-            columns = [f"{record['encoder']['name']}_{number}" for number in range(store.width)]
-            names = [str(name) for name in source.obs.index]
-            write_table(job.output, store, names=names, columns=columns, record=record)
-    store.remove()
-
-
 def _record(
     encoder: OfferedEncoder, found: Mapping[str, Any], work: Mapping[str, Any]
 ) -> dict[str, Any]:
-    return {
+    record = {
         "sclong_version": sclong_core.__version__,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["sclong", *sys.argv[1:]]),
@@ -246,3 +248,4 @@ def _record(
         "cells": dict(found),
         "work": dict(work),
     }
+    return {name: utf8(value) for name, value in record.items()}

@@ -18,7 +18,12 @@ import zarr
 from sclong_core.embedding.blocks import partial_folder
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.expression import find_cell_files
-from sclong_core.expression.store import is_zarr_store, refuse_unreadable
+from sclong_core.expression.store import (
+    is_zarr_store,
+    open_hdf5,
+    open_zarr_store,
+    refuse_unreadable,
+)
 
 _LOG = logging.getLogger("sclong")
 FORMATS = (".h5ad", ".zarr", ".npy", ".parquet")
@@ -70,8 +75,7 @@ def plan_jobs(inputs: Sequence[Path], output: Path, *, suffix: str | None = None
         jobs = _many(inputs, output, suffix or ".h5ad")
     for job in jobs:
         _check_format(job.output)
-        if job.output.resolve() == job.source.resolve():
-            raise InputError(f"{job.output} is the input itself: choose another output")
+        _check_place(job)
     return jobs
 
 
@@ -102,39 +106,25 @@ def _many(inputs: Sequence[Path], output: Path, suffix: str) -> list[Job]:
     return list(jobs.values())
 
 
+def _check_place(job: Job) -> None:
+    """Refuse an output that would replace its input, or lie in it or another store."""
+    source, output = job.source.resolve(), job.output.resolve()
+    if output == source or (os.path.lexists(output) and output.samefile(source)):
+        raise InputError(f"{job.output} is the input itself: choose another output")
+    if output.is_relative_to(source):
+        raise InputError(f"{job.output} lies in its own input: choose another output")
+    if source.is_relative_to(output):
+        raise InputError(f"{job.source} lies in the output {job.output}: choose another output")
+    for folder in output.parents:
+        if is_zarr_store(folder):
+            raise InputError(f"{job.output} lies in the zarr store {folder}: choose another output")
+
+
 def _check_format(output: Path) -> None:
     if output.suffix not in FORMATS:
         raise ConfigError(f"{output} must end in one of {', '.join(FORMATS)}")
     if output.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         raise ConfigError("parquet needs pyarrow: pip install 'sclong-core[parquet]'")
-
-
-def check_output(job: Job, *, overwrite: bool) -> None:
-    """Refuse an output that is there, or cannot be written.
-
-    Raises:
-        InputError: it is there and ``overwrite`` is false, or it is something else than it seems.
-        OSError: its folder cannot be written to.
-    """
-    output = job.output
-    if output.exists() and not overwrite:
-        raise InputError(
-            f"{output} already exists: choose another name, or replace it with --overwrite"
-        )
-    stored_as_folder = output.suffix == ".zarr"
-    if output.exists() and (output.is_dir() != stored_as_folder or _foreign(output)):
-        kind = "zarr store" if stored_as_folder else "file"
-        raise InputError(f"{output} is no {kind}: it is not overwritten")
-    existing = next(parent for parent in output.absolute().parents if parent.exists())
-    if not existing.is_dir():
-        raise OSError(f"{existing} is not a folder: {output} cannot be written")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise OSError(f"{existing} cannot be written to: choose another output")
-
-
-def _foreign(output: Path) -> bool:
-    """Whether a folder is not a zarr store."""
-    return output.is_dir() and not is_zarr_store(output)
 
 
 def check_key(job: Job, key: str) -> None:
@@ -145,12 +135,18 @@ def check_key(job: Job, key: str) -> None:
     """
     if not job.same_format:
         return
-    with refuse_unreadable(str(job.source), "obsm"):
-        if job.source.is_dir():
-            found = _taken(zarr.open_group(job.source, mode="r", use_consolidated=False), key)
-        else:
-            with h5py.File(job.source, "r") as file:
-                found = _taken(file, key)
+    if job.source.is_dir():
+        store = open_zarr_store(job.source, use_consolidated=False)
+        with refuse_unreadable(str(job.source), "obsm"):
+            found = _taken(store, key)
+            if not all(isinstance(store.get(name, store), zarr.Group) for name in ("obsm", "uns")):
+                raise InputError(
+                    f"{job.source}: obsm or uns is not a group, so that nothing can be added: "
+                    "write the store again with a current anndata"
+                )
+    else:
+        with open_hdf5(job.source) as file, refuse_unreadable(str(job.source), "obsm"):
+            found = _taken(file, key)
     if found:
         raise InputError(
             f"{job.source} already has {found}: name the new embedding with --key, or remove it"

@@ -1,17 +1,14 @@
 """Embedding files on one device: opened and checked, computed in blocks, written whole."""
 
-import glob
 import logging
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import torch
-
-from sclong_core.embedding.annotated import read_record, write_annotated
+from sclong_core.embedding.annotated import read_record
 from sclong_core.embedding.blocks import (
     BlockStore,
     differences,
@@ -19,10 +16,11 @@ from sclong_core.embedding.blocks import (
     remove_leftover,
 )
 from sclong_core.embedding.inference import Advance, embed_cells
-from sclong_core.embedding.plan import ANNOTATED, Job, check_key, check_output, warn_of_space
+from sclong_core.embedding.outputs import check_output
+from sclong_core.embedding.plan import ANNOTATED, Job, check_key, warn_of_space
 from sclong_core.embedding.pooling import chosen_pool
 from sclong_core.embedding.progress import cell_progress
-from sclong_core.embedding.tables import read_table_record, write_table
+from sclong_core.embedding.tables import read_table_record
 from sclong_core.embedding.work import (
     EmbedOptions,
     column_names,
@@ -31,8 +29,15 @@ from sclong_core.embedding.work import (
     open_prepared,
     width_of,
 )
+from sclong_core.embedding.writing import (
+    enough_memory,
+    kept_blocks,
+    prepare_output,
+    write_output,
+)
 from sclong_core.errors import InputError, ScLongError
 from sclong_core.expression import PreparedCells
+from sclong_core.expression.identity import Identity
 from sclong_core.manifest import CheckpointInfo
 from sclong_core.model import ScLong
 
@@ -89,11 +94,12 @@ def failed(job: Job, error: BaseException) -> Outcome:
 
 
 def _embed_file(embedder: Embedder, job: Job) -> Outcome:
-    work = describe_work(embedder.info, embedder.model, job.source, embedder.options)
+    identity = Identity.of(job.source)
+    work = describe_work(embedder.info, embedder.model, identity, embedder.options)
     if is_finished(job, embedder.options, work):
         return Outcome(job, "finished before")
-    with OpenJob.open(embedder, job, work) as opened:
-        compute_blocks(embedder, opened.cells, opened.store, opened.store.missing())
+    with OpenJob.open(embedder, job, identity, work) as opened:
+        compute_blocks(embedder, opened.cells, identity, opened.store, opened.store.missing())
         return opened.finish(str(embedder.model.device))
 
 
@@ -103,7 +109,7 @@ def is_finished(job: Job, options: EmbedOptions, work: dict[str, Any]) -> bool:
     Raises:
         InputError: an output of other work is there, and is not to be overwritten.
     """
-    if not options.resume or not job.output.exists():
+    if not options.resume or not os.path.lexists(job.output):
         return False
     if job.output.suffix in ANNOTATED:
         record = read_record(job.output, options.key)
@@ -134,12 +140,13 @@ class OpenJob:
 
     embedder: Embedder
     job: Job
+    identity: Identity
     work: dict[str, Any]
     cells: PreparedCells
     store: BlockStore
 
     @classmethod
-    def open(cls, embedder: Embedder, job: Job, work: dict[str, Any]) -> Self:
+    def open(cls, embedder: Embedder, job: Job, identity: Identity, work: dict[str, Any]) -> Self:
         """Check the output, read and check all cells, and find or begin the blocks.
 
         Raises:
@@ -147,7 +154,7 @@ class OpenJob:
             OSError: the output cannot be written.
         """
         options = embedder.options
-        check_output(job, overwrite=options.overwrite)
+        check_output(job, overwrite=options.overwrite, work=work if options.resume else None)
         check_key(job, options.key)
         cells = survey_file(embedder.model, job.source, options)
         try:
@@ -164,8 +171,13 @@ class OpenJob:
         except BaseException:
             cells.close()
             raise
-        remove_remains(job.output)
-        return cls(embedder, job, work, cells, store)
+        opened = cls(embedder, job, identity, work, cells, store)
+        try:
+            prepare_output(job, cells.source, options, width=width)
+        except BaseException:
+            opened.__exit__()
+            raise
+        return opened
 
     def finish(self, device: str) -> Outcome:
         """Write the output from the blocks and remove them.
@@ -181,25 +193,15 @@ class OpenJob:
         columns = column_names(model, options.pool)
         if options.pool == "gene_sums":
             record["columns"] = columns
-        with kept_blocks(self.job.output, self.store.folder):
-            if self.job.output.suffix in ANNOTATED:
-                write_annotated(
-                    self.job,
-                    self.cells.source,
-                    self.store,
-                    key=options.key,
-                    record=record,
-                    overwrite=options.overwrite,
-                )
-            else:
-                write_table(
-                    self.job.output,
-                    self.store,
-                    names=self.cells.obs_names,
-                    columns=columns,
-                    record=record,
-                )
-        self.store.remove()
+        write_output(
+            self.job,
+            self.cells.source,
+            self.store,
+            options,
+            identity=self.identity,
+            columns=columns,
+            record=record,
+        )
         found = self.cells.survey
         share = f"{found.share_of_counts_matched:.1%} of counts"
         genes = f"{found.matched:,} of {found.genes:,} ({share})"
@@ -218,6 +220,7 @@ class OpenJob:
 def compute_blocks(
     embedder: Embedder,
     cells: PreparedCells,
+    identity: Identity,
     store: BlockStore,
     numbers: Sequence[int],
 ) -> None:
@@ -230,21 +233,25 @@ def compute_blocks(
     total = store.count(numbers)
     with cell_progress("embedding", total, shown=embedder.options.progress) as advance:
         for number in numbers:
-            compute_block(embedder, cells, store, number, advance=advance)
+            compute_block(embedder, cells, identity, store, number, advance=advance)
 
 
-def compute_block(
+def compute_block(  # what is computed, from what, and where it goes
     embedder: Embedder,
     cells: PreparedCells,
+    identity: Identity,
     store: BlockStore,
     number: int,
     *,
     advance: Advance = lambda _cells: None,
 ) -> None:
-    """Compute and keep one block; see :func:`compute_blocks`."""
+    """Compute and keep one block; see :func:`compute_blocks`.
+
+    It is kept only if the input is still what it was when the work began.
+    """
     options = embedder.options
     start, stop = store.ranges()[number]
-    try:
+    with enough_memory(options.batch_size):
         values = embed_cells(
             embedder.model,
             cells,
@@ -254,11 +261,7 @@ def compute_block(
             stop=stop,
             advance=advance,
         )
-    except torch.OutOfMemoryError as error:
-        raise ScLongError(
-            f"there is not enough memory for {options.batch_size} cells at a time: choose a "
-            "smaller --batch-size"
-        ) from error
+    identity.require_same()
     with kept_blocks(store.folder, store.folder):
         store.write(number, values)
 
@@ -282,27 +285,3 @@ def survey_file(model: ScLong, source: Path, options: EmbedOptions) -> PreparedC
             done = now
 
         return open_prepared(model, source, options, progress)
-
-
-@contextmanager
-def kept_blocks(output: Path, folder: Path) -> Iterator[None]:
-    """Add to what went wrong in writing that finished blocks are not lost."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:  # h5py raises either for a full disk
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise OSError(
-            f"{output} cannot be written ({reason[:200]}): finished blocks stay in "
-            f"{folder}, go on from there with --resume"
-        ) from error
-
-
-def remove_remains(output: Path) -> None:
-    """Remove what a killed run left half-written: the lock says that none is writing now."""
-    stem, suffix = glob.escape(output.stem), glob.escape(output.suffix)
-    for path in output.parent.glob(f".{stem}.tmp-*{suffix}"):
-        _LOG.info("%s: removed, a killed run left it half-written", path)
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()

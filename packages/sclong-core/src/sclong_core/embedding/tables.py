@@ -1,19 +1,24 @@
-"""Plain outputs: ``.npy`` and ``.parquet``, with a sidecar that says what they are.
+r"""Plain outputs: ``.npy`` and ``.parquet``, with a sidecar that says what they are.
 
 ``<output>.json`` holds the record and the checksum of the output. A ``.npy`` has no place for the
-names of cells: they are in ``<output>.cells.tsv``, one a line, in the order of the rows.
+names of cells: they are in ``<output>.cells.tsv``, one a row, in the order of the embedding's rows;
+``csv.reader(file, delimiter="\t")`` gives back every name, whatever it holds.
 """
 
-import csv
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sclong_core.embedding.blocks import BlockStore
-from sclong_core.files import atomic_file, read_json, sha256_file, write_json
+from sclong_core.files import atomic_file, json_text, read_json, sha256_file
+
+_HEADER = "cell\n"
+_SPECIAL = re.compile(r"[\t\r\n\"]")
 
 
 def sidecar(output: Path) -> Path:
@@ -33,6 +38,8 @@ def write_table(
     names: Sequence[str],
     columns: Sequence[str],
     record: Mapping[str, Any],
+    overwrite: bool = False,
+    replaced: Collection[Path] = (),
 ) -> None:
     """Write a plain output and its sidecar, the output itself last.
 
@@ -42,15 +49,34 @@ def write_table(
         names: of the cells.
         columns: names of the columns.
         record: where the embedding comes from.
+        overwrite: replace an output that is there.
+        replaced: files beside it that are replaced. Others that have come by now are not, and
+            then nothing is left of what this wrote.
+
+    Raises:
+        TakenError: something is there that is not to be replaced.
     """
-    with atomic_file(output) as path:
-        if output.suffix == ".npy":
-            _write_npy(path, store)
-            _write_names(cell_names_file(output), names)
-        else:
-            _write_parquet(path, store, names, columns, record)
-        content = {**record, "columns": list(columns), "sha256": sha256_file(path)}
-        write_json(sidecar(output), content)
+    with ExitStack() as undo:
+        with atomic_file(output, overwrite=overwrite) as path:
+            if output.suffix == ".npy":
+                _write_npy(path, store)
+                with _beside(cell_names_file(output), replaced, undo) as names_path:
+                    _write_names(names_path, names)
+            else:
+                _write_parquet(path, store, names, columns, record)
+            content = {**record, "columns": list(columns), "sha256": sha256_file(path)}
+            with _beside(sidecar(output), replaced, undo) as record_path:
+                record_path.write_text(json_text(content), encoding="utf-8")
+        undo.pop_all()
+
+
+@contextmanager
+def _beside(target: Path, replaced: Collection[Path], undo: ExitStack) -> Iterator[Path]:
+    """A file beside an output, which goes again where the output is not written."""
+    with atomic_file(target, overwrite=target in replaced) as path:
+        yield path
+    if target not in replaced:
+        undo.callback(target.unlink, missing_ok=True)
 
 
 def _write_npy(path: Path, store: BlockStore) -> None:
@@ -63,10 +89,15 @@ def _write_npy(path: Path, store: BlockStore) -> None:
 
 
 def _write_names(path: Path, names: Sequence[str]) -> None:
-    with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(["cell"])
-        writer.writerows([name] for name in names)
+    """One name a line, in quotes where it would not be one field of one line."""
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(_HEADER)
+        file.writelines(f"{_field(name)}\n" for name in names)
+
+
+def _field(name: str) -> str:
+    plain = name and _SPECIAL.search(name) is None
+    return name if plain else '"' + name.replace('"', '""') + '"'
 
 
 def _write_parquet(
@@ -87,13 +118,35 @@ def _write_parquet(
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
+def read_sidecar(path: Path) -> dict[str, Any] | None:
+    """The record beside a plain output; None if it is not there, or is something else."""
+    try:
+        found = read_json(path)
+    except (OSError, ValueError):
+        return None
+    ours = (
+        isinstance(found, dict)
+        and isinstance(found.get("sha256"), str)
+        and isinstance(found.get("work"), dict)
+    )
+    return found if ours else None
+
+
+def is_cell_names_file(path: Path) -> bool:
+    """Whether a file begins as the names of cells beside a ``.npy`` do."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_HEADER)) == _HEADER.encode()
+    except OSError:
+        return False
+
+
 def read_table_record(output: Path) -> dict[str, Any] | None:
     """The record of a plain output; None if it is not there or not of this very file."""
+    found = read_sidecar(sidecar(output))
+    named = output.suffix != ".npy" or cell_names_file(output).is_file()
     try:
-        found = read_json(sidecar(output))
-        named = output.suffix != ".npy" or cell_names_file(output).is_file()
-        if isinstance(found, dict) and named and found.get("sha256") == sha256_file(output):
-            return found
-    except (OSError, ValueError):
-        pass
-    return None
+        sound = found is not None and named and found["sha256"] == sha256_file(output)
+    except OSError:
+        return None
+    return found if sound else None

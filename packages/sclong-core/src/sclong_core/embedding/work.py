@@ -1,5 +1,6 @@
 """What is computed from what: the settings of an embedding, and its record."""
 
+import os
 import shlex
 import sys
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from sclong_core.embedding.inference import vocabulary_of
 from sclong_core.embedding.pooling import Pool, check_pool, chosen_pool, pool_width
 from sclong_core.errors import ConfigError
 from sclong_core.expression import PreparedCells, prepare_cells
+from sclong_core.expression.identity import Identity
 from sclong_core.manifest import CheckpointInfo
 from sclong_core.model import ScLong
 
@@ -45,23 +47,22 @@ class EmbedOptions:
         check_pool(self.pool)
         if self.batch_size < 1:
             raise ConfigError(f"batch_size must be a positive integer, not {self.batch_size}")
-        if not self.key or "/" in self.key:
+        if self.key in ("", ".", "..") or "/" in self.key or not self.key.isprintable():
             raise ConfigError(f"key must be a name without a slash, not {self.key!r}")
 
 
 def describe_work(
-    info: CheckpointInfo, model: ScLong, source: Path, options: EmbedOptions
+    info: CheckpointInfo, model: ScLong, identity: Identity, options: EmbedOptions
 ) -> dict[str, Any]:
     """All that decides what an embedding is: two runs with the same description may be mixed.
 
-    The input is known by its size and the time of its last change, so that moving it is no change.
+    The input is known by its content, so that moving or touching it is no change.
     """
-    size, modified = size_and_time(source)
     return {
         "checkpoint": info.digest,
         "dtype": str(model.dtype).removeprefix("torch."),
-        "input_bytes": size,
-        "input_modified_ns": modified,
+        "input_bytes": identity.bytes,
+        "input_sha256": identity.sha256,
         "pool": chosen_pool(model, options.pool),
         "matrix": options.reading.get("matrix") or "",
         "gene_column": options.reading.get("gene_column") or "",
@@ -107,7 +108,7 @@ def describe_run(
     device: str,
 ) -> dict[str, Any]:
     """Where an embedding comes from: plain texts, numbers and lists, for the output."""
-    return {
+    record = {
         "sclong_version": sclong_core.__version__,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["sclong", *sys.argv[1:]]),
@@ -125,6 +126,7 @@ def describe_run(
         "cells": without_none(cells.describe()),
         "work": work,
     }
+    return {name: utf8(value) for name, value in record.items()}
 
 
 def without_none(values: dict[str, Any]) -> dict[str, Any]:
@@ -132,11 +134,10 @@ def without_none(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def size_and_time(source: Path) -> tuple[int, int]:
-    """Bytes, and the time of the last change in nanoseconds, of a file or of all in a folder."""
-    files = [source] if source.is_file() else [p for p in source.rglob("*") if p.is_file()]
-    statuses = [path.stat() for path in files]
-    return (
-        sum(status.st_size for status in statuses),
-        max((status.st_mtime_ns for status in statuses), default=0),
-    )
+def utf8(value: Any) -> Any:
+    """Plain values whose texts any file can hold: file names may be bytes that are not UTF-8."""
+    if isinstance(value, str):
+        return os.fsencode(value).decode("utf-8", "backslashreplace")
+    if isinstance(value, dict):
+        return {key: utf8(item) for key, item in value.items()}
+    return [utf8(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,11 +1,11 @@
 """What identifies the files of a data set: their SHA-256, taken once while they do not change."""
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 from sclong_core.errors import InputError
+from sclong_core.expression.identity import Identity, digest, file_state, state_of
 from sclong_core.files import sha256_file
 from sclong_data.harmoniser.workplace import read_note, write_note
 
@@ -13,7 +13,7 @@ _KEY = "sources"
 
 
 class SourceDigests:
-    """SHA-256 of files and folders, remembered by path, size and time of change.
+    """SHA-256 of files and folders, remembered by path, inode, size and times of change.
 
     Args:
         cache: file that remembers them between runs.
@@ -31,20 +31,28 @@ class SourceDigests:
             InputError: it cannot be read.
         """
         try:
-            if path.is_file():
-                return self._file(path)
-            files = sorted(item for item in path.rglob("*") if item.is_file())
-            if not files:
-                raise InputError(f"{path} holds no file: write or fetch it again")
-            lines = (f"{item.relative_to(path).as_posix()}\0{self._file(item)}\n" for item in files)
-            return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+            return digest(path, lambda file, _name: self._file(file))
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
 
+    def identity(self, path: Path) -> Identity:
+        """The same, and how to tell later whether the file or folder still holds it.
+
+        Raises:
+            InputError: it cannot be read, or changes meanwhile.
+        """
+        try:
+            found = Identity(path, "", state_of(path))
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+        found.sha256 = self.of(path)
+        found.require_same()
+        return found
+
     def _file(self, path: Path) -> str:
-        state = path.stat()
+        inode, size, changed, changed_inode = file_state(path)
         name = os.fspath(path.resolve())
-        seen = {"bytes": state.st_size, "changed": state.st_mtime_ns}
+        seen = {"bytes": size, "changed": changed, "inode": inode, "inode_changed": changed_inode}
         known = self._known.get(name, {})
         if all(known.get(key) == value for key, value in seen.items()):
             return str(known["sha256"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sclong_core.errors import InputError
+from sclong_core.expression.identity import Identity
 from sclong_core.files import sha256_file
 from sclong_data.corpus.layout import FORMAT_VERSION
 from sclong_data.harmoniser.identity import SourceDigests
@@ -45,6 +46,8 @@ class Source:
     """What its survey depends on."""
     shard_key: str
     """What its shards depend on."""
+    files: tuple[Identity, ...]
+    """Its file or folder, and those beside it; empty where it is gone by now."""
 
 
 def identify(manifest: Manifest, shared: Shared) -> Iterator[Source | Failed]:
@@ -58,7 +61,7 @@ def identify(manifest: Manifest, shared: Shared) -> Iterator[Source | Failed]:
             yield Failed(entry.dataset, str(error))
             continue
         try:
-            sha256 = _sha256(manifest, entry, digests, shared)
+            sha256, files = _content(manifest, entry, digests, shared)
         except InputError as error:
             yield Failed(entry.dataset, without_folder(str(error), path))
             continue
@@ -83,22 +86,24 @@ def identify(manifest: Manifest, shared: Shared) -> Iterator[Source | Failed]:
                 "entry": {name: described[name] for name in _DESCRIBING},
             }
         )
-        yield Source(entry, path, sha256, survey_key, shard_key)
+        yield Source(entry, path, sha256, survey_key, shard_key, files)
 
 
-def _sha256(manifest: Manifest, entry: DatasetEntry, digests: SourceDigests, shared: Shared) -> str:
+def _content(
+    manifest: Manifest, entry: DatasetEntry, digests: SourceDigests, shared: Shared
+) -> tuple[str, tuple[Identity, ...]]:
     """What the file of a data set holds; from the last survey where the file is gone by now."""
     if not manifest.expected_path(entry).exists():
         remembered = Workplace(shared.corpus).survey(entry.dataset)
         note = read_note(remembered, None)
         if note is not None and entry.sha256 in (None, note["source"]):
-            return str(note["source"])
+            return str(note["source"]), ()
     path = manifest.local_path(entry)
-    found = digests.of(path)
+    found = digests.identity(path)
     checked = path.is_file() and not entry.archived
-    if checked and entry.sha256 not in (None, found):
+    if checked and entry.sha256 not in (None, found.sha256):
         raise InputError(
-            f"{path} has SHA-256 {found[:12]}..., but the manifest says "
+            f"{path} has SHA-256 {found.sha256[:12]}..., but the manifest says "
             f"{str(entry.sha256)[:12]}...: fetch it again, or correct the manifest"
         )
     if entry.genes is not None:
@@ -106,8 +111,9 @@ def _sha256(manifest: Manifest, entry: DatasetEntry, digests: SourceDigests, sha
         genes = folder / entry.genes
         if not genes.is_file():
             raise InputError(f"{genes} does not exist: correct the column genes of the manifest")
-        return digest_of([found, sha256_file(genes)])
-    return found
+        beside = Identity.of(genes)
+        return digest_of([found.sha256, beside.sha256]), (found, beside)
+    return found.sha256, (found,)
 
 
 def found_survey(source: Source, shared: Shared) -> Survey | None:
@@ -141,7 +147,7 @@ def plan_shards(
             done.append(unit)
     groups = [missing[at : at + _SHARDS_AT_ONCE] for at in range(0, len(missing), _SHARDS_AT_ONCE)]
     tasks = [
-        ShardTask(source.entry, source.path, survey, source.shard_key, tuple(group))
+        ShardTask(source.entry, source.path, source.files, survey, source.shard_key, tuple(group))
         for group in groups
     ]
     return done, tasks

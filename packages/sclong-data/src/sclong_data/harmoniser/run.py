@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sclong_core.errors import InputError, ScLongError
+from sclong_core.expression.store import is_zarr_store
 from sclong_core.lock import locked
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.genes.table import GeneTable
@@ -109,12 +110,22 @@ def harmonise(  # settings of a user, each by its name
         _gene_table(gene_table),
         _rules(rules),
     )
+    _refuse_inside(shared.corpus, found)
     place = Workplace(shared.corpus)
     with _disk_full(shared.corpus):
         place.prepare()
         with locked(place.lock, f"the corpus in {output}"), executor_for(cluster) as executor:
             place.sweep()
             return _Run(found, shared, executor, progress or Silent()).run()
+
+
+def _refuse_inside(corpus: Path, manifest: Manifest) -> None:
+    """Refuse a corpus that would be written into one of its data sets, or another store."""
+    places = [manifest.expected_path(entry) for entry in manifest]
+    folders = {path.resolve() for path in places if path.is_dir()}
+    for folder in (corpus, *corpus.parents):
+        if folder in folders or is_zarr_store(folder):
+            raise InputError(f"{corpus} lies in the data set {folder}: choose another folder")
 
 
 class _Run:
@@ -158,7 +169,7 @@ class _Run:
         """What each data set is: noted before, or looked at now."""
         found = {name: found_survey(source, self._shared) for name, source in sources.items()}
         tasks = [
-            SurveyTask(source.entry, source.path, source.sha256, source.survey_key)
+            SurveyTask(source.entry, source.path, source.files, source.sha256, source.survey_key)
             for name, source in sources.items()
             if found[name] is None
         ]

@@ -1,6 +1,6 @@
 """The pieces of work: the survey of a data set, and a fixed run of its cells made a shard."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from scipy import sparse
 
 from sclong_core.errors import InputError
 from sclong_core.expression import CellSource
+from sclong_core.expression.identity import Identity
 from sclong_core.files import sha256_file
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.corpus.shards import read_shard_record, write_shard
@@ -59,6 +60,8 @@ class SurveyTask:
     """What the manifest says of it."""
     path: Path
     """Where it is."""
+    files: tuple[Identity, ...]
+    """Its files, which must stay what they are."""
     sha256: str
     """What its file holds."""
     key: str
@@ -73,6 +76,8 @@ class ShardTask:
     """What the manifest says of it."""
     path: Path
     """Where it is."""
+    files: tuple[Identity, ...]
+    """Its files, which must stay what they are."""
     survey: Survey
     """What it is."""
     key: str
@@ -132,6 +137,7 @@ def do_survey(shared: Shared, task: SurveyTask) -> Iterator[SurveyDone | Failed]
 
     try:
         with reopen(task.entry.matrix) as source:
+            _require_same_files(task.files)
             found = survey_dataset(
                 source,
                 task.path,
@@ -141,6 +147,7 @@ def do_survey(shared: Shared, task: SurveyTask) -> Iterator[SurveyDone | Failed]
                 shared.rules,
                 reopen=reopen,
             )
+        _require_same_files(task.files)
     except InputError as error:
         yield Failed(dataset, without_folder(str(error), task.path))
         return
@@ -158,6 +165,7 @@ def do_shards(shared: Shared, task: ShardTask) -> Iterator[UnitDone | Failed]:
     matrix = task.survey.matrix if task.survey.chosen else task.entry.matrix
     try:
         with _open(shared, replace(task.entry, matrix=matrix), task.path) as source:
+            _require_same_files(task.files)
             _require_same(source, task)
             maker = _ShardMaker(shared, task, source)
             for number in task.numbers:
@@ -182,6 +190,12 @@ def finished_unit(corpus: Path, dataset: str, number: int, key: str) -> UnitDone
 def _open(shared: Shared, entry: DatasetEntry, path: Path) -> CellSource:
     names = frozenset((*shared.vocabulary.ids, *shared.vocabulary.symbols)) - {""}
     return open_dataset(entry, path, Workplace(shared.corpus).scratch, known_genes=names)
+
+
+def _require_same_files(files: Iterable[Identity]) -> None:
+    """Refuse files that hold something else than when they were identified."""
+    for file in files:
+        file.require_same()
 
 
 def _require_same(source: CellSource, task: ShardTask) -> None:
@@ -212,6 +226,7 @@ class _ShardMaker:
             tally.add(block, kept, self._normalisation)
             parts.append(block.expression[kept])
             kept_of.append(kept)
+        _require_same_files(self._task.files)
         kept = np.concatenate(kept_of)
         obs = describe_cells(
             self._source.obs.iloc[start:stop], start, self._task.entry, rules.obs_columns

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sclong_core.expression.identity import file_state
 from sclong_core.expression.reading import CompressedRows
 from sclong_core.files import atomic_folder, read_sealed, sha256_file, write_sealed
 from sclong_data.reading.sorting import CsrWriter
@@ -101,16 +102,22 @@ def _alone(path: Path) -> Iterator[None]:
 
 def _key(path: Path) -> dict[str, Any]:
     """What tells whether a file is still the same."""
-    status = path.stat()
-    return {"bytes": status.st_size, "changed": status.st_mtime_ns, "sha256": sha256_file(path)}
+    return {**_state(path), "sha256": sha256_file(path)}
+
+
+def _state(path: Path) -> dict[str, int]:
+    """Another one says that a file may have changed; ``inode_changed`` cannot be put back."""
+    inode, size, changed, changed_inode = file_state(path)
+    return {"bytes": size, "changed": changed, "inode": inode, "inode_changed": changed_inode}
 
 
 def _unchanged(path: Path, key: Mapping[str, Any]) -> bool:
     """A file that was touched is read through, for its content may be the same."""
-    status = path.stat()
-    if status.st_size != key["bytes"]:
+    state = _state(path)
+    if state["bytes"] != key["bytes"]:
         return False
-    return bool(status.st_mtime_ns == key["changed"] or sha256_file(path) == key["sha256"])
+    same = all(key.get(name) == value for name, value in state.items())
+    return same or bool(sha256_file(path) == key["sha256"])
 
 
 def _reusable(folder: Path, sources: Sequence[Path]) -> Stored | None:
