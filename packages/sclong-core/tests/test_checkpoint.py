@@ -310,6 +310,64 @@ def test_a_config_that_does_not_fit_is_refused_even_if_signed(folder, changes, r
         load(folder)
 
 
+LARGE = CONFIG.to_dict()["large"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"large": {**LARGE, "depth": 10**7}}, r"fewer than the large encoder has layers"),
+        ({"large": {**LARGE, "dim": 10**30}}, r"a layer of the large encoder alone needs 8e\+30"),
+        ({"large": {**LARGE, "heads": 10**12}}, "a layer of the large encoder alone needs"),
+        ({"large": {**LARGE, "dim_head": 10**6}}, "a layer of the large encoder alone needs"),
+        ({"large": {**LARGE, "random_features": 10**400}}, "alone needs far more"),
+        ({"expression_hidden": 10**20}, "the expression embedding alone needs"),
+        ({"genes": 10**9}, "the table of genes alone needs"),
+        ({"feature_seed": 10**30}, "at most 63 bits"),
+        ({"input": {"target_sum": 10**400, "maximum": None}}, "must be a positive number"),
+    ],
+)
+def test_sizes_beyond_the_weights_are_refused_before_anything_is_built(
+    folder, monkeypatch, changes, reason
+):
+    def built(*_: Any, **__: Any) -> None:
+        raise AssertionError("something was built")
+
+    monkeypatch.setattr(checkpoint, "ScLong", built)
+    monkeypatch.setattr(checkpoint, "read_weights", built)
+    resign(folder, model={**CONFIG.to_dict(), **changes})
+    for reader in (load, summarise_checkpoint):
+        with pytest.raises(CheckpointError, match=reason):
+            reader(folder)
+
+
+def test_an_encoder_that_is_left_out_has_no_size(folder):
+    model = {**CONFIG.to_dict(), "low_expression": "none"}
+    model["mini"] = {**model["mini"], "depth": 10**7}
+    resign(folder, model=model)
+    with pytest.raises(CheckpointError, match=r"unknown mini\."):
+        load(folder)
+
+
+def test_files_that_came_meanwhile_are_not_replaced_with_a_checkpoint(folder, monkeypatch):
+    real = checkpoint.write_manifest
+
+    def wrote(*words: Any, **more: Any) -> None:
+        (folder / "notes.txt").write_text("mine")
+        real(*words, **more)
+
+    monkeypatch.setattr(checkpoint, "write_manifest", wrote)
+    with pytest.raises(InputError, match=r"notes\.txt, no part of a checkpoint"):
+        save_checkpoint(load(folder), folder, overwrite=True)
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_a_checkpoint_that_was_set_aside_is_named(folder):
+    folder.rename(folder.with_name(f".{folder.name}.old-1"))
+    with pytest.raises(CheckpointError, match=r"is \.model\.old-1 beside it"):
+        read_checkpoint_info(folder)
+
+
 def test_swapped_genes_are_refused_even_if_signed(folder):
     GeneVocabulary(VOCABULARY.ids[::-1], VOCABULARY.symbols).write(folder / "vocabulary.tsv")
     resign(folder)

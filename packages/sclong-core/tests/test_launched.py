@@ -1,7 +1,13 @@
 import pytest
 
 from sclong_core.errors import ConfigError
-from sclong_core.launched import Launched, is_first_process, launched, process_rank
+from sclong_core.launched import (
+    Launched,
+    check_variables,
+    is_first_process,
+    launched,
+    process_rank,
+)
 
 TORCHRUN = {
     "TORCHELASTIC_RUN_ID": "none",
@@ -73,3 +79,50 @@ def test_rank(environment, rank):
 )
 def test_one_process_of_a_run_is_its_first(environment, first):
     assert is_first_process(environment) is first
+
+
+@pytest.mark.parametrize("name", ["RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK"])
+@pytest.mark.parametrize("value", ["abc", "", "-1", "1.5", "²"])
+def test_variables_that_are_not_numbers_are_named(name, value):
+    with pytest.raises(ConfigError, match=f"variable {name} is .*not a number"):
+        check_variables({name: value})
+    with pytest.raises(ConfigError, match=f"variable {name} is .*not a number"):
+        is_first_process({name: value})
+
+
+@pytest.mark.parametrize("name", ["WORLD_SIZE", "LOCAL_WORLD_SIZE", "RANK", "LOCAL_RANK"])
+@pytest.mark.parametrize("value", [None, "x"])
+def test_variables_of_torchrun_are_there_or_are_not(name, value):
+    environment = {key: text for key, text in TORCHRUN.items() if key != name}
+    if value is not None:
+        environment[name] = value
+    with pytest.raises(ConfigError, match=name):
+        check_variables(environment)
+
+
+@pytest.mark.parametrize("name", ["SLURM_PROCID", "SLURM_LOCALID"])
+def test_variables_of_srun_are_there_or_are_not(name):
+    with pytest.raises(ConfigError, match=f"srun are there only in part, {name} is missing"):
+        launched({key: text for key, text in SRUN.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"TORCHELASTIC_RUN_ID": "x"}, "only in part"),
+        ({"RANK": "1"}, "start with torchrun, or unset RANK"),
+        ({"RANK": "0", "WORLD_SIZE": "2"}, "start with torchrun, or unset RANK"),
+        ({"SLURM_NTASKS": "two"}, "SLURM_NTASKS"),
+        ({**TORCHRUN, "RANK": "8"}, "RANK is 8 and WORLD_SIZE 8"),
+        ({**TORCHRUN, "LOCAL_WORLD_SIZE": "0"}, "--nproc-per-node"),
+        ({**SRUN, "SLURM_STEP_NUM_NODES": "many"}, "SLURM_STEP_NUM_NODES"),
+    ],
+)
+def test_variables_that_do_not_belong_together_are_refused(environment, reason):
+    with pytest.raises(ConfigError, match=reason):
+        check_variables(environment)
+
+
+@pytest.mark.parametrize("environment", [{}, TORCHRUN, SRUN, {"LOCAL_RANK": "1", "NODE_RANK": "0"}])
+def test_variables_as_launchers_set_them_are_taken(environment):
+    check_variables(environment)
