@@ -15,6 +15,7 @@ import lightning.pytorch as pl
 import torch.distributed
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies.launchers import subprocess_script
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -61,7 +62,7 @@ def embed_files_on_devices(
         KeyboardInterrupt: interrupted; finished blocks stay.
     """
     outcomes: list[Outcome] = []
-    watch = RankWatch()
+    watch = RankWatch(subprocess_script)
     with _quiet_lightning(), watch.watching():
         trainer = _trainer(device, devices)
         for job in jobs:

@@ -13,9 +13,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, NoReturn
-
-from lightning.pytorch.strategies.launchers import subprocess_script
 
 from sclong_core.errors import ScLongError
 
@@ -33,9 +32,14 @@ _KEPT = "finished blocks are kept, the same command with --resume goes on from t
 
 
 class RankWatch:
-    """Watches over the processes that Lightning starts, from the first one."""
+    """Watches over the processes that Lightning starts, from the first one.
 
-    def __init__(self) -> None:
+    Args:
+        launching: the module of Lightning that starts them.
+    """
+
+    def __init__(self, launching: ModuleType) -> None:
+        self._launching = launching
         self._lost = ""
         self._noticed = threading.Event()
         self._over = threading.Event()
@@ -45,8 +49,8 @@ class RankWatch:
         """Watch in the place of Lightning while the body runs."""
         if os.environ.get("LOCAL_RANK", "0") != "0" and "TORCHELASTIC_RUN_ID" not in os.environ:
             _start(_follow, os.getppid())
-        real = getattr(subprocess_script, _OBSERVER, None)
-        setattr(subprocess_script, _OBSERVER, lambda started: _start(self._watch, started))
+        real = getattr(self._launching, _OBSERVER, None)
+        setattr(self._launching, _OBSERVER, lambda started: _start(self._watch, started))
         try:
             yield
         except RuntimeError as error:
@@ -58,7 +62,7 @@ class RankWatch:
         finally:
             self._over.set()
             if real is not None:
-                setattr(subprocess_script, _OBSERVER, real)
+                setattr(self._launching, _OBSERVER, real)
 
     def close(self) -> None:
         """The others are not needed any more."""
