@@ -33,7 +33,7 @@ $(BIN)/python:
 		{ echo "error: $(PYTHON) is older than Python 3.11: give another one, make PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-demo: $(INSTALLED)  ## pretrain a tiny scLong on real cells, embed them, write a report page
+demo: $(INSTALLED)  ## embed real cells, tell their types, pretrain a tiny scLong: a page
 	$(BIN)/sclong demo $(ARGS)
 
 test: $(INSTALLED)  ## run every test, JOBS files at a time

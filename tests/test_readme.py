@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from sclong_core.packaged import packaged_checkpoint
 from sclong_core.testing import make_counts_anndata, write_synthetic_release
+from sclong_core.vocabulary import GeneVocabulary
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,7 +49,7 @@ def workplace(tmp_path_factory):
     folder = tmp_path_factory.mktemp("readme")
     for argument, path in write_synthetic_release(folder).items():
         path.rename(folder / PRINTED_NAMES[argument])
-    genes = (folder / PRINTED_NAMES["genes"]).read_text().split()
+    genes = GeneVocabulary.read(packaged_checkpoint() / "vocabulary.tsv").ids[:1500]
     make_counts_anndata(40, len(genes), names=genes).write_h5ad(folder / "cells.h5ad")
     (convert,) = commands("sclong convert")
     run(convert, folder)

@@ -1,12 +1,20 @@
 """The committed studies: manifests that can be used, and no study on both sides."""
 
 import re
+import sys
+import types
+import zlib
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 
+from sclong_core.cli.main import main
 from sclong_core.files import sha256_file
+from sclong_core.testing import make_counts_anndata, synthetic_gene_ids
+from sclong_core.vocabulary import GeneVocabulary
+from sclong_data.corpus.corpus import CellCorpus
 from sclong_data.harmoniser.rules import HarmoniseRules
 from sclong_data.manifest import Manifest
 
@@ -84,6 +92,39 @@ def test_every_set_has_a_role_and_labels():
 
 def test_the_rules_can_be_used():
     assert HarmoniseRules.read(STUDY / "rules.yaml").maximum is None
+
+
+def test_twenty_tissues_of_cellxgene_are_fetched_and_harmonised(tmp_path, monkeypatch, capsys):
+    """The whole way, with a stand-in for the Census that gives a few cells for each slice."""
+    manifest = STUDY / "cellxgene.tsv"
+    assert len({entry.tissue for entry in Manifest.read(manifest)}) == 20
+    assert main(["data", "fetch", str(manifest), "--data", str(tmp_path), "--dry-run"]) == 0
+    assert capsys.readouterr().out.count("census:2025-01-30") == 20
+    monkeypatch.setitem(sys.modules, "cellxgene_census", stand_in_for_the_census())
+    assert main(["data", "fetch", str(manifest), "--data", str(tmp_path)]) == 0
+    GeneVocabulary.from_ids(synthetic_gene_ids(1200)).write(tmp_path / "vocabulary.tsv")
+    words = ["data", "harmonise", str(manifest), "--data", str(tmp_path), "-o", f"{tmp_path}/out"]
+    words += ["--vocabulary", f"{tmp_path}/vocabulary.tsv", "--rules", f"{STUDY}/rules.yaml"]
+    assert main(words) == 0
+    assert len(CellCorpus(tmp_path / "out")) == 20 * 3
+
+
+def stand_in_for_the_census() -> types.ModuleType:
+    @contextmanager
+    def open_soma(*, census_version):
+        yield census_version
+
+    def get_anndata(census, organism, *, obs_value_filter, X_name):  # noqa: N803  # their spelling
+        assert (census, organism, X_name) == ("2025-01-30", "homo_sapiens", "raw")
+        cells = make_counts_anndata(3, 1200, seed=zlib.crc32(obs_value_filter.encode()))
+        cells.var["feature_id"] = cells.var_names
+        cells.var_names = [str(number) for number in range(1200)]
+        cells.obs["organism_ontology_term_id"] = "NCBITaxon:9606"
+        return cells
+
+    module = types.ModuleType("cellxgene_census")
+    module.open_soma, module.get_anndata = open_soma, get_anndata
+    return module
 
 
 @pytest.mark.real_data

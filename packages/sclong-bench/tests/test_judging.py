@@ -1,6 +1,7 @@
 """Judging: sets, measures, references, models, verdicts, and the command."""
 
 import json
+from dataclasses import replace
 
 import anndata
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import yaml
 
 from sclong_bench.cli.judge import _parsed
+from sclong_bench.judging.card import CardFacts, make_card
 from sclong_bench.judging.measure import centred, measure
 from sclong_bench.judging.models import Checkpoint
 from sclong_bench.judging.page import read_rows, write_rows
@@ -15,11 +17,13 @@ from sclong_bench.judging.references import pca_50, permuted, variable_pca_20
 from sclong_bench.judging.run import JudgedRow
 from sclong_bench.judging.sets import JudgingSet, LabelledCells, read_labelled, read_sets
 from sclong_bench.judging.verdict import averaged, bars
-from sclong_core.checkpoint import save_checkpoint
+from sclong_core.card import read_card
+from sclong_core.checkpoint import read_checkpoint_info, save_checkpoint
 from sclong_core.cli.main import main
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.testing import make_tiny_model, synthetic_gene_ids
 from sclong_data.corpus.testing import write_made_up_corpus
+from sclong_data.manifest import DatasetEntry, Manifest
 from sclong_tasks.testing import typed_counts
 
 GENES = 40
@@ -200,8 +204,8 @@ def test_untrained_weights_and_gene_vectors_are_embeddings_too(place):
     assert checkpoint.embed_gene_vectors(target).shape == (60, 8)
 
 
-def row(model, data, value, measure="macro_f1", seed=0):
-    return JudgedRow(data, model, seed, False, measure, value, None, None, 100)
+def row(model, data, value, measure="macro_f1", seed=0, *, around=False):
+    return JudgedRow(data, model, seed, around, measure, value, None, None, 100)
 
 
 def judged(ours, mixing=0.6):
@@ -241,3 +245,63 @@ def test_rows_come_back_as_they_were_written(tmp_path):
     (tmp_path / "rows.json").write_text("[{}]")
     with pytest.raises(InputError):
         read_rows(tmp_path / "rows.json")
+
+
+def test_a_card_says_what_was_trained_on_and_how_it_was_judged(place):
+    write_made_up_corpus(place / "corpus")
+    known = {"licence": "MIT", "study": "Zheng 2017", "tissue": "skin"}
+    manifest = [DatasetEntry("a", location="a", **known), DatasetEntry("b", location="b")]
+    Manifest(tuple(manifest), place).write(place / "corpus.tsv")
+    rows = [*judged((0.85, 0.8)), row("m, untrained", "a", 0.3)]
+    rows += [replace(one, centred=True) for one in rows]
+    write_rows(place / "rows.json", rows)
+    sets = {
+        name: {"role": "report", "path": "a.h5ad", "labels": "kind", "trained_without": without}
+        for name, without in (("a", ""), ("b", "zheng"))
+    }
+    (place / "sets.yaml").write_text(yaml.safe_dump(sets))
+    words = ["bench", "card", f"{place}/model", "--corpus", f"{place}/corpus"]
+    words += ["--manifest", f"{place}/corpus.tsv", "--sets", f"{place}/sets.yaml"]
+    words += ["--rows", f"{place}/rows.json", "--model", "m", "--name", "M", "--visits", "99"]
+    assert main(words) == 0
+    digest = read_checkpoint_info(place / "model").digest
+    card = read_card(place / "model", checkpoint=digest)
+    assert card is not None
+    assert [(one.study, one.licence, one.cells) for one in card.sources] == [
+        ("Zheng 2017", "MIT", 57), ("not stated", "not stated", 47),
+    ]  # fmt: skip
+    scores = {score.data: score for score in card.scores if score.measure == "macro-F1 of types"}
+    assert scores["a"].value == 0.85
+    assert scores["b (model trained without zheng)"].value == 0.8
+    assert scores["mean"].value == pytest.approx(0.825)
+    assert scores["mean"].beside["PCA-50"] == 0.8
+    assert "m, untrained" not in scores["a"].beside
+    assert any(finding.startswith("met: ") for finding in card.findings)
+    page = place / "page.md"
+    page.write_text(
+        "# P\n<!-- judged bars -->\nold\n<!-- end -->\n<!-- judged report -->\n<!-- end -->\n"
+    )
+    assert main([*words, "--page", str(page)]) == 0
+    text = page.read_text()
+    assert "**met** (vectors as they are): macro-F1 averaged" in text
+    assert "| m | 0 | 0.850 | 0.800 | 0.825 |" in text
+    assert "old" not in text
+    assert main([*words, "--page", str(page)]) == 0
+    assert page.read_text() == text
+    page.write_text("<!-- judged nothing -->\n<!-- end -->\n")
+    assert main([*words, "--page", str(page)]) == 2
+
+
+def test_the_shipped_model_is_the_judged_one_where_it_does_not_know_the_study(place):
+    write_made_up_corpus(place / "corpus")
+    Manifest((DatasetEntry("a", location="a", study="S 2020"),), place).write(place / "m.tsv")
+    sets = [JudgingSet("a", "report", "a.h5ad", "kind", trained_without="zheng")]
+    card = make_card(
+        CardFacts("M", "m", 9),
+        checkpoint=place / "model",
+        corpus=place / "corpus",
+        manifest=place / "m.tsv",
+        rows=judged((0.85, 0.8)),
+        sets=sets,
+    )
+    assert {score.data for score in card.scores} == {"a", "b", "mean"}

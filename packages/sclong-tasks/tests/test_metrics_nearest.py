@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from sclong_core.errors import InputError
-from sclong_tasks.metrics.nearest import tell_types
+from sclong_tasks.metrics.nearest import ToldTypes, tell_types
 
 
 def clouds(cells=60, types=3, spread=0.1, seed=0):
@@ -52,6 +53,18 @@ def test_a_rare_type_counts_as_much_as_a_frequent_one():
     told = tell_types(draw.normal(size=(100, 4)), kinds)
     assert told.accuracy() > 0.9
     assert told.macro_f1() < 0.6
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_are_those_of_scikit_learn(seed):
+    draw = np.random.default_rng(seed)
+    truth, told = draw.integers(6, size=40), draw.integers(7, size=40)
+    found = ToldTypes(truth, told, np.stack([told, truth]))
+    kinds = np.unique(truth)
+    expected = f1_score(truth, told, labels=kinds, average="macro", zero_division=0)
+    assert found.left_out_macro_f1() == pytest.approx(expected)
+    assert found.left_out_accuracy() == pytest.approx((truth == told).mean())
+    assert found.macro_f1() == pytest.approx((expected + 1) / 2)
 
 
 def test_chance_is_found_in_noise():

@@ -7,36 +7,47 @@ from pathlib import Path
 
 from sclong_core.errors import CheckpointError
 from sclong_core.manifest import CHECKPOINT_FILES
+from sclong_core.packaged import packaged_checkpoint, packaged_names
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
 
 def resolve_checkpoint(
-    folder_or_hub_id: str | PathLike[str], *, revision: str | None = None
+    folder_or_hub_id: str | PathLike[str] | None = None, *, revision: str | None = None
 ) -> Path:
     """The folder of a checkpoint.
 
-    A folder that exists is taken as it is. Anything else must be an ``owner/name`` on the hub:
-    of that repository the four files of a checkpoint are fetched, or found in the hub's cache,
-    and nothing else. The commit is the name of the folder returned, and part of
-    :attr:`CheckpointInfo.source`.
+    Without a name it is the model that comes with the package. A folder that exists is taken as it
+    is, and so is the name of a model that comes with the package. Anything else must be an
+    ``owner/name`` on the hub: of that repository the four files of a checkpoint are fetched, or
+    found in the hub's cache, and nothing else. The commit is the name of the folder returned, and
+    part of :attr:`CheckpointInfo.source`.
 
     Args:
-        folder_or_hub_id: a folder, or ``owner/name``.
+        folder_or_hub_id: a folder, "mini", or ``owner/name``.
         revision: branch, tag or commit on the hub; by default its main branch.
 
     Raises:
         CheckpointError: there is no such folder and no such repository, the hub cannot be
             reached, or a revision is given for a folder.
     """
+    if folder_or_hub_id is None:
+        folder_or_hub_id = packaged_checkpoint()
     folder = Path(folder_or_hub_id)
     if os.path.isdir(folder):  # noqa: PTH112  # Path.is_dir raises where a name is too long
         if revision is not None:
             raise CheckpointError(f"{folder} is a local folder: it has no revision {revision!r}")
         return folder
     name = str(folder_or_hub_id)
+    if name in packaged_names():
+        if revision is not None:
+            raise CheckpointError(f"{name} comes with sclong-core: it has no revision {revision!r}")
+        return packaged_checkpoint(name)
     if not _HUB_ID.fullmatch(name) or ".." in name:
-        raise CheckpointError(f"{name} is neither a checkpoint folder nor a hub id (owner/name)")
+        raise CheckpointError(
+            f"{name} is neither a checkpoint folder nor a hub id (owner/name), nor a model that "
+            f"comes with sclong-core ({', '.join(packaged_names()) or 'there is none'})"
+        )
     return _download(name, revision)
 
 

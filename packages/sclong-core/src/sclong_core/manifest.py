@@ -20,6 +20,7 @@ import sclong_core
 from sclong_core.config import ScLongConfig
 from sclong_core.errors import CheckpointError, ConfigError
 from sclong_core.files import atomic_file, sha256_file
+from sclong_core.packaged import packaged_source
 from sclong_core.renaming import set_aside
 
 CONFIG_FILE = "config.json"
@@ -87,7 +88,9 @@ class CheckpointInfo:
 
     @property
     def source(self) -> str:
-        """``owner/name@commit`` for a folder of the hub's cache, else the folder."""
+        """The packaged model's name, ``owner/name@commit`` in the hub's cache, else the folder."""
+        if (packaged := packaged_source(self.folder)) is not None:
+            return packaged
         repository = self.folder.parent.parent.name
         if self.folder.parent.name == "snapshots" and repository.startswith("models--"):
             return f"{repository.removeprefix('models--').replace('--', '/')}@{self.folder.name}"

@@ -22,7 +22,7 @@ class PretrainedMethods(ModelHubMixin, library_name="sclong", tags=["single-cell
     @classmethod
     def from_pretrained(  # type: ignore[override]  # no hub settings: the hub library has its own
         cls,
-        pretrained_model_name_or_path: str | PathLike[str],
+        pretrained_model_name_or_path: str | PathLike[str] | None = None,
         *,
         device: str | torch.device = "auto",
         dtype: str = "auto",
@@ -30,10 +30,11 @@ class PretrainedMethods(ModelHubMixin, library_name="sclong", tags=["single-cell
         low_expression: LowExpression | None = None,
         graph: GraphUse | None = None,
     ) -> Self:
-        """Load a checkpoint folder, or one from the Hugging Face hub, in evaluation mode.
+        """Load a model in evaluation mode: the one that comes with the package, or another.
 
         Args:
-            pretrained_model_name_or_path: a folder, or ``owner/name`` on the hub.
+            pretrained_model_name_or_path: nothing or "mini" for the model that comes with the
+                package; a folder, or ``owner/name`` on the hub.
             device: "auto" takes the first accelerator there is.
             dtype: of the large products: "auto" keeps the file's; or "float32", "bfloat16".
             revision: branch, tag or commit on the hub.

@@ -99,6 +99,9 @@ def dispersed_genes(cells: CorpusCells, weights: Floats, count: int) -> npt.NDAr
     group = np.argsort(np.argsort(mean, kind="stable"), kind="stable") * _BINS // len(usable)
     for number in range(_BINS):
         mine = group == number
-        dispersion[mine] = (dispersion[mine] - dispersion[mine].mean()) / dispersion[mine].std()
+        if not mine.any():
+            continue
+        spread = dispersion[mine].std()
+        dispersion[mine] = (dispersion[mine] - dispersion[mine].mean()) / (spread or 1.0)
     best = np.argsort(-dispersion, kind="stable")[:count]
     return np.sort(usable[best]).astype(np.int64)

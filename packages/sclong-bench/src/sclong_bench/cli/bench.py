@@ -10,6 +10,7 @@ command = CommandGroup(
         "reproduce": "sclong_bench.cli.reproduce",
         "evidence": "sclong_bench.cli.evidence",
         "judge": "sclong_bench.cli.judge",
+        "card": "sclong_bench.cli.card",
         "report": "sclong_bench.cli.report",
         "compare": "sclong_bench.cli.compare",
     },

@@ -14,13 +14,14 @@ from sclong_core.cli.terminal import messages, print_facts
 class DemoCommand:
     """Pretrains a tiny scLong on real cells and reports; see :mod:`sclong_bench.demo`."""
 
-    help = "pretrain a tiny scLong on real cells, embed them, and write a page of the results"
+    help = "embed real cells with the packaged model, pretrain a tiny one, write a page"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare where to write, the seed and the length."""
         parser.description = (
-            "Pretrain a tiny scLong on 700 real blood cells that come with scanpy, embed them, "
-            "and write a page with what it learnt. Takes minutes on two CPU cores; needs no "
+            "Embed 700 real blood cells that come with scanpy by the model that comes with the "
+            "package, map them and tell their types beside PCA; then pretrain a tiny scLong on "
+            "them. Writes a page with all of it. Takes minutes on two CPU cores; needs no "
             "network. The same seed gives the same results."
         )
         parser.add_argument(

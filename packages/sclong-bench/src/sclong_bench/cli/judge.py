@@ -88,10 +88,11 @@ def _contestants(args: argparse.Namespace) -> "Contestants":
     from sclong_bench.judging.references import CorpusReferences  # noqa: PLC0415  # heavy
     from sclong_bench.judging.run import Contestants  # noqa: PLC0415  # heavy
 
-    references = {}
+    references: dict[str, CorpusReferences] = {}
+    by_path: dict[Path, CorpusReferences] = {}  # one corpus may serve sets of several studies
     for text in args.corpus:
         _, _, study, path = _parsed(text, "--corpus")
-        references[study] = CorpusReferences(path, args.output)
+        references[study] = by_path.setdefault(path, CorpusReferences(path, args.output))
     checkpoints: dict[str, dict[tuple[str, int], Checkpoint]] = {}
     for text in args.checkpoint:
         name, seed, study, path = _parsed(text, "--checkpoint")

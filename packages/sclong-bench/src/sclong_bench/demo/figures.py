@@ -102,7 +102,8 @@ def map_figure(outcome: Outcome) -> Figure:
         for name, groups in panels.items()
     ]
     caption = (
-        "UMAP of all cells, from the embedding of the pretrained model and from "
+        f"UMAP of all cells, from {'' if outcome.shipped is None else 'scLong-mini, from '}"
+        "the embedding of the tiny pretrained model and from "
         f"{outcome.settings.components} principal components of the same cells; same settings, "
         "same seed. Colours and shapes are cell types, with numbers of cells; the model never saw "
         "them. Distances between groups in a UMAP mean little."

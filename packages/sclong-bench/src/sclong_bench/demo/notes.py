@@ -48,7 +48,8 @@ def _notes(outcome: Outcome) -> dict[str, str]:
         ),
         "Seen and unseen": (
             "In the maps and the table of cell types, four fifths of the cells had been pretrained "
-            "on, without their types; the principal components are fitted to all cells."
+            "on by the tiny model, without their types; the principal components are fitted to all "
+            "cells. scLong-mini saw none of them."
         ),
         "No claim": (
             "Nothing here repeats a result of the paper, or says how well the published model does."

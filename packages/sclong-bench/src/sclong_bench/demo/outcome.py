@@ -8,6 +8,7 @@ from sclong_bench.demo.evaluate import Floats
 from sclong_bench.demo.record import Machine
 from sclong_bench.demo.results import Row
 from sclong_bench.demo.settings import DemoSettings
+from sclong_bench.demo.shipped import Shipped
 from sclong_bench.demo.train import Training
 
 
@@ -18,6 +19,8 @@ class Outcome:
     settings: DemoSettings
     data: DemoData
     training: Training
+    shipped: Shipped | None
+    """The model that comes with the package; None where it does not know these genes."""
     rows: tuple[Row, ...]
     """All measurements."""
     maps: Mapping[str, Floats]

@@ -6,6 +6,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 SCLONG, PCA = "scLong", "PCA"
+MINI = "scLong-mini"
+"""The model that comes with the package; ``SCLONG`` is the one that the demonstration trains."""
 GENE_MEAN, CELL_MEAN, GENE_AND_CELL = "gene mean", "cell mean", "gene + cell offsets"
 LARGEST_TYPE = "largest type"
 """Names of the methods, as the page shows them."""

@@ -19,10 +19,17 @@ from sclong_bench.demo.folder import EMBEDDED, FORMAT, REPORT, RESULTS, output_f
 from sclong_bench.demo.outcome import Outcome
 from sclong_bench.demo.page import demo_page
 from sclong_bench.demo.record import this_machine, versions
-from sclong_bench.demo.results import PCA, SCLONG, Row, as_json
+from sclong_bench.demo.results import MINI, PCA, SCLONG, Row, as_json
 from sclong_bench.demo.settings import DemoSettings
+from sclong_bench.demo.shipped import Shipped, embed_shipped
 from sclong_bench.demo.stages import Stages
-from sclong_bench.demo.story import accuracy_line, counted, reconstruction_line, time_line
+from sclong_bench.demo.story import (
+    accuracy_line,
+    counted,
+    reconstruction_line,
+    shipped_lines,
+    time_line,
+)
 from sclong_bench.demo.threads import one_thread
 from sclong_bench.demo.train import Training, pretrain, steps_per_epoch
 from sclong_core.checkpoint import read_checkpoint_info
@@ -46,9 +53,12 @@ def run_demo(output: Path, settings: DemoSettings, *, command: str, stages: Stag
     begun = time.monotonic()
     with one_thread(), output_folder(output) as folder:
         data = _prepare(folder, settings, stages)
+        shipped = _shipped(data, stages)
         training = _pretrain(data, folder, settings, stages)
         rows = _reconstruct(data, training, settings, stages)
         spaces = _embed(data, training, settings, stages)
+        if shipped is not None:
+            spaces = {MINI: shipped.points, **spaces}
         rows += cell_type_accuracy(spaces, data.cell_types, settings)
         with stages.stage("maps", "drawing maps of the cells") as stage:
             maps = {name: umap(points, settings) for name, points in spaces.items()}
@@ -57,9 +67,10 @@ def run_demo(output: Path, settings: DemoSettings, *, command: str, stages: Stag
             settings=settings,
             data=data,
             training=training,
+            shipped=shipped,
             rows=tuple(rows),
             maps=maps,
-            digests=_digests(data, training, settings),
+            digests=_digests(data, training, shipped, settings),
             versions=versions(),
             machine=this_machine(),
             command=command,
@@ -80,6 +91,16 @@ def _prepare(folder: Path, settings: DemoSettings, stages: Stages) -> DemoData:
             f"{len(data.vocabulary)} genes, {data.graph.edge_weight.size:,} edges"
         )
     return data
+
+
+def _shipped(data: DemoData, stages: Stages) -> Shipped | None:
+    with stages.stage(
+        "scLong-mini", "embedding with the model that comes with the package"
+    ) as stage:
+        shipped = embed_shipped(data.cells)
+        if shipped is not None:
+            stage.outcome = f"{len(shipped.points)} cells that it never saw"
+    return shipped
 
 
 def _pretrain(data: DemoData, folder: Path, settings: DemoSettings, stages: Stages) -> Training:
@@ -115,8 +136,12 @@ def _embed(
     return spaces
 
 
-def _digests(data: DemoData, training: Training, settings: DemoSettings) -> dict[str, str]:
+def _digests(
+    data: DemoData, training: Training, shipped: Shipped | None, settings: DemoSettings
+) -> dict[str, str]:
+    of_shipped = {} if shipped is None else {"checkpoint of scLong-mini": shipped.digest}
     return {
+        **of_shipped,
         "cells, labels and split": data.digest,
         "vocabulary": data.vocabulary.digest,
         "gene graph": data.graph.digest,
@@ -129,10 +154,12 @@ def _digests(data: DemoData, training: Training, settings: DemoSettings) -> dict
 def _write(folder: Path, outcome: Outcome, spaces: Mapping[str, Floats]) -> None:
     """Write what was found; the page comes last."""
     cells = outcome.data.cells.copy()
+    if MINI in spaces:
+        cells.obsm["X_sclong_mini"] = spaces[MINI]
     cells.obsm["X_sclong"] = spaces[SCLONG]
     cells.obsm["X_pca"] = spaces[PCA]
     for name, points in outcome.maps.items():
-        cells.obsm[f"X_umap_{name.lower()}"] = points
+        cells.obsm[f"X_umap_{name.lower().replace('-', '_')}"] = points
     cells.uns["sclong"] = {"checkpoint_digest": outcome.digests["checkpoint"], "pool": "mean"}
     with atomic_file(folder / EMBEDDED) as temporary:
         cells.write_h5ad(temporary)
@@ -170,6 +197,7 @@ def results(outcome: Outcome) -> dict[str, Any]:
 def main_numbers(outcome: Outcome) -> list[tuple[str, str]]:
     """What the terminal shows at the end."""
     return [
+        *shipped_lines(outcome),
         ("held-out R2", reconstruction_line(outcome)),
         ("cell types", accuracy_line(outcome)),
         ("time", time_line(outcome)),

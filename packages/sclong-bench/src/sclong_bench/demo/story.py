@@ -5,6 +5,7 @@ from sclong_bench.demo.results import (
     CELL_MEAN,
     GENE_AND_CELL,
     GENE_MEAN,
+    MINI,
     PCA,
     SCLONG,
     Summary,
@@ -31,6 +32,33 @@ def accuracies(outcome: Outcome) -> tuple[Summary, Summary]:
     """Accuracy of cell types by the embedding and by principal components."""
     first, second = (summarise(outcome.rows, "accuracy", name) for name in (SCLONG, PCA))
     return first, second
+
+
+def shipped_accuracy(outcome: Outcome) -> Summary | None:
+    """Accuracy of cell types by the model that comes with the package, if it knows the genes."""
+    return None if outcome.shipped is None else summarise(outcome.rows, "accuracy", MINI)
+
+
+def shipped_verdict(outcome: Outcome) -> str:
+    """How the model that comes with the package compares with principal components."""
+    ours, (_, theirs) = shipped_accuracy(outcome), accuracies(outcome)
+    if ours is None:
+        return "The model that comes with the package knows none of these genes."
+    difference = ours.mean - theirs.mean
+    words = f"{MINI} tells {ours.mean:.1%} of the cells right, {PCA} {theirs.mean:.1%}"
+    if abs(difference) <= max(ours.deviation, theirs.deviation):
+        return f"{words}: they differ by less than one split differs from the next."
+    return f"{words}: {MINI if difference > 0 else PCA} is better here."
+
+
+def shipped_lines(outcome: Outcome) -> list[tuple[str, str]]:
+    """For the terminal; none where the model does not know the genes."""
+    ours = shipped_accuracy(outcome)
+    if ours is None:
+        return []
+    _, theirs = accuracies(outcome)
+    words = f"{spread(ours, 3)} correct by nearest neighbours (PCA: {spread(theirs, 3)})"
+    return [("scLong-mini", words)]
 
 
 def spread(summary: Summary, decimals: int) -> str:

@@ -31,7 +31,11 @@ class Measured:
 
 
 def measure(
-    embedding: npt.ArrayLike, cells: LabelledCells, *, draws: int = DRAWS
+    embedding: npt.ArrayLike,
+    cells: LabelledCells,
+    *,
+    draws: int = DRAWS,
+    types_alone: bool = False,
 ) -> Iterator[Measured]:
     """Types by neighbours, clusters and mixing of an embedding.
 
@@ -39,6 +43,7 @@ def measure(
         embedding: ``(cells, numbers)``.
         cells: the same cells, with their types and batches.
         draws: of cells for the intervals; 0 for none.
+        types_alone: leave out clusters and mixing.
 
     Yields:
         ``macro_f1`` and ``accuracy`` over folds, the same with each cell left out, ``nmi`` and
@@ -56,6 +61,8 @@ def measure(
     ):
         low, high = bootstrap_interval(score, units, draws=draws)
         yield Measured(name, score(), low, high)
+    if types_alone:
+        return
     norms = np.linalg.norm(values, axis=1, keepdims=True)
     unit = values / np.where(norms > 0, norms, 1)  # Euclidean distances order these as cosines do
     nmi, ari = nmi_and_ari_of_leiden(

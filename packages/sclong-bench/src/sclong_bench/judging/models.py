@@ -1,6 +1,6 @@
 """A checkpoint as what is judged: trained, with untrained weights, and its gene vectors alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from sclong_tasks.encoders.sclong import random_sclong
 from sclong_tasks.encoders.tables import vectors_of_model
 
 UNTRAINED, GENE_VECTORS = "untrained", "gene vectors"
+OWN_COMPONENTS = "components"
+"""Reference components that a readout holds: what its network has to add something to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,16 @@ class Checkpoint:
     def embed(self, cells: LabelledCells) -> Floats:
         """As anybody would embed them."""
         return self._embedded(self.model, cells)
+
+    @property
+    def has_components(self) -> bool:
+        """Whether the model holds reference components."""
+        readout = self.model.config.readout
+        return readout is not None and readout.components > 0
+
+    def embed_components(self, cells: LabelledCells) -> Floats:
+        """The reference components that the model holds, without its network."""
+        return replace(self, pool="components").embed(cells)
 
     def embed_untrained(self, cells: LabelledCells, seed: int = 0) -> Floats:
         """The same by the same model with weights that were never trained.

@@ -110,12 +110,10 @@ class CorpusReferences:
 
     def embed_denoising(self, seed: int, options: DenoisingOptions) -> Embed:
         """The plain denoising network of a seed, zero-shot."""
-        trained: list[DenoisingNetwork] = []
 
         def embed(cells: LabelledCells) -> Floats:
-            if not trained:
-                trained.append(self._denoising(seed, options))
-            return trained[0].embed(*in_vocabulary(cells, self.cells.vocabulary))
+            network = self._denoising(seed, options)
+            return network.embed(*in_vocabulary(cells, self.cells.vocabulary))
 
         return embed
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from sclong_bench.judging.measure import DRAWS, centred, measure
-from sclong_bench.judging.models import GENE_VECTORS, UNTRAINED, Checkpoint
+from sclong_bench.judging.models import GENE_VECTORS, OWN_COMPONENTS, UNTRAINED, Checkpoint
 from sclong_bench.judging.references import (
     COMPONENTS,
     DENOISING,
@@ -74,6 +74,8 @@ class Contestants:
         for (name, seed), checkpoint in checkpoints.items():
             yield name, seed, checkpoint.embed
         for (name, _), checkpoint in list(checkpoints.items())[:1]:
+            if checkpoint.has_components:
+                yield f"{name}, {OWN_COMPONENTS}", 0, checkpoint.embed_components
             yield f"{name}, {UNTRAINED}", 0, checkpoint.embed_untrained
             yield f"{name}, {GENE_VECTORS}", 0, checkpoint.embed_gene_vectors
             yield f"{name}, {PERMUTED}", 0, partial(_permuted, checkpoint)
@@ -105,7 +107,7 @@ def _measured(
 ) -> Iterator[JudgedRow]:
     embedding = embed(cells)
     for around, values in ((False, embedding), (True, centred(embedding))):
-        for found in measure(values, cells, draws=draws):
+        for found in measure(values, cells, draws=draws, types_alone=around):
             yield JudgedRow(
                 cells.described.name,
                 name,

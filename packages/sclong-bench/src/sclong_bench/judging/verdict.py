@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from sclong_bench.judging.measure import PRIMARY
+from sclong_bench.judging.models import OWN_COMPONENTS
 from sclong_bench.judging.references import COMPONENTS, PCA_50, VARIABLE_PCA_20
 from sclong_bench.judging.run import JudgedRow
 
@@ -35,14 +36,18 @@ def averaged(rows: Sequence[JudgedRow], *, centred: bool, measure: str = PRIMARY
     return found
 
 
-def bars(rows: Sequence[JudgedRow], model: str, *, centred: bool) -> Iterator[Bar]:
-    """The bars of types and mixing for one model.
+def bars(
+    rows: Sequence[JudgedRow], model: str, *, centred: bool, mixing: bool = True
+) -> Iterator[Bar]:
+    """The bars of types, and of mixing where it was measured, for one model.
 
     Raises:
         KeyError: the model or a reference was not judged.
     """
     table = averaged(rows, centred=centred)
-    references = table.loc[[PCA_50, VARIABLE_PCA_20, *COMPONENTS]]
+    names = [PCA_50, VARIABLE_PCA_20, *COMPONENTS]
+    own = f"{model}, {OWN_COMPONENTS}"
+    references = table.loc[[*names, own] if own in table.index else names]
     best, ours = references["mean"].idxmax(), table.loc[model]
     best_mean = float(references["mean"].max())
     yield Bar(
@@ -57,9 +62,9 @@ def bars(rows: Sequence[JudgedRow], model: str, *, centred: bool) -> Iterator[Ba
         bool(behind.max() <= BEHIND),
         f"{worst} {behind.max():+.3f} behind",
     )
-    for measure in ("cilisi", "bras"):
-        mixing = averaged(rows, centred=centred, measure=measure).drop(columns="mean")
-        gain = (mixing.loc[model] - mixing.loc[PCA_50]).dropna()
+    for measure in ("cilisi", "bras") if mixing else ():
+        mixed = averaged(rows, centred=centred, measure=measure).drop(columns="mean")
+        gain = (mixed.loc[model] - mixed.loc[PCA_50]).dropna()
         types = (table.loc[model] - table.loc[PCA_50])[gain.index]
         yield Bar(
             f"batches mixed better than by PCA ({measure}) at no loss of types",

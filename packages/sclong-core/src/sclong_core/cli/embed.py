@@ -36,9 +36,9 @@ class EmbedCommand:
         parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT")
         parser.add_argument(
             "--checkpoint",
-            required=True,
             metavar="FOLDER_OR_HUB_ID",
-            help="a checkpoint folder, or owner/name on the Hugging Face hub",
+            help="a checkpoint folder, or owner/name on the Hugging Face hub (default: mini, the "
+            "model that comes with the package; `sclong info` says what it is)",
         )
         parser.add_argument(
             "-o", "--output", type=Path, required=True, help="file or folder to write"
@@ -196,6 +196,10 @@ def _embed_with_other(args: argparse.Namespace, jobs: "Sequence[Job]") -> int:
     from sclong_core.embedding.offered import embed_with, offered_encoder  # noqa: PLC0415  # heavy
     from sclong_core.embedding.work import EmbedOptions  # noqa: PLC0415  # heavy
 
+    if args.checkpoint is None:
+        raise ScLongError(
+            f"--encoder {args.encoder} needs the folder of its files: give --checkpoint FOLDER"
+        )
     given = {
         "--pool": args.pool is not None,
         "--revision": args.revision is not None,

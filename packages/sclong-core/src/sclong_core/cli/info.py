@@ -24,9 +24,11 @@ class InfoCommand:
         parser.description = (
             "Describe checkpoint folders and files of cells. With one checkpoint among them, or "
             "given by --checkpoint, also how well each file fits it: genes in common, what embed "
-            "does with the values, and how long it takes on this machine."
+            "does with the values, and how long it takes on this machine. Without a checkpoint, "
+            "files are compared with the model that comes with the package. Without anything, "
+            "show the card of that model: the cells it was trained on, its scores, its licence."
         )
-        parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+        parser.add_argument("paths", nargs="*", type=Path, metavar="PATH")
         parser.add_argument(
             "--checkpoint", metavar="FOLDER_OR_HUB_ID", help="compare every file of cells with it"
         )
@@ -52,6 +54,7 @@ class InfoCommand:
 def _info(args: argparse.Namespace) -> int:
     from sclong_core.expression import find_cell_files  # noqa: PLC0415  # heavy
     from sclong_core.manifest import CONFIG_FILE  # noqa: PLC0415  # keeps sclong --help fast
+    from sclong_core.packaged import packaged_checkpoint  # noqa: PLC0415
 
     missing = [path for path in args.paths if not path.exists()]
     if missing:
@@ -60,6 +63,9 @@ def _info(args: argparse.Namespace) -> int:
     left = [path for path in args.paths if path not in offered]
     checkpoints = [path for path in left if (path / CONFIG_FILE).is_file()]
     others = [path for path in left if path not in checkpoints]
+    if not args.paths:
+        checkpoints = [_chosen_checkpoint(args, []) or packaged_checkpoint()]
+        args.checkpoint = None
     problems = [problem for path in checkpoints if (problem := _show_checkpoint(path))]
     files = find_cell_files(others) if others else []
     chosen = _chosen_checkpoint(args, checkpoints) if files else None
@@ -67,6 +73,8 @@ def _info(args: argparse.Namespace) -> int:
         problems += [problem for problem in [_show_checkpoint(chosen)] if problem]
     model = _load(args, chosen) if chosen is not None and not problems else None
     problems += [problem for path in files if (problem := _show_data(args, path, model))]
+    if files and chosen is None and not problems:
+        _compare_with_packaged(args, files)
     if problems:
         raise ScLongError(problems[0] + (f" (and {len(problems) - 1} more)" * (len(problems) > 1)))
     return 0
@@ -112,7 +120,37 @@ def _show_checkpoint(folder: Path) -> str:
             print_facts([("checkpoint", str(folder)), ("files", f"damaged: {problem}")])
             return problem
     print_facts(_checkpoint_facts(summary, f"damaged: {files}" if problem else files))
-    return problem
+    return problem or _show_card(summary)
+
+
+def _show_card(summary: "CheckpointSummary") -> str:
+    """Print the card that stands beside a checkpoint, if any; returns what is wrong with it."""
+    from sclong_core.card import read_card  # noqa: PLC0415  # keeps --help fast
+    from sclong_core.cli.card import show_card  # noqa: PLC0415
+
+    try:
+        card = read_card(summary.info.folder, checkpoint=summary.info.digest)
+    except CheckpointError as error:
+        return str(error)
+    if card is not None:
+        show_card(card)
+    return ""
+
+
+def _compare_with_packaged(args: argparse.Namespace, files: list[Path]) -> None:
+    """Print how files fit the model that comes with the package; nothing depends on it."""
+    from sclong_core.manifest import read_checkpoint_info  # noqa: PLC0415  # keeps --help fast
+    from sclong_core.packaged import packaged_checkpoint  # noqa: PLC0415
+
+    folder = packaged_checkpoint()
+    asked = argparse.Namespace(**{**vars(args), "no_timing": True})
+    model = _load(asked, folder)
+    print_facts([("compared with", read_checkpoint_info(folder).source)])
+    for path in files:
+        try:
+            print_facts([("data", str(path)), *_fit(asked, path, model)])
+        except InputError as error:
+            print_facts([("data", str(path)), ("not usable", str(error))])
 
 
 def _checkpoint_facts(summary: "CheckpointSummary", files: str) -> "Facts":

@@ -48,6 +48,7 @@ class BatchIntegration(Task[IntegrationData]):
         "raw": f"{_MODELS}.simple:Raw",
         "hvg": f"{_MODELS}.simple:Hvg",
         "pca": f"{_MODELS}.simple:Pca",
+        "denoising": f"{_MODELS}.denoising:Denoising",
         "harmony": f"{_MODELS}.corrected:Harmony",
         "scvi": f"{_MODELS}.corrected:ScVi",
         "obsm": f"{_MODELS}.simple:Obsm",

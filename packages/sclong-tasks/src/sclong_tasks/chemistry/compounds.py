@@ -51,10 +51,10 @@ def compound_of(molecule: Chem.Mol) -> Compound:
     """The compound without counter-ions, solvents and charges."""
     with rdBase.BlockLogs():
         try:
-            key, others = _parent(molecule)
+            parent, others = _parent(molecule)
         except (ValueError, RuntimeError):  # RDKit cannot sanitise a part
-            key, others = "", 0
-        return Compound(key or _key(molecule), not key, others)
+            parent, others = None, 0
+        return Compound(_key(molecule if parent is None else parent), parent is None, others)
 
 
 def inchikey(molecule: Chem.Mol) -> str:
@@ -70,28 +70,28 @@ def inchikey(molecule: Chem.Mol) -> str:
         return key
 
 
-def _parent(molecule: Chem.Mol) -> tuple[str, int]:
-    """Key of the compound, empty where that is all of it, and how many others there are."""
+def _parent(molecule: Chem.Mol) -> tuple[Chem.Mol | None, int]:
+    """The compound, None where that is all of it, and how many others there are."""
     elements = {atom.GetAtomicNum() for atom in molecule.GetAtoms()}
     if elements - _NON_METALS - _PLAIN_METALS:
-        return "", 0
+        return None, 0
     every = Chem.GetMolFrags(_disconnected(molecule), asMols=True)
     parts = {_key(part): part for part in map(_neutral, every) if not _is_ion(part)}
     if any(_elements(part) & _PLAIN_METALS for part in parts.values()):
-        return "", 0
-    left = {key: part for key, part in parts.items() if key not in _keys_of_all()}
+        return None, 0
+    left = [part for key, part in parts.items() if key not in _keys_of_all()]
     if not left and not elements & _MAGNESIUM:
         # Sodium benzoate is benzoic acid, but calcium gluconate is taken for its calcium.
-        left = {key: part for key, part in parts.items() if key in _keys_of_organic()}
-        left = left if len(left) == 1 else {}
+        left = [part for key, part in parts.items() if key in _keys_of_organic()]
+        left = left if len(left) == 1 else []
     if not left:
         single = len(every) == 1 and len(parts) == 1
-        return (next(iter(parts)) if single else ""), 0
-    organic = {key: part for key, part in left.items() if 6 in _elements(part)}
-    chosen = max(organic or left, key=lambda one: (left[one].GetNumHeavyAtoms(), one))
-    kept = _elements(left[chosen]) if organic else set()
+        return (next(iter(parts.values())) if single else None), 0
+    organic = [part for part in left if 6 in _elements(part)]
+    chosen = max(organic or left, key=lambda one: (one.GetNumHeavyAtoms(), Chem.MolToSmiles(one)))
+    kept = _elements(chosen) if organic else set()
     if len(every) > 1 and elements - kept - _USUAL:
-        return "", 0
+        return None, 0
     return chosen, len(left) - 1
 
 
@@ -106,14 +106,7 @@ def _disconnected(molecule: Chem.Mol) -> Chem.Mol:
 
 
 def _neutral(part: Chem.Mol) -> Chem.Mol:
-    normalizer, uncharger = _standards()
-    return uncharger.uncharge(normalizer.normalize(part))
-
-
-@cache
-def _standards() -> tuple[rdMolStandardize.Normalizer, rdMolStandardize.Uncharger]:
-    """RDKit's rules, read once: that takes longer than a molecule."""
-    return rdMolStandardize.Normalizer(), rdMolStandardize.Uncharger()
+    return rdMolStandardize.Uncharger().uncharge(rdMolStandardize.Normalize(part))
 
 
 def _key(part: Chem.Mol) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import accuracy_score, f1_score
 from sklearn.model_selection import StratifiedKFold
 
 from sclong_tasks.metrics.embedding import checked_embedding
@@ -114,9 +113,13 @@ def _taken(truth: Ints, told: Ints, rows: Ints | None) -> tuple[Ints, Ints]:
 
 
 def _macro_f1(truth: Ints, told: Ints) -> float:
-    kinds = np.unique(truth)
-    return float(f1_score(truth, told, labels=kinds, average="macro", zero_division=0))
+    """F1 averaged over the types in the truth; a bootstrap asks for it thousands of times."""
+    kinds = int(max(truth.max(), told.max())) + 1
+    right = np.bincount(truth[truth == told], minlength=kinds)
+    there = np.bincount(truth, minlength=kinds)
+    f1 = 2 * right / np.maximum(there + np.bincount(told, minlength=kinds), 1)
+    return float(f1[there > 0].mean())
 
 
 def _accuracy(truth: Ints, told: Ints) -> float:
-    return float(accuracy_score(truth, told))
+    return float((truth == told).mean())
