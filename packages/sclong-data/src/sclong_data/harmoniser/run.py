@@ -3,7 +3,7 @@
 import errno
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
@@ -121,10 +121,12 @@ def harmonise(  # settings of a user, each by its name
 
 def _refuse_inside(corpus: Path, manifest: Manifest) -> None:
     """Refuse a corpus that would be written into one of its data sets, or another store."""
-    places = [manifest.expected_path(entry) for entry in manifest]
-    folders = {path.resolve() for path in places if path.is_dir()}
+    folders = set()
+    for entry in manifest:
+        with suppress(InputError):  # of a place that is refused later, for this data set alone
+            folders.add(manifest.expected_path(entry).resolve())
     for folder in (corpus, *corpus.parents):
-        if folder in folders or is_zarr_store(folder):
+        if (folder in folders and folder.is_dir()) or is_zarr_store(folder):
             raise InputError(f"{corpus} lies in the data set {folder}: choose another folder")
 
 
