@@ -13,6 +13,7 @@ from sclong_tasks.encoders.published_model import batches_by_length
 from sclong_tasks.encoders.registry import PUBLISHED, get_encoder, recognise
 from sclong_tasks.encoders.testing import GENES, furthest, messages, tiny_cells, tiny_folder
 from sclong_tasks.encoders.tiny import WRITERS, write_tiny
+from sclong_tasks.registry import get_model, get_task
 from sclong_tasks.task import RunContext
 
 NAMES = tuple(PUBLISHED)
@@ -226,3 +227,39 @@ def test_a_folder_inside_the_folder_is_found(tmp_path):
     shutil.move(folder, outer / "scGPT_human")
     assert recognise(outer) == "scgpt"
     assert get_encoder("scgpt", outer).width == 16
+
+
+TAKES_AN_ENCODER = (
+    "batch_integration",
+    "chemical_perturbation",
+    "drug_combination",
+    "drug_response",
+    "genetic_perturbation",
+    "grn",
+    "marker_clustering",
+)
+
+
+@pytest.mark.parametrize("task", TAKES_AN_ENCODER)
+def test_every_task_that_takes_an_encoder_has_a_model_of_each(task):
+    found = get_task(task)
+    assert set(NAMES) <= set(found.models)
+    for name in NAMES:
+        options = get_model(found, name).Options()
+        assert (options.encoder.name, options.encoder.tuning) == (name, "frozen")
+    if task.startswith("drug_"):
+        assert get_model(found, "uce_lora").Options().encoder.tuning == "lora"
+        assert get_model(found, "uce_finetuned").Options().encoder.tuning == "full"
+        assert get_model(found, "uce_lora") is get_model(found, "uce_lora")
+
+
+def test_genes_in_cells_have_the_names_of_the_data_and_others_the_mean(tmp_path):
+    encoder = get_encoder("scgpt", tiny_folder("scgpt", tmp_path))
+    cells = tiny_cells()
+    found = encoder.genes_in_cells(table(cells))
+    expected, names = encoder.gene_representations(cells)
+    assert found.names == tuple(cells.var["symbol"])
+    rows = [found.names.index(name) for name in names]
+    assert furthest(found.values[rows], expected) < 1e-5
+    unknown = found.names.index("UNKNOWN1")
+    assert furthest(found.values[unknown], expected.mean(0)) < 1e-4

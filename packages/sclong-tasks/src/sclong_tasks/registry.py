@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import Any
 
 from sclong_core.errors import ConfigError
+from sclong_tasks.encoders.names import VARIANT
 from sclong_tasks.task import Task, TaskModel
 
 TASKS: dict[str, str] = {
@@ -42,8 +43,13 @@ def get_model(task: Task[Any], name: str) -> type[TaskModel[Any]]:
         raise ConfigError(
             f"{task.name} has no model {name!r}: choose one of {', '.join(task.models)}"
         )
-    module, _, attribute = task.models[name].partition(":")
+    target, _, variant = task.models[name].partition(VARIANT)
+    module, _, attribute = target.partition(":")
     found = getattr(import_module(module), attribute)
+    if variant:
+        from sclong_tasks.encoders.variants import variant_of  # noqa: PLC0415  # loads PyTorch
+
+        found = variant_of(found, variant)
     assert isinstance(found, type)
     assert issubclass(found, TaskModel)
     return found

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sclong_core.errors import ConfigError, ScLongError
+from sclong_core.files import sha256_file
 from sclong_core.manifest import read_checkpoint_info
 from sclong_core.settings import load_settings
 from sclong_tasks.data_files import RECORD
@@ -53,6 +55,8 @@ class SuiteConfig:
     """Folder for the runs, from where the command is run."""
     checkpoint: str | None = None
     """A scLong checkpoint folder, for the models that use one."""
+    encoders: dict[str, str] = field(default_factory=dict)
+    """Folders of published models by name, for the models that are made with one."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,10 @@ def _cells(
             "scenario": scenario,
             "seed": seed,
         }
-        key = {**run, "settings": entry.settings, "data": record, "checkpoint": checkpoint[1]}
+        settings, files = _with_encoder(config, entry, model, protocol)
+        key = {**run, "settings": settings, "data": record, "checkpoint": checkpoint[1]}
+        if files:
+            key["encoder"] = files
         folder = Path(config.output) / entry.task / config_digest(key)[:16]
         yield Cell(
             task=entry.task,
@@ -186,8 +193,51 @@ def _cells(
             protocol=protocol,
             scenario=scenario,
             seed=seed,
-            settings=entry.settings,
+            settings=settings,
             data=data,
             checkpoint=checkpoint[0],
             folder=folder,
         )
+
+
+def _with_encoder(
+    config: SuiteConfig, entry: Entry, model: str, protocol: ProtocolName
+) -> tuple[Mapping[str, Any], str]:
+    """Settings of a model with the folder of its published encoder, and a digest of that folder.
+
+    Raises:
+        ConfigError: the suite names no folder for it.
+    """
+    options = resolve(
+        get_model(get_task(entry.task), model).Options,
+        protocol,
+        entry.settings.get("model") or {},
+        "model",
+    )
+    encoder = getattr(options, "encoder", None)
+    if encoder is None or not encoder.published:
+        return entry.settings, ""
+    place = encoder.path or config.encoders.get(encoder.name, "")
+    if not place:
+        raise ConfigError(
+            f"{model} needs the folder of its files: name it below encoders, {encoder.name}: FOLDER"
+        )
+    # Absolute, because a run has a folder of its own to work in.
+    path = str(Path(place).absolute())
+    settings = OmegaConf.to_container(
+        OmegaConf.merge(
+            OmegaConf.create(entry.settings),
+            OmegaConf.create({"model": {"encoder": {"path": path}}}),
+        )
+    )
+    assert isinstance(settings, dict)
+    return {str(name): value for name, value in settings.items()}, _folder_digest(path)
+
+
+@cache
+def _folder_digest(folder: str) -> str:
+    """SHA-256 over the names and contents of all files of a folder."""
+    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    if not files:
+        raise ConfigError(f"{folder} holds no files of a published model")
+    return config_digest({str(path.relative_to(folder)): sha256_file(path) for path in files})

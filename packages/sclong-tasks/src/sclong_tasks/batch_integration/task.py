@@ -12,6 +12,7 @@ from sclong_tasks.batch_integration.config import IntegrationSettings
 from sclong_tasks.batch_integration.data import IntegrationData, read_cells
 from sclong_tasks.batch_integration.metrics import measure
 from sclong_tasks.cells import read_h5ad
+from sclong_tasks.encoders.names import published_variants
 from sclong_tasks.metrics.leiden import require_leiden
 from sclong_tasks.splits import Split, make_split
 from sclong_tasks.task import DataFile, Metric, ProtocolName, PublishedNumber, Task
@@ -53,6 +54,7 @@ class BatchIntegration(Task[IntegrationData]):
         "scvi": f"{_MODELS}.corrected:ScVi",
         "obsm": f"{_MODELS}.simple:Obsm",
         "precomputed": f"{_MODELS}.simple:FromFile",
+        **published_variants(f"{_MODELS}.sclong:Encoded"),
         "permuted_pca": f"{_MODELS}.simple:Permuted",
         "random_embedding": f"{_MODELS}.simple:Random",
         "constant_and_noise": f"{_MODELS}.simple:ConstantAndNoise",

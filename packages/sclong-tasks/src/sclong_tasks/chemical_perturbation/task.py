@@ -17,6 +17,7 @@ from sclong_tasks.chemical_perturbation.figures import draw
 from sclong_tasks.chemical_perturbation.inputs import read_conditions
 from sclong_tasks.chemical_perturbation.metrics import measure
 from sclong_tasks.chemistry.molecules import shown
+from sclong_tasks.encoders.names import published_variants
 from sclong_tasks.splits import Split, check_no_leak, grouped_parts, make_split, shared_groups
 from sclong_tasks.task import DataFile, Metric, ProtocolName, PublishedNumber, Rows, Task
 
@@ -56,7 +57,7 @@ class ChemicalPerturbation(Task[ChemicalData]):
         "deepce": f"{_MODELS}.variants:DeepCe",
         "random_vectors": f"{_MODELS}.variants:RandomVectors",
         "precomputed": f"{_MODELS}.variants:Precomputed",
-        "geneformer": f"{_MODELS}.variants:Geneformer",
+        **published_variants(f"{_MODELS}.network:Network"),
         "linear": f"{_MODELS}.classical:Linear",
         "knn": f"{_MODELS}.classical:Neighbours",
         "cell_dose_mean": f"{_MODELS}.means:CellDoseMean",

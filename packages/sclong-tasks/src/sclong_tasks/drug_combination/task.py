@@ -22,6 +22,7 @@ from sclong_tasks.drug_combination.data import (
 )
 from sclong_tasks.drug_combination.metrics import evaluate_synergy
 from sclong_tasks.drug_combination.splits import make_combination_split
+from sclong_tasks.encoders.names import published_variants
 from sclong_tasks.splits import Split
 from sclong_tasks.task import DataFile, Metric, ProtocolName, PublishedNumber, Task
 
@@ -50,7 +51,7 @@ class DrugCombination(Task[CombinationData]):
         "gene2vec": f"{_MODELS}.variants:Gene2vec",
         "graph": f"{_MODELS}.variants:GraphEmbedding",
         "precomputed": f"{_MODELS}.variants:Precomputed",
-        "geneformer": f"{_MODELS}.variants:Geneformer",
+        **published_variants(f"{_MODELS}.network:Network", trained=True),
         "sclong_no_low_expression": f"{_MODELS}.variants:NoLowExpression",
         "sclong_random_low_expression": f"{_MODELS}.variants:RandomLowExpression",
         "sclong_no_graph": f"{_MODELS}.variants:NoGraph",

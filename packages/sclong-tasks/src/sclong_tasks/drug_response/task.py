@@ -13,6 +13,7 @@ from sclong_tasks.drug_response import data as reading
 from sclong_tasks.drug_response.config import DrugResponseSettings
 from sclong_tasks.drug_response.data import TARGET, DrugResponseData
 from sclong_tasks.drug_response.metrics import measure
+from sclong_tasks.encoders.names import published_variants
 from sclong_tasks.figures import predicted_and_true
 from sclong_tasks.splits import IntArray, Split, grouped_parts, make_split, random_parts
 from sclong_tasks.task import DataFile, Metric, ProtocolName, PublishedNumber, Task
@@ -55,6 +56,7 @@ class DrugResponse(Task[DrugResponseData]):
         "gene2vec": f"{_MODELS}.neural:Gene2vecResponse",
         "graph": f"{_MODELS}.neural:GraphResponse",
         "precomputed": f"{_MODELS}.neural:PrecomputedResponse",
+        **published_variants(f"{_MODELS}.neural:NeuralModel", trained=True),
         "sclong_no_low_expression": f"{_MODELS}.neural:NoLowExpression",
         "sclong_random_low_expression": f"{_MODELS}.neural:RandomLowExpression",
         "sclong_no_graph": f"{_MODELS}.neural:NoGraph",

@@ -27,7 +27,7 @@ from sclong_tasks.task import RunContext
 
 _LOG = logging.getLogger("sclong")
 ENCODERS = ("sclong", "random", "raw", "gene2vec", "graph", "precomputed")
-"""Beside those of :mod:`sclong_tasks.encoders.registry`."""
+"""Beside those of :mod:`sclong_tasks.encoders.names`."""
 TUNINGS = ("frozen", "full", "lora")
 WEIGHTS = ("own", "normal")
 _NEEDS_CHECKPOINT = ("sclong", "gene2vec", "graph")

@@ -3,7 +3,7 @@
 A model is a module whose weights come from its authors' own files. From counts it makes the tokens
 of each cell, from those alone; from a batch of tokens it computes states, and from states a vector
 a cell. :mod:`sclong_tasks.encoders.published` runs it; a new model is one such file and one line in
-:mod:`sclong_tasks.encoders.registry`.
+:mod:`sclong_tasks.encoders.names`.
 """
 
 import hashlib

@@ -1,43 +1,18 @@
-"""Published models by name: the one place that lists them.
-
-Another package adds its own by an entry point of the group ``sclong.published_models`` that gives a
-mapping like ``PUBLISHED``.
-"""
+"""Published models made from their files, by the names of :mod:`sclong_tasks.encoders.names`."""
 
 import logging
-from collections.abc import Mapping
-from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from sclong_core.errors import CheckpointError, ConfigError
+from sclong_tasks.encoders.names import PUBLISHED, published_models
 from sclong_tasks.encoders.published import PublishedEncoder
 from sclong_tasks.encoders.published_model import PublishedModel
 
+__all__ = ["PUBLISHED", "get_encoder", "model_class", "published_models", "recognise"]
 _LOG = logging.getLogger("sclong")
-GROUP = "sclong.published_models"
 _RUNNING = ("batch_size", "device", "dtype", "cache", "rename")
-PUBLISHED: Mapping[str, str] = {
-    "scgpt": "sclong_tasks.encoders.scgpt:ScGpt",
-    "geneformer": "sclong_tasks.encoders.geneformer:Geneformer",
-    "uce": "sclong_tasks.encoders.uce:Uce",
-    "scfoundation": "sclong_tasks.encoders.scfoundation:ScFoundation",
-    "genecompass": "sclong_tasks.encoders.genecompass:GeneCompass",
-}
-"""Class of each model, imported when it is asked for."""
-
-
-@cache
-def published_models() -> dict[str, str]:
-    """Classes of all models by name, those of other packages too."""
-    found = dict(PUBLISHED)
-    for entry in entry_points(group=GROUP):
-        for name, target in entry.load().items():
-            if found.setdefault(name, target) != target:
-                raise ConfigError(f"two installed packages offer an encoder {name!r}")
-    return found
 
 
 def model_class(name: str) -> type[PublishedModel]:

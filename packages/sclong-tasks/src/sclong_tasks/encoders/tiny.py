@@ -40,7 +40,7 @@ def write_tiny(name: str, folder: Path, genes: Genes, *, seed: int = 0) -> None:
     """Write a tiny checkpoint of a model.
 
     Args:
-        name: of the model, as in :mod:`sclong_tasks.encoders.registry`.
+        name: of the model, as in :mod:`sclong_tasks.encoders.names`.
         folder: to write into; made if need be.
         genes: that it knows: symbol by Ensembl id.
         seed: of the weights.

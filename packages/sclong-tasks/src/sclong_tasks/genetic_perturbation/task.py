@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sclong_tasks.encoders.names import published_variants
 from sclong_tasks.figures import predicted_and_true
 from sclong_tasks.genetic_perturbation import data as screens
 from sclong_tasks.genetic_perturbation.config import GeneticPerturbationSettings
@@ -37,7 +38,7 @@ class GeneticPerturbation(Task[PerturbationData]):
         "graph": f"{_MODELS}.variants:GraphEmbedding",
         "expression": f"{_MODELS}.variants:Expression",
         "precomputed": f"{_MODELS}.variants:Precomputed",
-        "geneformer": f"{_MODELS}.variants:Geneformer",
+        **published_variants(f"{_MODELS}.network:Encoded"),
         "sclong_no_low_expression": f"{_MODELS}.variants:NoLowExpression",
         "sclong_random_low_expression": f"{_MODELS}.variants:RandomLowExpression",
         "sclong_no_graph": f"{_MODELS}.variants:NoGraph",

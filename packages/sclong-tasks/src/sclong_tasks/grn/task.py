@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 import pandas as pd
 
+from sclong_tasks.encoders.names import published_variants
 from sclong_tasks.grn import data as reading
 from sclong_tasks.grn.config import GrnSettings
 from sclong_tasks.grn.data import TARGET, GrnData
@@ -63,6 +64,8 @@ class GeneRegulatoryNetworks(Task[GrnData]):
         "gene2vec_cosine": f"{_MODELS}.variants:Gene2vecCosine",
         "precomputed": f"{_MODELS}.variants:Precomputed",
         "precomputed_cosine": f"{_MODELS}.variants:PrecomputedCosine",
+        **published_variants(f"{_MODELS}.deepsem:DeepSem"),
+        **published_variants(f"{_MODELS}.representation:Cosine", suffix="_cosine"),
         "deepsem": f"{_MODELS}.deepsem:Uniform",
         "deepsem_correlation": f"{_MODELS}.deepsem:FromCorrelation",
         "genie3": f"{_MODELS}.genie3:Genie3",

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sclong_core.errors import InputError
+from sclong_tasks.encoders.names import published_variants
 from sclong_tasks.marker_clustering import data as cells
 from sclong_tasks.marker_clustering.config import MarkerSettings
 from sclong_tasks.marker_clustering.data import MarkerData
@@ -41,6 +42,7 @@ class MarkerClustering(Task[MarkerData]):
         "gene2vec": f"{_MODELS}.sclong:Gene2vec",
         "graph": f"{_MODELS}.sclong:Graph",
         "precomputed": f"{_MODELS}.simple:FromFile",
+        **published_variants(f"{_MODELS}.published:PublishedGenes"),
         "correlation": f"{_MODELS}.simple:Correlation",
         "expression_cosine": f"{_MODELS}.simple:ExpressionCosine",
         "random": f"{_MODELS}.simple:Random",

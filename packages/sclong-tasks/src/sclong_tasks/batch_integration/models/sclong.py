@@ -199,7 +199,7 @@ class ShuffledGraph(ScLongSums):
 
 @dataclass
 class VectorOptions:
-    """Parts of the checkpoint."""
+    """Which encoder."""
 
     encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="gene2vec"))
 
@@ -208,13 +208,13 @@ class VectorOptions:
             self.encoder = EncoderOptions(**self.encoder)
 
 
-class Gene2vec(Embedding):
-    """Gene2vec vectors of the checkpoint, weighted by expression."""
+class Encoded(Embedding):
+    """Vectors of cells by an encoder that gives one a cell, as they are."""
 
     Options: ClassVar[type] = VectorOptions
 
     def embed(self, data: IntegrationData) -> tuple[Values, list[str]]:
-        """Means of gene vectors."""
+        """All cells."""
         assert self.context is not None
         encoder = make_encoder(self.options.encoder, self.context, data.expression.genes)
         found = encoder.cells(data.expression)
@@ -222,7 +222,11 @@ class Gene2vec(Embedding):
         return numbered(found.values)
 
 
-class Graph(Gene2vec):
+class Gene2vec(Encoded):
+    """Gene2vec vectors of the checkpoint, weighted by expression."""
+
+
+class Graph(Encoded):
     """Graph embeddings of genes, weighted by expression."""
 
     Options: ClassVar[type] = with_defaults(VectorOptions, encoder_of("graph"))

@@ -79,12 +79,6 @@ class Precomputed(Network):
     Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("precomputed"))
 
 
-class Geneformer(Network):
-    """Embeddings of Geneformer's gene tokens, from its folder: ``model.encoder.path``."""
-
-    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("geneformer"))
-
-
 class DeepCe(Network):
     """DeepCE's own gene vectors."""
 

@@ -84,9 +84,3 @@ class Precomputed(Network):
     """Representations of another model, from the file ``model.encoder.path``."""
 
     Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("precomputed"))
-
-
-class Geneformer(Network):
-    """Geneformer's cell embeddings, from its folder: ``model.encoder.path``."""
-
-    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("geneformer"))

@@ -113,9 +113,3 @@ class Precomputed(Encoded):
     """Vectors of genes by another model, from the file ``model.encoder.path``."""
 
     Options: ClassVar[type] = with_defaults(EncodedOptions, encoder_of("precomputed"))
-
-
-class Geneformer(Encoded):
-    """Geneformer's vectors of genes, from its folder: ``model.encoder.path``."""
-
-    Options: ClassVar[type] = with_defaults(EncodedOptions, encoder_of("geneformer"))

@@ -12,6 +12,7 @@ from sclong_tasks.cache import ContentCache
 from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.encoders.choose import EncoderOptions, make_encoder, model_with
 from sclong_tasks.encoders.protocol import Encoder
+from sclong_tasks.encoders.published import PublishedEncoder
 from sclong_tasks.encoders.sclong import ScLongEncoder
 from sclong_tasks.grn.data import GrnData
 from sclong_tasks.grn.models.edges import EdgeModel, Weights, cosines
@@ -68,7 +69,11 @@ def gene_cosines(
     order = np.arange(len(data.genes))
     if options.permuted:
         order = np.random.default_rng(context.seed).permutation(order)
-    if options.encoder.name in _BY_GENE:
+    if isinstance(encoder, PublishedEncoder):
+        found = encoder.genes_in_cells(data.cells)
+        values = np.asarray(found.values)[order]
+        weights = cosines(values, regulators)
+    elif options.encoder.name in _BY_GENE:
         found = encoder.genes(data.genes)
         values = found.values[order]
         weights = cosines(np.asarray(values), regulators)
