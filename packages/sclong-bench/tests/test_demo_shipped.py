@@ -9,7 +9,7 @@ from anndata import AnnData
 from sclong_bench.demo.page import demo_page
 from sclong_bench.demo.results import MINI, PCA, Row
 from sclong_bench.demo.run import main_numbers
-from sclong_bench.demo.shipped import Shipped, embed_shipped
+from sclong_bench.demo.shipped import Shipped, embed_shipped, knows_genes
 from sclong_bench.demo.story import shipped_verdict
 from sclong_core.packaged import packaged_checkpoint
 from sclong_core.vocabulary import GeneVocabulary
@@ -33,6 +33,7 @@ def test_cells_by_symbol_are_embedded():
 
 
 def test_genes_that_it_does_not_know_leave_it_out_with_a_word(small_demo, caplog):
+    assert not knows_genes(small_demo.outcome.data.cells)
     assert embed_shipped(small_demo.outcome.data.cells) is None
     assert "is left out" in caplog.text
     assert small_demo.outcome.shipped is None
@@ -41,7 +42,9 @@ def test_genes_that_it_does_not_know_leave_it_out_with_a_word(small_demo, caplog
 
 def with_shipped(outcome, accuracy, *, same_study=True):
     points = np.zeros((120, 3), dtype=np.float32)
-    rows = [Row("accuracy", MINI, draw, accuracy + step) for draw, step in enumerate((-0.01, 0.01))]
+    rows = [
+        Row("accuracy", MINI, draw, accuracy + step) for draw, step in enumerate((-0.01, 0.0, 0.01))
+    ]
     maps = {MINI: np.random.default_rng(0).normal(size=(120, 2)), **outcome.maps}
     return replace(
         outcome,

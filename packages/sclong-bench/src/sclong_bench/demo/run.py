@@ -21,7 +21,7 @@ from sclong_bench.demo.page import demo_page
 from sclong_bench.demo.record import this_machine, versions
 from sclong_bench.demo.results import MINI, PCA, SCLONG, Row, as_json
 from sclong_bench.demo.settings import DemoSettings
-from sclong_bench.demo.shipped import Shipped, embed_shipped
+from sclong_bench.demo.shipped import Shipped, embed_shipped, knows_genes
 from sclong_bench.demo.stages import Stages
 from sclong_bench.demo.story import (
     accuracy_line,
@@ -94,6 +94,8 @@ def _prepare(folder: Path, settings: DemoSettings, stages: Stages) -> DemoData:
 
 
 def _shipped(data: DemoData, stages: Stages) -> Shipped | None:
+    if not knows_genes(data.cells):
+        return None
     with stages.stage(
         "scLong-mini", "embedding with the model that comes with the package"
     ) as stage:

@@ -9,8 +9,9 @@ from sclong_bench.demo.evaluate import Floats
 from sclong_core import ScLong
 from sclong_core.card import read_card
 from sclong_core.errors import InputError
-from sclong_core.manifest import read_checkpoint_info
+from sclong_core.manifest import VOCABULARY_FILE, read_checkpoint_info
 from sclong_core.packaged import packaged_checkpoint
+from sclong_core.vocabulary import GeneVocabulary
 
 _LOG = logging.getLogger("sclong")
 _STUDY = "Zheng 2017"
@@ -30,6 +31,15 @@ class Shipped:
     """Different cells that it was trained on; 0 where it has no card."""
     same_study: bool
     """Whether other samples of the study behind these cells were among them."""
+
+
+def knows_genes(cells: AnnData) -> bool:
+    """Whether the model that comes with the package knows any of the genes; says so where not."""
+    vocabulary = GeneVocabulary.read(packaged_checkpoint() / VOCABULARY_FILE)
+    known = bool((vocabulary.lookup(list(map(str, cells.var_names))) >= 0).any())
+    if not known:
+        _LOG.warning("the model that comes with the package is left out: it knows no gene of these")
+    return known
 
 
 def embed_shipped(cells: AnnData) -> Shipped | None:
