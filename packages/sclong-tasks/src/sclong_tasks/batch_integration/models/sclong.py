@@ -6,8 +6,9 @@ from typing import ClassVar, get_args
 import numpy as np
 
 from sclong_core.embedding.inference import run_model, with_mean
-from sclong_core.embedding.pooling import Pool, check_pool, pool_cells
+from sclong_core.embedding.pooling import OF_READOUT, Pool, check_pool, pool_cells
 from sclong_core.embedding.progress import cell_progress
+from sclong_core.errors import ConfigError
 from sclong_core.expression import prepare_cells
 from sclong_core.model import ScLong
 from sclong_tasks.batch_integration.data import IntegrationData
@@ -41,6 +42,8 @@ class ScLongOptions:
 
     def __post_init__(self) -> None:
         check_pool(self.pool)
+        if self.pool in OF_READOUT:
+            raise ConfigError(f"model.pool={self.pool} is not a rule of batch integration")
         if isinstance(self.encoder, dict):
             self.encoder = EncoderOptions(**self.encoder)
         check_weights(self.weights, self.encoder)
@@ -86,7 +89,9 @@ class ScLongSums(Embedding):
         assert vocabulary is not None
         assert self.context is not None
         names = vocabulary_names(table.genes, positions, vocabulary)
-        parts: dict[Pool, list[Values]] = {rule: [] for rule in get_args(Pool)}
+        parts: dict[Pool, list[Values]] = {
+            rule: [] for rule in get_args(Pool) if rule not in OF_READOUT
+        }
         with (
             prepare_cells(
                 table.anndata(names), vocabulary, model.config.input, normalisation="log1p"
