@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sclong_core.cli.terminal import print_table
-from sclong_core.config import ScLongConfig
+from sclong_core.config import ContextConfig, ReadoutConfig, ScLongConfig
 from sclong_core.errors import ConfigError
 from sclong_core.pretraining.data_choice import choose_data
 from sclong_core.pretraining.network import NetworkConfig
@@ -76,6 +76,9 @@ def as_network(values: Any) -> NetworkConfig:
     for name in ("large", "mini", "full"):
         if not isinstance(plain[name], PerformerOverrides):
             plain[name] = PerformerOverrides(**vars(plain[name]))
+    for name, kind in (("context", ContextConfig), ("readout", ReadoutConfig)):
+        if plain[name] is not None and not isinstance(plain[name], kind):
+            plain[name] = kind(**vars(plain[name]))
     return NetworkConfig(**plain)
 
 

@@ -13,7 +13,13 @@ class CorpusChoice:
     """A corpus; see :class:`sclong_core.pretraining.data_choice.DataChoice`."""
 
     def accepts(self, path: Path) -> bool:
-        """Whether the folder holds a corpus, or the path is of its index."""
+        """Whether the folder holds a corpus, or the path is of its index.
+
+        A path without an ending where nothing is can be no file of cells: so configurations for a
+        corpus can be looked at before there is one.
+        """
+        if not path.exists():
+            return path.name == INDEX or not path.suffix
         return (path / INDEX).is_file() or (path.name == INDEX and path.is_file())
 
     def load(self) -> "type[CorpusDataModule]":
