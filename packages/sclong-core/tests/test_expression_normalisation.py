@@ -144,3 +144,26 @@ def test_empty_cells_are_refused_with_their_number_and_the_first():
 
 def test_good_values_pass():
     check_values(np.eye(3, GENES, dtype=np.int8), CELL_NAMES, NAMES)
+
+
+def test_counts_of_copies_on_chromosome_y_are_those_of_their_gene(counts):
+    names = [f"{name}.{n + 1}" for n, name in enumerate(NAMES)]
+    copies = [f"{names[0]}_PAR_Y", f"ENSGR{NAMES[1].removeprefix('ENSG0')}.2"]
+    extra = np.floor(counts[:, :2] / 2)
+    split = np.hstack([counts, extra])
+    split[:, :2] -= extra
+    whole = match(names)
+    found = match([*names, *copies])
+    assert found.repeated
+    np.testing.assert_array_equal(
+        normalise(split, "raw", PLAIN, found), normalise(counts, "raw", PLAIN, whole)
+    )
+    totals = counts.sum(1, keepdims=True)
+    logged, logged_split = np.log1p(counts / totals * 1e4), np.log1p(split / totals * 1e4)
+    np.testing.assert_allclose(
+        normalise(logged_split, "log1p", PLAIN, found),
+        normalise(logged, "log1p", PLAIN, whole),
+        atol=1e-6,
+    )
+    with pytest.raises(InputError, match="occur more than once"):
+        match([*names, *copies, NAMES[3]])

@@ -161,13 +161,14 @@ def test_progress_is_told(adata):
     assert done == [(7, 30), (14, 30), (21, 30), (28, 30), (30, 30)]
 
 
-def test_repeated_genes_are_summed_as_counts_only(adata):
+def test_repeated_genes_are_summed_where_that_is_asked_for(adata):
     adata.var_names = [*synthetic_gene_ids(GENES)[:-1], "ENSG00000000001.5"]
     with pytest.raises(InputError, match=r"1 of the model.s genes occur more than once"):
         found(adata)
     assert found(adata, duplicates="sum").matched == GENES - 1
-    with pytest.raises(InputError, match="log1p values, which cannot be added"):
-        found(logged(adata), duplicates="sum")
+    with pytest.raises(InputError, match=r"1 of the model.s genes occur more than once"):
+        found(logged(adata))
+    assert found(logged(adata), duplicates="sum").normalisation == "log1p"
 
 
 def test_cells_without_a_matched_count_are_warned_of(adata, caplog):

@@ -4,7 +4,7 @@ These methods of :class:`~sclong_core.model.ScLong` take an AnnData object, or t
 cells, which is read in blocks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, cast
 
@@ -33,6 +33,12 @@ class ReadingOptions(TypedDict, total=False):
     """What the values are; recognised by default."""
     duplicates: Literal["error", "sum"]
     """Several columns of one gene: an error by default, or their counts are summed."""
+    feature_types: Collection[str] | None
+    """Types of features that are genes, as ``var`` writes them; the usual ones by default."""
+    allow_other_species: bool
+    """Take cells whose genes are those of another species than the model's."""
+    allow_poor_match: bool
+    """Take cells although the model knows less than half of their counts."""
 
 
 class CellMethods:
@@ -232,6 +238,9 @@ def _prepare(
         gene_column=reading.get("gene_column"),
         normalisation=reading.get("normalisation", "auto"),
         duplicates=reading.get("duplicates", "error"),
+        feature_types=reading.get("feature_types"),
+        allow_other_species=reading.get("allow_other_species", False),
+        allow_poor_match=reading.get("allow_poor_match", False),
     )
 
 

@@ -17,6 +17,7 @@ from sclong_core.files import atomic_file
 
 _HEADER = "gene_id\tsymbol"
 _VERSION = re.compile(r"^(ENS[A-Z]*G\d+)\.\d+$")
+_PAR_Y = re.compile(r"^(?P<now>ENSG\d+)(\.\d+)?_PAR_Y$|^ENSGR(?P<before>\d+)(\.\d+)?$")
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class GeneVocabulary:
             InputError: the file is not text or not a vocabulary.
         """
         try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
+            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
         except UnicodeDecodeError as error:
             raise InputError(f"{path} is not a gene list: it is not UTF-8 text") from error
         rows = [line.split("\t") for line in lines if line.strip()]
@@ -76,7 +77,8 @@ class GeneVocabulary:
         if any(len(row) > 2 for row in rows):
             raise InputError(f"{path} is not a gene list: expected '{_HEADER!r}' or one id a line")
         return cls.from_ids(
-            (row[0].strip() for row in rows), (row[1] if len(row) == 2 else "" for row in rows)
+            (row[0].strip() for row in rows),
+            (row[1].strip() if len(row) == 2 else "" for row in rows),
         )
 
     def write(self, path: str | PathLike[str]) -> None:
@@ -100,13 +102,22 @@ class GeneVocabulary:
     def lookup(self, names: Sequence[str]) -> npt.NDArray[np.int64]:
         """Positions of genes given by id, id with version, or symbol; -1 where unknown.
 
+        The id of a copy on chromosome Y (``ENSG00000182378.15_PAR_Y``) is that of its gene.
+
         A symbol that stands for several genes of the vocabulary is unknown: it is never guessed.
         """
-        by_id, by_symbol = self._by_id, self._by_symbol
-        found = (
-            by_id.get(without_version(name), by_symbol.get(name, -1)) for name in map(str, names)
-        )
+        found = (self._position(name) for name in map(str, names))
         return np.fromiter(found, dtype=np.int64, count=len(names))
+
+    def holds_symbol(self, name: str) -> bool:
+        """Whether a name is the symbol of one or of several genes of the vocabulary."""
+        return name in self._by_symbol
+
+    def _position(self, name: str) -> int:
+        for key in (without_version(name), plain_id(name)):
+            if (position := self._by_id.get(key)) is not None:
+                return position
+        return self._by_symbol.get(name, -1)
 
     @cached_property
     def _by_id(self) -> dict[str, int]:
@@ -125,3 +136,20 @@ def without_version(name: str) -> str:
     """An Ensembl gene id without its version (``ENSG00000141510.17``); other names unchanged."""
     match = _VERSION.match(name)
     return match.group(1) if match else name
+
+
+def plain_id(name: str) -> str:
+    """An Ensembl gene id without its version and without the marks of its copy on chromosome Y.
+
+    Genes of the pseudoautosomal regions have one id. GENCODE writes the copy on Y as
+    ``ENSG00000182378.15_PAR_Y``, and wrote it as ``ENSGR0000182378.15``. Other names are unchanged.
+    """
+    match = _PAR_Y.match(name)
+    if match is None:
+        return without_version(name)
+    return match["now"] or f"ENSG0{match['before']}"
+
+
+def is_copy_on_y(name: str) -> bool:
+    """Whether an Ensembl id is that of a gene's copy on chromosome Y."""
+    return _PAR_Y.match(name) is not None

@@ -71,6 +71,7 @@ def in_vocabulary(
         vocabulary,
         InputConfig(maximum=None),
         normalisation=cells.described.normalisation,
+        allow_poor_match=True,
     ) as prepared:
         measured = np.zeros(len(vocabulary), dtype=bool)
         measured[prepared.match.positions] = True

@@ -106,6 +106,23 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         default="error",
         help="several columns for one gene: refuse them (default), or add their counts",
     )
+    group.add_argument(
+        "--feature-types",
+        type=lambda text: tuple(part.strip() for part in text.split(",")),
+        metavar="TYPE[,TYPE]",
+        help="types of features that are genes, as var writes them; the usual ones by default",
+    )
+    group.add_argument(
+        "--allow-other-species",
+        action="store_true",
+        help="embed cells whose genes are those of another species than the model's",
+    )
+    group.add_argument(
+        "--allow-poor-match",
+        action="store_true",
+        help="embed cells although the model knows less than half of their counts, or its "
+        "embeddings are all alike",
+    )
 
 
 def _add_writing(parser: argparse.ArgumentParser) -> None:
@@ -257,6 +274,9 @@ def _load(args: argparse.Namespace, *, progress: bool) -> "Embedder":
             "gene_column": args.gene_column,
             "normalisation": args.normalisation,
             "duplicates": args.duplicates,
+            "feature_types": args.feature_types,
+            "allow_other_species": args.allow_other_species,
+            "allow_poor_match": args.allow_poor_match,
         },
         resume=args.resume,
         overwrite=args.overwrite,

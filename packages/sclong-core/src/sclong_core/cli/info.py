@@ -36,6 +36,12 @@ class InfoCommand:
         parser.add_argument("--matrix", metavar="NAME", help='a layer, or "raw"; by default X')
         parser.add_argument("--gene-column", metavar="NAME", help="column of var to match")
         parser.add_argument(
+            "--feature-types",
+            type=lambda text: tuple(part.strip() for part in text.split(",")),
+            metavar="TYPE[,TYPE]",
+            help="types of features that are genes, as var writes them",
+        )
+        parser.add_argument(
             "--device", default="auto", help="to measure on; by default a GPU if there is one"
         )
         parser.add_argument(
@@ -197,7 +203,7 @@ def _show_data(args: argparse.Namespace, path: Path, model: "ScLong | None") -> 
     facts: Facts = [("data", str(path))]
     problem = ""
     try:
-        facts += describe_data(path, matrix=args.matrix)
+        facts += describe_data(path, matrix=args.matrix, feature_types=args.feature_types)
         if model is not None:
             facts += _fit(args, path, model)
     except InputError as error:
@@ -215,7 +221,12 @@ def _fit(args: argparse.Namespace, path: Path, model: "ScLong") -> "Facts":
 
     options = EmbedOptions(
         batch_size=args.batch_size,
-        reading={"matrix": args.matrix, "gene_column": args.gene_column},
+        reading={
+            "matrix": args.matrix,
+            "gene_column": args.gene_column,
+            "feature_types": args.feature_types,
+            "allow_poor_match": True,
+        },
         progress=is_interactive(),
     )
     with survey_file(model, path, options) as cells:

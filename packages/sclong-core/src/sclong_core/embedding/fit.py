@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,13 +46,15 @@ class Speed:
         return f"{seconds:.1f} seconds"
 
 
-def describe_data(path: Path, *, matrix: str | None = None) -> Facts:
+def describe_data(
+    path: Path, *, matrix: str | None = None, feature_types: Collection[str] | None = None
+) -> Facts:
     """What a file of cells holds, from its annotation and a sample of its cells.
 
     Raises:
         InputError: it cannot be read.
     """
-    with open_cells(path, matrix=matrix) as source:
+    with open_cells(path, matrix=matrix, feature_types=feature_types) as source:
         rows, looked_at = _sample(source)
         return [
             ("cells", f"{source.n_cells:,}"),

@@ -58,6 +58,7 @@ def describe_work(
 
     The input is known by its content, so that moving or touching it is no change.
     """
+    types = options.reading.get("feature_types")
     return {
         "checkpoint": info.digest,
         "dtype": str(model.dtype).removeprefix("torch."),
@@ -68,6 +69,7 @@ def describe_work(
         "gene_column": options.reading.get("gene_column") or "",
         "normalisation": options.reading.get("normalisation", "auto"),
         "duplicates": options.reading.get("duplicates", "error"),
+        **({} if types is None else {"feature_types": ", ".join(sorted(types))}),
     }
 
 
@@ -95,6 +97,9 @@ def open_prepared(
         gene_column=options.reading.get("gene_column"),
         normalisation=options.reading.get("normalisation", "auto"),
         duplicates=options.reading.get("duplicates", "error"),
+        feature_types=options.reading.get("feature_types"),
+        allow_other_species=options.reading.get("allow_other_species", False),
+        allow_poor_match=options.reading.get("allow_poor_match", False),
         progress=progress,
     )
 

@@ -1,7 +1,7 @@
 """AnnData objects: in memory, backed by a file, and views of either."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,17 +17,23 @@ from sclong_core.expression.store import refuse_unreadable
 _LOG = logging.getLogger("sclong")
 
 
-def source_from_anndata(adata: AnnData, *, matrix: str | None = None) -> CellSource:
+def source_from_anndata(
+    adata: AnnData,
+    *,
+    matrix: str | None = None,
+    feature_types: Collection[str] | None = None,
+) -> CellSource:
     """Cells of an AnnData object, which is neither copied whole nor changed.
 
     Args:
         adata: in memory, backed by a file, or a view.
         matrix: the matrix to read: ``X`` (default), ``raw`` or the name of a layer.
+        feature_types: types of features that are genes; the usual ones by default.
 
     Raises:
-        InputError: it is empty, or holds no such matrix.
+        InputError: it is empty, holds no such matrix, or types of features that are not known.
     """
-    return checked(_open(adata, matrix))
+    return checked(_open(adata, matrix), feature_types)
 
 
 def _open(adata: AnnData, matrix: str | None) -> CellSource:

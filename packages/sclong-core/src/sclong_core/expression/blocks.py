@@ -1,6 +1,7 @@
 """Cells ready for the model: matched, checked, and read in blocks of the vocabulary's genes."""
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from os import PathLike
 from types import TracebackType
@@ -18,7 +19,12 @@ from sclong_core.expression.genes import Duplicates, GeneMatch, match_genes
 from sclong_core.expression.normalisation import normalise
 from sclong_core.expression.rows import cells_at_once
 from sclong_core.expression.sources import open_cells
-from sclong_core.expression.surveys import Asked, Progress, survey_matched
+from sclong_core.expression.species import (
+    check_species,
+    species_of_genes,
+    species_of_vocabulary,
+)
+from sclong_core.expression.surveys import Asked, Progress, refuse_poor_match, survey_matched
 from sclong_core.expression.tallies import Survey
 from sclong_core.vocabulary import GeneVocabulary
 
@@ -93,8 +99,10 @@ class PreparedCells:
             "genes_matched": found.matched,
             "genes_unknown": found.unknown,
             "genes_summed": self.match.repeated,
+            "genes_by_other_name": len(self.match.by_other_name),
             "share_of_counts_matched": found.share_of_counts_matched,
             "cells_without_matched_counts": found.unmatched_cells,
+            "cells_matched_poorly": found.poor_cells,
             "normalisation": found.normalisation,
             "normalisation_forced": found.forced,
             "target_sum": self.input_config.target_sum if raw else None,
@@ -129,6 +137,9 @@ def prepare_cells(  # noqa: PLR0913  # settings of a user, each by its name
     gene_column: str | None = None,
     normalisation: Asked = "auto",
     duplicates: Duplicates = "error",
+    feature_types: Collection[str] | None = None,
+    allow_other_species: bool = False,
+    allow_poor_match: bool = False,
     progress: Progress | None = None,
 ) -> PreparedCells:
     """Open cells, match their genes, check all values, and recognise their normalisation.
@@ -143,12 +154,16 @@ def prepare_cells(  # noqa: PLR0913  # settings of a user, each by its name
         gene_column: column of ``var`` that names the genes, or "var_names"; by default the best.
         normalisation: "raw" or "log1p" to take the values as such whatever they look like.
         duplicates: "sum" adds the counts of several columns of one gene.
+        feature_types: types of features that are genes, for files and AnnData objects; the usual
+            ones by default.
+        allow_other_species: take cells whose genes are those of another species than the model's.
+        allow_poor_match: take cells although the model knows less than half of their counts.
         progress: told how far the pass over all cells is.
 
     Raises:
         InputError: anything about the cells that cannot be used as it is.
     """
-    source = _source(cells, matrix)
+    source = _source(cells, matrix, feature_types)
     _LOG.info(
         "%s: %s cells, %s genes, from %s",
         source.name,
@@ -158,19 +173,32 @@ def prepare_cells(  # noqa: PLR0913  # settings of a user, each by its name
     )
     try:
         match = match_genes(source.var, vocabulary, gene_column=gene_column, duplicates=duplicates)
+        species = species_of_genes(source.var, species_of_vocabulary(vocabulary.ids))
+        check_species(source.name, species, allowed=allow_other_species)
         found = survey_matched(
-            source, match, input_config, normalisation=normalisation, progress=progress
+            source,
+            match,
+            input_config,
+            normalisation=normalisation,
+            species=None if allow_other_species else species,
+            progress=progress,
         )
+        if not allow_poor_match:
+            refuse_poor_match(found, match, vocabulary, source.name)
     except BaseException:
         source.close()
         raise
     return PreparedCells(source, match, found, input_config)
 
 
-def _source(cells: CellSource | AnnData | str | PathLike[str], matrix: str | None) -> CellSource:
+def _source(
+    cells: CellSource | AnnData | str | PathLike[str],
+    matrix: str | None,
+    feature_types: Collection[str] | None,
+) -> CellSource:
     """The cells as a source, opened if need be."""
     if isinstance(cells, CellSource):
         return cells
     if isinstance(cells, AnnData):
-        return source_from_anndata(cells, matrix=matrix)
-    return open_cells(cells, matrix=matrix)
+        return source_from_anndata(cells, matrix=matrix, feature_types=feature_types)
+    return open_cells(cells, matrix=matrix, feature_types=feature_types)

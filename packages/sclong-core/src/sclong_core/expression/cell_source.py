@@ -1,22 +1,20 @@
 """Where cells come from: one shape for every file format and for AnnData objects."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol, Self
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from sclong_core.errors import InputError
+from sclong_core.expression.features import Features, find_features
 from sclong_core.expression.rows import Rows
 from sclong_core.expression.store import refuse_unreadable
 
 _LOG = logging.getLogger("sclong")
-_FEATURE_COLUMNS = ("feature_types", "feature_type")
-_EXPRESSION = "Gene Expression"
 
 
 class RowReader(Protocol):
@@ -86,32 +84,42 @@ class CellSource:
         self.close()
 
 
-def checked(source: CellSource) -> CellSource:
+def checked(source: CellSource, feature_types: Collection[str] | None = None) -> CellSource:
     """The source without features that are not genes; refuses one that holds nothing.
 
+    Args:
+        source: as it was opened.
+        feature_types: types of features that are genes; see :func:`.features.find_features`.
+
     Raises:
-        InputError: no cell, or no gene.
+        InputError: no cell, no gene, or a type of features that is not known.
     """
     for what, count in (("cells", source.n_cells), ("genes", source.n_genes)):
         if count == 0:
             raise InputError(f"{source.name} holds 0 {what}: there is nothing to embed")
-    for column in _FEATURE_COLUMNS:
-        if column in source.var:
-            kept = np.asarray(source.var[column].astype(str) == _EXPRESSION, dtype=bool)
-            if kept.any() and not kept.all():
-                return _only_features(source, kept, column)
-    return source
+    try:
+        features = find_features(source.var, feature_types)
+    except InputError as error:
+        raise InputError(f"{source.name}: {error}") from error
+    if source.others:
+        others = {name: _checks(reopen, feature_types) for name, reopen in source.others.items()}
+        source = replace(source, others=others)
+    return source if features.kept.all() else _only_genes(source, features)
 
 
-def _only_features(source: CellSource, kept: npt.NDArray[np.bool_], column: str) -> CellSource:
-    """The source with only some of its columns, announced."""
-    dropped = source.var.loc[~kept, column].astype(str).value_counts()
-    listed = ", ".join(f"{count:,} {kind}" for kind, count in sorted(dropped.items()))
-    _LOG.info("%s: left out features that are not genes: %s", source.name, listed)
-    columns = np.flatnonzero(kept)
+def _checks(
+    reopen: Callable[[], CellSource], feature_types: Collection[str] | None
+) -> Callable[[], CellSource]:
+    return lambda: checked(reopen(), feature_types)
+
+
+def _only_genes(source: CellSource, features: Features) -> CellSource:
+    """The source with only its genes, announced."""
+    _LOG.info("%s: left out features that are not genes: %s", source.name, features.describe())
+    columns = np.flatnonzero(features.kept)
     reader = source.reader
     return replace(
         source,
-        var=source.var.loc[kept],
+        var=source.var.loc[features.kept],
         reader=lambda start, stop: reader(start, stop)[:, columns],
     )

@@ -25,10 +25,6 @@ _PATTERNS = (
         "they are numbers: for NCBI (Entrez) ids add a column of Ensembl ids, else names were lost",
     ),
     (
-        r"(GRCh|GRCm|hg|mm)\d+_+.+",
-        "they begin with the name of a genome: remove that prefix, and the genes of other species",
-    ),
-    (
         r"(chr)?[0-9XYMT]{1,2}[:_-]\d+[-_]\d+",
         "they are regions of the genome (ATAC peaks), not genes: give gene expression",
     ),

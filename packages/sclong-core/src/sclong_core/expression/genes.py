@@ -12,7 +12,10 @@ import pandas as pd
 
 from sclong_core.errors import InputError
 from sclong_core.expression.gene_reasons import likely_reason
-from sclong_core.vocabulary import GeneVocabulary, without_version
+from sclong_core.expression.names import clean_name, genome_prefix, is_text
+from sclong_core.expression.species import HUMAN, species_of_vocabulary
+from sclong_core.human_genes import human_genes
+from sclong_core.vocabulary import GeneVocabulary, is_copy_on_y, plain_id
 
 _LOG = logging.getLogger("sclong")
 INDEX = "var_names"
@@ -44,6 +47,8 @@ class GeneMatch:
     """Whether they were found by id, by symbol, or some by each."""
     vocabulary_genes: int
     """Number of genes of the vocabulary."""
+    by_other_name: tuple[str, ...] = ()
+    """Those found by an earlier symbol or an alias."""
 
     @cached_property
     def matched(self) -> int:
@@ -72,7 +77,10 @@ def match_genes(
 
     The names of the genes and every text column of ``var`` are tried; the one with most genes of
     the vocabulary is taken, the names first among equals. Ensembl ids match with and without
-    version.
+    version; the copy of a gene on chromosome Y (``_PAR_Y``) is that gene, and its counts are added.
+    For vocabularies of human Ensembl ids, symbols are those of the vocabulary and of HGNC; a name
+    that is neither is found as the earlier symbol or alias of one gene, unless that gene is in the
+    data by another name, or several names stand for it.
 
     Args:
         var: annotation of the data's genes.
@@ -84,8 +92,9 @@ def match_genes(
     Raises:
         InputError: no such column, no gene in common, or several columns for one gene.
     """
-    found_in, names = _best(gene_names_in(var, gene_column), vocabulary)
-    looked_up = vocabulary.lookup(names)
+    lookup = _Lookup(vocabulary)
+    found_in, names, looked_up = lookup.best(gene_names_in(var, gene_column))
+    renamed = lookup.add_other_names(names, looked_up)
     columns = np.flatnonzero(looked_up >= 0)
     shown = tuple(name or str(index) for name, index in zip(names, var.index, strict=True))
     match = GeneMatch(
@@ -96,6 +105,7 @@ def match_genes(
         found_in=found_in,
         kind=_kind([names[column] for column in columns], vocabulary),
         vocabulary_genes=len(vocabulary),
+        by_other_name=renamed,
     )
     if not columns.size:
         reason = likely_reason(names, vocabulary) or f"the first are {_some(names)}"
@@ -103,13 +113,16 @@ def match_genes(
             f"none of the {len(names):,} genes in {found_in} is a gene of the model: {reason}"
         )
     if match.repeated and duplicates == "error":
-        _refuse_repeated(match, vocabulary)
+        _refuse_repeated(match, vocabulary, [is_copy_on_y(names[column]) for column in columns])
     _announce(match, vocabulary)
     return match
 
 
 def gene_names_in(var: pd.DataFrame, gene_column: str | None = None) -> list[tuple[str, list[str]]]:
     """Each place that may name the genes, with the names that it holds; empty where one lacks.
+
+    Byte order marks, spaces and quotes around a name, and the genome that it begins with
+    (``GRCh38_``), are no part of it.
 
     Args:
         var: annotation of the data's genes.
@@ -121,57 +134,84 @@ def gene_names_in(var: pd.DataFrame, gene_column: str | None = None) -> list[tup
     columns = [var.iloc[:, number] for number in range(var.shape[1])]
     held = [
         (INDEX, var.index),
-        *((str(column.name), column) for column in columns if _text(column)),
+        *((str(column.name), column) for column in columns if is_text(column)),
     ]
     wanted = [(name, values) for name, values in held if gene_column in (None, name)]
     if not wanted:
         listed = ", ".join(name for name, _ in held)
         raise InputError(f"the data has no gene column {gene_column!r}: choose one of {listed}")
     return [
-        (
-            name,
-            [
-                "" if lacking else str(value)
-                for value, lacking in zip(values, values.isna(), strict=True)
-            ],
-        )
-        for name, values in wanted
+        (name, [genome_prefix(clean_name(value))[1] for value in values]) for name, values in wanted
     ]
 
 
-def _text(column: pd.Series) -> bool:
-    """Whether a column holds text, categories of text included."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return bool(pd.api.types.is_string_dtype(column.cat.categories))
-    return bool(pd.api.types.is_string_dtype(column) or pd.api.types.is_object_dtype(column))
+class _Lookup:
+    """Positions of names in a vocabulary: its own names, then those of HGNC if it is human."""
 
+    def __init__(self, vocabulary: GeneVocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._human = species_of_vocabulary(vocabulary.ids) == HUMAN
 
-def _best(
-    candidates: list[tuple[str, list[str]]], vocabulary: GeneVocabulary
-) -> tuple[str, list[str]]:
-    """The candidate that holds most genes of the vocabulary; the first among equals."""
+    def best(
+        self, candidates: list[tuple[str, list[str]]]
+    ) -> tuple[str, list[str], npt.NDArray[np.int64]]:
+        """The candidate that holds most genes of the vocabulary; the first among equals."""
+        found = [(place, names, self._find(names)) for place, names in candidates]
+        return max(found, key=lambda candidate: np.unique(candidate[2][candidate[2] >= 0]).size)
 
-    def found(candidate: tuple[str, list[str]]) -> int:
-        positions = vocabulary.lookup(candidate[1])
-        return int(np.unique(positions[positions >= 0]).size)
+    def _find(self, names: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Positions by id and by symbol."""
+        found = self._vocabulary.lookup(names)
+        if self._human:
+            for row in np.flatnonzero(found < 0).tolist():
+                gene = None
+                if names[row] and not self._vocabulary.holds_symbol(names[row]):
+                    gene = human_genes().by_symbol(names[row])
+                if gene is not None:
+                    found[row] = self._vocabulary.lookup([gene])[0]
+        return found
 
-    return max(candidates, key=found)
+    def add_other_names(
+        self, names: Sequence[str], found: npt.NDArray[np.int64]
+    ) -> tuple[str, ...]:
+        """Fill in genes that an earlier symbol or alias names, and only that; returns the names."""
+        if not self._human:
+            return ()
+        proposed: dict[int, list[int]] = {}
+        for row in np.flatnonzero(found < 0).tolist():
+            gene = human_genes().by_other_name(names[row]) if names[row] else None
+            if gene is not None and not self._vocabulary.holds_symbol(names[row]):
+                position = int(self._vocabulary.lookup([gene])[0])
+                proposed.setdefault(position, []).append(row)
+        taken = {-1, *found.tolist()}
+        rows = [
+            of_gene[0]
+            for position, of_gene in proposed.items()
+            if position not in taken and len(of_gene) == 1
+        ]
+        for row in rows:
+            gene = human_genes().by_other_name(names[row])
+            found[row] = self._vocabulary.lookup([str(gene)])[0]
+        return tuple(names[row] for row in rows)
 
 
 def _kind(names: Sequence[str], vocabulary: GeneVocabulary) -> Literal["id", "symbol", "mixed"]:
     """What matched names are: ids, symbols, or some of each."""
     ids = set(vocabulary.ids)
-    by_id = sum(without_version(name) in ids for name in names)
+    by_id = sum(name in ids or plain_id(name) in ids for name in names)
     if by_id == len(names):
         return "id"
     return "mixed" if by_id else "symbol"
 
 
-def _refuse_repeated(match: GeneMatch, vocabulary: GeneVocabulary) -> None:
-    """Refuse the first gene that several columns stand for, naming them."""
-    positions, counts = np.unique(match.positions, return_counts=True)
+def _refuse_repeated(match: GeneMatch, vocabulary: GeneVocabulary, copies: Sequence[bool]) -> None:
+    """Refuse the first gene that several columns stand for, copies on Y aside, naming them."""
+    own = ~np.asarray(copies, dtype=bool)
+    positions, counts = np.unique(match.positions[own], return_counts=True)
+    if (counts == 1).all():
+        return
     first = positions[counts > 1][0]
-    columns = match.columns[match.positions == first][:2]
+    columns = match.columns[own & (match.positions == first)][:2]
     one, two = (f"{match.names[column]!r} (gene {column + 1:,} of the data)" for column in columns)
     repeated = int((counts > 1).sum())
     raise InputError(
@@ -196,6 +236,12 @@ def _announce(match: GeneMatch, vocabulary: GeneVocabulary) -> None:
     if match.unknown:
         _LOG.info(
             "genes: %s unknown to the model: %s", f"{len(match.unknown):,}", _some(match.unknown)
+        )
+    if match.by_other_name:
+        _LOG.info(
+            "genes: %s of them found by an earlier symbol or an alias: %s",
+            f"{len(match.by_other_name):,}",
+            _some(match.by_other_name),
         )
     if match.repeated:
         extra = match.positions.size - match.matched

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -118,7 +119,7 @@ def normalise(
         scale = totals[row_index(values)]
         values.data = np.log1p(values.data / scale * input_config.target_sum)
     else:
-        values = matched_rows(values, match)
+        values = matched_logs(values, match)
     if input_config.maximum is not None:
         values.data = to_maximum(values, input_config.maximum)
     values.data = values.data.astype(np.float32)
@@ -162,6 +163,36 @@ def matched_rows(values: Csr, match: GeneMatch) -> Csr:
     result = sparse.csr_array((data, columns, before[values.indptr]), shape=shape)
     result.sum_duplicates()
     return result
+
+
+def matched_logs(values: Csr, match: GeneMatch) -> Csr:
+    """The matched genes of log1p values; several columns of one gene are added as counts.
+
+    The logarithm is undone, which leaves counts in the unit of their cell, and taken again.
+    """
+    if not match.repeated:
+        return matched_rows(values, match)
+    logs = values.copy()
+    logs.data = np.expm1(logs.data)
+    known = matched_rows(logs, match)
+    alone = matched_rows(values, _once(match))
+    known.data = np.log1p(known.data)
+    return _with_exact(known, alone, match)
+
+
+def _once(match: GeneMatch) -> GeneMatch:
+    """The match without genes that several columns stand for."""
+    positions, counts = np.unique(match.positions, return_counts=True)
+    kept = ~np.isin(match.positions, positions[counts > 1])
+    return replace(match, columns=match.columns[kept], positions=match.positions[kept])
+
+
+def _with_exact(known: Csr, alone: Csr, match: GeneMatch) -> Csr:
+    """``known`` with the values of genes of a single column as they were, to the last bit."""
+    single = np.zeros(match.vocabulary_genes, dtype=bool)
+    single[_once(match).positions] = True
+    known.data[single[known.indices]] = alone.data
+    return known
 
 
 def row_maxima(values: Csr) -> Floats:

@@ -1,5 +1,6 @@
 """Opening files of cells by their format."""
 
+from collections.abc import Collection
 from os import PathLike
 from pathlib import Path
 
@@ -13,17 +14,24 @@ SUFFIXES = (".h5ad", ".zarr", ".h5", ".loom")
 """Endings of the files that :func:`open_cells` reads."""
 
 
-def open_cells(path: str | PathLike[str], *, matrix: str | None = None) -> CellSource:
+def open_cells(
+    path: str | PathLike[str],
+    *,
+    matrix: str | None = None,
+    feature_types: Collection[str] | None = None,
+) -> CellSource:
     """Open a file of cells for reading in runs.
 
     Args:
         path: ``.h5ad`` or ``.zarr`` (AnnData), ``.h5`` (10x Genomics) or ``.loom``.
         matrix: the matrix to read: ``X`` (default), ``raw``, the name of a layer, or a genome of
             an older 10x file.
+        feature_types: types of features that are genes, as the file writes them; the usual ones by
+            default. Other features are left out.
 
     Raises:
-        InputError: the file is absent, damaged, empty or of another format, or holds no such
-            matrix.
+        InputError: the file is absent, damaged, empty or of another format, holds no such matrix,
+            or types of features that are not known.
     """
     path = Path(path)
     if not path.exists():
@@ -41,4 +49,4 @@ def open_cells(path: str | PathLike[str], *, matrix: str | None = None) -> CellS
             f"{path} has no ending that is known ({', '.join(SUFFIXES)}): "
             "convert it to .h5ad, or name it by its format"
         )
-    return checked(source)
+    return checked(source, feature_types)

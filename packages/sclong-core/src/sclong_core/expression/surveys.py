@@ -7,12 +7,14 @@ from typing import Literal, TypeAlias
 from sclong_core.config import InputConfig
 from sclong_core.errors import InputError
 from sclong_core.expression.cell_source import CellSource
+from sclong_core.expression.gene_reasons import likely_reason
 from sclong_core.expression.genes import Duplicates, GeneMatch, match_genes
 from sclong_core.expression.normalisation import refuse_empty, refuse_impossible
 from sclong_core.expression.proposals import advice
 from sclong_core.expression.recognition import Evidence, Normalisation
 from sclong_core.expression.rows import canonical, cells_at_once
-from sclong_core.expression.tallies import Survey, Tally
+from sclong_core.expression.species import GeneSpecies, SpeciesTally, refuse_species
+from sclong_core.expression.tallies import POOR, Survey, Tally
 from sclong_core.vocabulary import GeneVocabulary
 
 _LOG = logging.getLogger("sclong")
@@ -60,12 +62,26 @@ def survey_matched(
     input_config: InputConfig,
     *,
     normalisation: Asked = "auto",
+    species: GeneSpecies | None = None,
     progress: Progress | None = None,
 ) -> Survey:
-    """:func:`survey` with genes that are already matched."""
+    """:func:`survey` with genes that are already matched.
+
+    Args:
+        source: the cells.
+        match: which of their genes are in the vocabulary.
+        input_config: what the model was trained on.
+        normalisation: "raw" or "log1p" to take the values as such whatever they look like.
+        species: of the genes; cells of another one are refused.
+        progress: told how far the pass is.
+
+    Raises:
+        InputError: a value or cell that cannot be used, or an unknown normalisation.
+    """
     where = f"{source.name}: {source.matrix}"
     names = [str(name) for name in source.obs.index]
     evidence, tally = Evidence(), Tally(input_config)
+    counted = None if species is None else SpeciesTally(species)
     step = cells_at_once(source.n_genes)
     for start in range(0, source.n_cells, step):
         stop = min(start + step, source.n_cells)
@@ -75,6 +91,8 @@ def survey_matched(
         )
         evidence.add(rows, names[start:stop])
         tally.add(rows, match, names[start:stop])
+        if counted is not None:
+            counted.add(rows, names[start:stop])
         if progress is not None:
             progress(stop, source.n_cells)
         if evidence.hopeless and normalisation == "auto":
@@ -83,14 +101,35 @@ def survey_matched(
         if tally.empty:
             refuse_empty(tally.empty, tally.first_empty, where)
     kind = _decide(source, evidence, normalisation, where)
-    if kind == "log1p" and match.repeated:
-        raise InputError(
-            f"{where} holds log1p values, which cannot be added for genes that occur twice: give "
-            "raw counts, or another gene column"
-        )
+    if counted is not None and (reason := counted.reason(kind)) is not None:
+        refuse_species(source.name, reason, counted.species.wanted)
     found = _result(source, match, evidence, tally, kind, forced=normalisation != "auto")
     _announce(found, match, input_config, evidence, tally)
     return found
+
+
+def refuse_poor_match(
+    found: Survey, match: GeneMatch, vocabulary: GeneVocabulary, name: str
+) -> None:
+    """Refuse cells of whose counts the model knows less than half.
+
+    Raises:
+        InputError: that is so over all cells together, or for more than half of the cells.
+    """
+    share = found.share_of_counts_matched
+    if share >= POOR and found.poor_cells <= POOR * found.cells:
+        return
+    reason = likely_reason(match.unknown, vocabulary)
+    known = f"{share:.1%} of their counts are on genes that the model knows"
+    if share >= POOR:
+        known = (
+            f"{found.poor_cells:,} of {found.cells:,} have less than half of their counts on them"
+        )
+    raise InputError(
+        f"{name}: the model knows too little of these cells: {known} ({found.matched:,} of the "
+        f"data's {found.genes:,} genes); {reason or 'check --gene-column'}; or pass "
+        "allow_poor_match=True (--allow-poor-match)"
+    )
 
 
 def _decide(source: CellSource, evidence: Evidence, asked: Asked, where: str) -> Normalisation:
@@ -129,6 +168,7 @@ def _result(
         forced=forced,
         target_sum=sums[0] if sums is not None and kind == "log1p" else None,
         unmatched_cells=tally.unmatched,
+        poor_cells=tally.poor[kind],
         rescaled_cells=tally.below[kind],
         clipped_cells=tally.above[kind],
         matrix=source.matrix,

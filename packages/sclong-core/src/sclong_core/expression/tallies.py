@@ -10,8 +10,11 @@ from sclong_core.config import InputConfig
 from sclong_core.expression.genes import GeneMatch
 from sclong_core.expression.normalisation import exact_counts, matched_rows, row_maxima
 from sclong_core.expression.recognition import Normalisation
-from sclong_core.expression.rows import Csr
+from sclong_core.expression.rows import Csr, row_index
 from sclong_core.expression.units import LOG1P
+
+POOR = 0.5
+"""Cells with a smaller share of their counts on genes of the model are matched poorly."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Survey:
     scaled to if the data holds all genes; None for raw counts."""
     unmatched_cells: int
     """Cells whose every matched gene is 0."""
+    poor_cells: int
+    """Cells less than half of whose counts are on matched genes, those included."""
     rescaled_cells: int
     """Cells scaled up to the maximum, if the model has one."""
     clipped_cells: int
@@ -56,6 +61,7 @@ class Tally:
     first_unmatched: str = ""
     total: dict[Normalisation, float] = field(default_factory=lambda: {"raw": 0.0, "log1p": 0.0})
     matched: dict[Normalisation, float] = field(default_factory=lambda: {"raw": 0.0, "log1p": 0.0})
+    poor: dict[Normalisation, int] = field(default_factory=lambda: {"raw": 0, "log1p": 0})
     below: dict[Normalisation, int] = field(default_factory=lambda: {"raw": 0, "log1p": 0})
     above: dict[Normalisation, int] = field(default_factory=lambda: {"raw": 0, "log1p": 0})
 
@@ -74,8 +80,11 @@ class Tally:
         self.unmatched += int(unmatched.sum())
         self.total["raw"] += float(totals.sum())
         self.matched["raw"] += float(known.data.sum())
-        self.total["log1p"] += _unlogged(rows)
-        self.matched["log1p"] += _unlogged(known)
+        logged, logged_known = _unlogged(rows), _unlogged(known)
+        self.total["log1p"] += float(logged.sum())
+        self.matched["log1p"] += float(logged_known.sum())
+        self.poor["raw"] += int((row_sums(known) < POOR * totals).sum())
+        self.poor["log1p"] += int((logged_known < POOR * logged).sum())
         if self.input_config.maximum is not None:
             raw = np.log1p(largest / np.maximum(totals, 1e-300) * self.input_config.target_sum)
             values: dict[Normalisation, npt.NDArray[np.float64]] = {"raw": raw, "log1p": largest}
@@ -86,6 +95,15 @@ class Tally:
                 self.above[kind] += int((highest > self.input_config.maximum).sum())
 
 
-def _unlogged(rows: Csr) -> float:
-    """Sum of ``expm1``, of values that can be log1p."""
-    return float(np.expm1(np.minimum(rows.data, LOG1P.largest)).sum())
+def row_sums(rows: Csr) -> npt.NDArray[np.float64]:
+    """Sum of each row."""
+    return np.asarray(
+        np.bincount(row_index(rows), weights=rows.data, minlength=rows.shape[0]), dtype=np.float64
+    )
+
+
+def _unlogged(rows: Csr) -> npt.NDArray[np.float64]:
+    """Sum of ``expm1`` over each row, of values that can be log1p."""
+    data = np.expm1(np.minimum(rows.data, LOG1P.largest))
+    sums = np.bincount(row_index(rows), weights=data, minlength=rows.shape[0])
+    return np.asarray(sums, dtype=np.float64)

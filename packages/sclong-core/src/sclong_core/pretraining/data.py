@@ -107,6 +107,7 @@ class AnnDataModule(PretrainingData):
             gene_column=self.gene_column,
             normalisation=self.normalisation,
             duplicates=self.duplicates,
+            allow_poor_match=True,
         ) as cells:
             self._cells = cells
             names = cells.obs_names

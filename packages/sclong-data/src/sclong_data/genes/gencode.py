@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from os import PathLike
 
 from sclong_core.errors import InputError
-from sclong_data.genes.records import GeneRecord, human_id, plain_id
+from sclong_core.vocabulary import plain_id
+from sclong_data.genes.records import GeneRecord, human_id
 from sclong_data.text_files import read_lines
 
 GTF_COLUMNS = 9

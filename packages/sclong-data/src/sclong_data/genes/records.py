@@ -4,12 +4,10 @@ import re
 from dataclasses import dataclass
 
 from sclong_core.errors import InputError
-from sclong_core.vocabulary import without_version
+from sclong_core.vocabulary import plain_id
 
 PROTEIN_CODING = "protein_coding"
 _HUMAN = re.compile(r"ENSG\d{11}")
-_PAR_Y = "_PAR_Y"
-_OLD_PAR_Y = "ENSGR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +28,6 @@ class GeneRecord:
     """NCBI (Entrez) gene id."""
     uniprot: tuple[str, ...] = ()
     """UniProt accessions of its proteins."""
-
-
-def plain_id(name: str) -> str:
-    """An Ensembl gene id without version and without the marks of its copy on chromosome Y.
-
-    Genes of the pseudoautosomal regions have one id. GENCODE writes the copy on Y as
-    ``ENSG00000182378.15_PAR_Y``, and wrote it as ``ENSGR0000182378.15``.
-    """
-    name = without_version(name.removesuffix(_PAR_Y))
-    if name.startswith(_OLD_PAR_Y):
-        name = without_version("ENSG0" + name.removeprefix(_OLD_PAR_Y))
-    return name
 
 
 def human_id(name: str, where: str) -> str:

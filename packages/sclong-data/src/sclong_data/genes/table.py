@@ -9,9 +9,10 @@ from os import PathLike
 from typing import Literal, Self
 
 from sclong_core.errors import InputError
+from sclong_core.vocabulary import plain_id
 from sclong_data.genes import gencode, hgnc, retired
 from sclong_data.genes.merging import Gene, GeneNames, merge
-from sclong_data.genes.records import GeneRecord, plain_id
+from sclong_data.genes.records import GeneRecord
 from sclong_data.text_files import first_line
 
 How = Literal["id", "retired", "symbol", "previous", "alias", "ncbi", "ambiguous", "unknown"]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sclong_core.errors import InputError
-from sclong_data.genes.records import plain_id
+from sclong_core.vocabulary import plain_id
 from sclong_data.genes.table import GeneTable
 from sclong_data.graph.similarity import PairSimilarity
 from sclong_data.text_files import read_lines

@@ -1,7 +1,6 @@
 """Of which species the cells of a data set are."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,7 @@ _NAMES = {
 }
 _COLUMNS = ("organism_ontology_term_id", "organism")
 _SILENT = frozenset({"", "nan", "na", "unknown", "none"})
-_OTHER_IDS = re.compile(r"ENS(?!G\d)[A-Z]+G\d+(\.\d+)?|WBGene\d+|FBgn\d+")
-_OTHER_SYMBOLS = re.compile(r"[A-Z][a-z0-9]*[a-z][a-zA-Z0-9.-]*|[0-9]+[A-Za-z0-9]+Rik")
+_PLAIN = {"NCBITaxon:9606": "human", "NCBITaxon:10090": "mouse"}
 
 
 def is_organism(value: str, taxon: str) -> bool:
@@ -32,6 +30,11 @@ def is_organism(value: str, taxon: str) -> bool:
     """
     plain = value.strip().lower()
     return plain == taxon.lower() or plain in _NAMES.get(taxon, ())
+
+
+def plain_species(taxon: str) -> str:
+    """A taxon as :mod:`sclong_core.expression.species` names it; "" for others than these."""
+    return _PLAIN.get(taxon, "")
 
 
 def declared_organisms(text: str) -> tuple[str, ...]:
@@ -77,15 +80,4 @@ def _note(store: Any) -> str | None:
             if isinstance(element, h5py.Dataset | zarr.Array) and element.shape == ():
                 value = np.asarray(element[()]).item()
                 return value.decode() if isinstance(value, bytes) else str(value)
-    return None
-
-
-def other_species(names: Sequence[str]) -> str | None:
-    """What shows that genes are not human ones: most are ids or symbols of another species."""
-    for pattern, what in (
-        (_OTHER_IDS, "most of its genes are Ensembl ids of another species"),
-        (_OTHER_SYMBOLS, "most of its genes are written as symbols of the mouse are"),
-    ):
-        if sum(pattern.fullmatch(name) is not None for name in names) > len(names) / 2:
-            return what
     return None

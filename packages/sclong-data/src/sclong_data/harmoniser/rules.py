@@ -13,6 +13,7 @@ from sclong_core.errors import ConfigError
 HUMAN = "NCBITaxon:9606"
 Log1pForm = Literal["cp10k", "printed"]
 OtherSums = Literal["keep", "rescale"]
+OtherSpecies = Literal["refuse", "keep"]
 PRINTED_DIVISOR = 10_000.0
 _RESERVED = frozenset(
     {".", "..", "_index", "__categories", "zarr.json", "dataset_id", "cell", "row"}
@@ -51,6 +52,9 @@ class HarmoniseRules:
     maximum: float | None = 10.0
     """Cells are rescaled so that their largest value is this, larger values being clipped to it;
     None leaves them as the logarithm gives them."""
+    other_species: OtherSpecies = "refuse"
+    """Data sets whose genes or counts are those of another species than ``organism``: left out
+    ("refuse"), or kept with a warning ("keep"), for data that was mapped to it."""
     cells_per_shard: int = 8_192
     """Cells read for one shard: the unit of work, and what bounds the memory."""
     obs_columns: tuple[str, ...] = ()
@@ -67,7 +71,11 @@ class HarmoniseRules:
             optional = name == "maximum" and value is None
             if not optional and not _positive(value):
                 raise ConfigError(f"{name} must be a positive number, not {value!r}")
-        for name, choices in (("log1p", Log1pForm), ("other_sums", OtherSums)):
+        for name, choices in (
+            ("log1p", Log1pForm),
+            ("other_sums", OtherSums),
+            ("other_species", OtherSpecies),
+        ):
             if getattr(self, name) not in get_args(choices):
                 listed = ", ".join(get_args(choices))
                 raise ConfigError(f"{name} must be one of {listed}, not {getattr(self, name)!r}")
@@ -109,7 +117,10 @@ class HarmoniseRules:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {**dataclasses.asdict(self), "obs_columns": list(self.obs_columns)}
+        values = {**dataclasses.asdict(self), "obs_columns": list(self.obs_columns)}
+        if self.other_species == "refuse":
+            del values["other_species"]  # corpora made before it was a rule stay the same
+        return values
 
 
 def _positive(value: object) -> bool:

@@ -18,6 +18,7 @@ from sclong_core.expression.normalisation import refuse_impossible
 from sclong_core.expression.proposals import advice
 from sclong_core.expression.recognition import Evidence, Recognition
 from sclong_core.expression.rows import Csr, canonical, cells_at_once
+from sclong_core.expression.species import GeneSpecies, SpeciesTally, species_of_genes
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.genes.mapping import GeneMapping, map_genes
 from sclong_data.genes.table import GeneTable
@@ -27,9 +28,9 @@ from sclong_data.harmoniser.organism import (
     declared_organisms,
     is_organism,
     organism_of_file,
-    other_species,
+    plain_species,
 )
-from sclong_data.harmoniser.rules import HUMAN, HarmoniseRules
+from sclong_data.harmoniser.rules import HarmoniseRules
 from sclong_data.manifest import DatasetEntry
 
 _LOG = logging.getLogger("sclong")
@@ -163,10 +164,13 @@ def _survey_matrix(
     """Look at the matrix that is taken."""
     try:
         _require_genes(source, rules)
-        mapping = _genes(source, entry, vocabulary, gene_table, rules)
+        species = species_of_genes(source.var, plain_species(rules.organism))
+        mapping = _genes(source, entry, vocabulary, gene_table, rules, species)
         basics = _with_genes(basics, mapping)
-        evidence = _values(source, mapping.match, entry)
+        counted = SpeciesTally(species)
+        evidence = _values(source, mapping.match, entry, counted)
         found = _decide(source, evidence, entry)
+        _require_species(source, counted, found, rules)
     except RejectedError as error:
         return Surveyed(_rejected(basics, error))
     sums = evidence.target_sum() if found.normalisation == "log1p" else None
@@ -227,6 +231,7 @@ def _genes(
     vocabulary: GeneVocabulary,
     gene_table: GeneTable | None,
     rules: HarmoniseRules,
+    species: GeneSpecies,
 ) -> GeneMapping:
     held = (INDEX, *map(str, source.var.columns))
     if entry.gene_column is not None and entry.gene_column not in held:
@@ -234,17 +239,15 @@ def _genes(
             f"{source.name}: the manifest names the gene column {entry.gene_column!r}, but var "
             f"holds {', '.join(held)}"
         )
-    names = [str(name) for name in source.var.index]
-    foreign = other_species(names) if rules.organism == HUMAN else None
     try:
         mapping = map_genes(source.var, vocabulary, gene_table, gene_column=entry.gene_column)
     except InputError as error:
-        reason = NO_GENE if foreign is None else NOT_THE_ORGANISM
+        reason = NO_GENE if species.reason is None else NOT_THE_ORGANISM
         raise RejectedError(reason, str(error)) from error
-    if rules.organism == HUMAN:
-        foreign = other_species(mapping.match.names)
-        if foreign is not None:
-            raise RejectedError(NOT_THE_ORGANISM, foreign)
+    if species.reason is not None:
+        if rules.other_species == "refuse":
+            raise RejectedError(NOT_THE_ORGANISM, species.reason)
+        _LOG.warning("%s is kept although %s", source.name, species.reason)
     return mapping
 
 
@@ -260,7 +263,22 @@ def _with_genes(survey: Survey, mapping: GeneMapping) -> Survey:
     )
 
 
-def _values(source: CellSource, match: GeneMatch, entry: DatasetEntry) -> Evidence:
+def _require_species(
+    source: CellSource, counted: SpeciesTally, found: Recognition, rules: HarmoniseRules
+) -> None:
+    """Leave out cells of several species, whose counts tell."""
+    assert found.normalisation is not None
+    reason = counted.reason(found.normalisation)
+    if reason is None:
+        return
+    if rules.other_species == "refuse":
+        raise RejectedError(NOT_THE_ORGANISM, reason)
+    _LOG.warning("%s is kept although %s", source.name, reason)
+
+
+def _values(
+    source: CellSource, match: GeneMatch, entry: DatasetEntry, counted: SpeciesTally
+) -> Evidence:
     """What all values together show."""
     evidence = Evidence()
     where = f"{source.name}: {source.matrix}"
@@ -269,6 +287,7 @@ def _values(source: CellSource, match: GeneMatch, entry: DatasetEntry) -> Eviden
         values = canonical(rows)
         _refuse_impossible(values, names, match, where, source)
         evidence.add(values, names)
+        counted.add(values, names)
         if evidence.hopeless and entry.normalisation == "auto":
             break
     return evidence

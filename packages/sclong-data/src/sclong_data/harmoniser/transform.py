@@ -10,6 +10,7 @@ from sclong_core.expression import GeneMatch, Normalisation
 from sclong_core.expression.normalisation import (
     Floats,
     exact_counts,
+    matched_logs,
     matched_rows,
     row_maxima,
     to_maximum,
@@ -73,7 +74,7 @@ def harmonise_block(
         known.data = _logarithm(known, totals, rules)
     else:
         totals = _row_sums(values, unlogged=True)
-        known = _matched_logs(values, match)
+        known = matched_logs(values, match)
         matched = _row_sums(known, unlogged=True)
         if to_target:
             scale = rules.target_sum / np.maximum(totals, np.finfo(np.float64).tiny)
@@ -95,41 +96,6 @@ def _logarithm(counts: Csr, totals: Floats, rules: HarmoniseRules) -> Floats:
     if rules.log1p == "printed":
         return np.asarray(np.log1p(counts.data / PRINTED_DIVISOR))
     return np.asarray(np.log1p(counts.data / totals[row_index(counts)] * rules.target_sum))
-
-
-def _matched_logs(values: Csr, match: GeneMatch) -> Csr:
-    """log1p values of the vocabulary's genes."""
-    if not match.repeated:
-        return matched_rows(values, match)
-    logs = values.copy()
-    logs.data = np.expm1(logs.data)
-    known = matched_rows(logs, match)
-    alone = matched_rows(values, _once(match))
-    known.data = np.log1p(known.data)
-    return _with_exact(known, alone, match)
-
-
-def _once(match: GeneMatch) -> GeneMatch:
-    """The match without genes that several columns stand for."""
-    positions, counts = np.unique(match.positions, return_counts=True)
-    kept = ~np.isin(match.positions, positions[counts > 1])
-    return GeneMatch(
-        columns=match.columns[kept],
-        positions=match.positions[kept],
-        names=match.names,
-        unknown=match.unknown,
-        found_in=match.found_in,
-        kind=match.kind,
-        vocabulary_genes=match.vocabulary_genes,
-    )
-
-
-def _with_exact(known: Csr, alone: Csr, match: GeneMatch) -> Csr:
-    """``known`` with the values of genes of a single column as they were, to the last bit."""
-    single = np.zeros(match.vocabulary_genes, dtype=bool)
-    single[_once(match).positions] = True
-    known.data[single[known.indices]] = alone.data
-    return known
 
 
 def _row_sums(values: Csr, *, unlogged: bool = False) -> Floats:

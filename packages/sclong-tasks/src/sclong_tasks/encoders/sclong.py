@@ -119,6 +119,7 @@ class ScLongEncoder:
                 _vocabulary(self.model),
                 self.model.config.input,
                 normalisation="log1p",
+                allow_poor_match=True,  # the report says how much is known
             ) as cells,
             cell_progress(self.name, len(cells), shown=self.progress) as advance,
         ):

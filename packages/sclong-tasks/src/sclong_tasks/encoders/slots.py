@@ -89,7 +89,11 @@ class ScLongSlot(nn.Module):
         self.dim = len(expression.genes) if pool == "channel_mean" else model.config.dim
         names = vocabulary_names(expression.genes, self.positions, model.vocabulary)
         with prepare_cells(
-            expression.anndata(names), model.vocabulary, model.config.input, normalisation="log1p"
+            expression.anndata(names),
+            model.vocabulary,
+            model.config.input,
+            normalisation="log1p",
+            allow_poor_match=True,  # the report says how much is known
         ) as cells:
             block = torch.from_numpy(cells.block(0, len(cells)))
         self.register_buffer("expression", block, persistent=False)

@@ -87,7 +87,11 @@ class ScLongGenes(GeneModel):
         total = np.zeros((len(table.genes), model.config.dim))
         with (
             prepare_cells(
-                table.anndata(names), vocabulary, model.config.input, normalisation="log1p"
+                table.anndata(names),
+                vocabulary,
+                model.config.input,
+                normalisation="log1p",
+                allow_poor_match=True,  # the report says how much is known
             ) as cells,
             cell_progress("sclong", len(cells), shown=self.context.progress) as advance,
         ):

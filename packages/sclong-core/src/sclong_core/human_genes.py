@@ -1,0 +1,89 @@
+"""Names of human genes: Ensembl id, symbol, and the symbols of earlier days and other names.
+
+The table is HGNC's (CC0), see ``human_genes.md``; :mod:`sclong_data.genes.name_table` builds it.
+"""
+
+import lzma
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+
+from sclong_core.errors import InputError
+
+FILE = "human_genes.tsv.xz"
+HEADER = "ensembl_gene_id\tsymbol\tprevious\talias"
+_FRAME = re.compile(r"(C(?:\d+|X|Y))ORF(\d+)")
+"""Open reading frames are ``C1orf43``: whoever writes all symbols in capitals means these."""
+
+Row = tuple[str, str, Sequence[str], Sequence[str]]
+
+
+class HumanGenes:
+    """What names of human genes mean; see :func:`human_genes`.
+
+    An approved symbol is its gene and nothing else, even where HGNC knows no Ensembl id of it.
+    Other names are earlier symbols and aliases; one that stands for several genes is never guessed.
+
+    Args:
+        rows: of each gene its Ensembl id (empty where there is none), its symbol, its earlier
+            symbols and its aliases.
+    """
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._approved: dict[str, str] = {}
+        self._symbols: dict[str, str] = {}
+        other: dict[str, set[str]] = {}
+        for gene, symbol, previous, aliases in rows:
+            self._approved[symbol] = gene
+            if gene:
+                self._symbols[gene] = symbol
+                for name in (*previous, *aliases):
+                    other.setdefault(name, set()).add(gene)
+        self._other = {
+            name: next(iter(found)) if len(found) == 1 else ""
+            for name, found in other.items()
+            if name not in self._approved
+        }
+
+    def __len__(self) -> int:
+        """Number of genes with an Ensembl id."""
+        return len(self._symbols)
+
+    @property
+    def symbols(self) -> Mapping[str, str]:
+        """The approved symbol of each Ensembl id."""
+        return self._symbols
+
+    def knows(self, name: str) -> bool:
+        """Whether a name is an approved symbol, an earlier symbol or an alias of any gene."""
+        name = _frame(name)
+        return name in self._approved or name in self._other
+
+    def by_symbol(self, name: str) -> str | None:
+        """The Ensembl id of an approved symbol; None where it is none, or has no id."""
+        return self._approved.get(_frame(name)) or None
+
+    def by_other_name(self, name: str) -> str | None:
+        """The Ensembl id of the one gene that has an earlier symbol or alias; else None."""
+        return self._other.get(_frame(name)) or None
+
+
+def _frame(name: str) -> str:
+    found = _FRAME.fullmatch(name)
+    return f"{found.group(1)}orf{found.group(2)}" if found else name
+
+
+@cache
+def human_genes() -> HumanGenes:
+    """The table that this package ships."""
+    packed = files("sclong_core").joinpath(FILE).read_bytes()
+    lines = lzma.decompress(packed).decode("utf-8").splitlines()
+    if not lines or lines[0] != HEADER:
+        raise InputError(f"{FILE} of sclong-core is not its table of genes: install it again")
+    rows = (line.split("\t") for line in lines[1:])
+    return HumanGenes((gene, symbol, _names(old), _names(also)) for gene, symbol, old, also in rows)
+
+
+def _names(cell: str) -> list[str]:
+    return cell.split("|") if cell else []
