@@ -164,13 +164,16 @@ def test_a_damaged_file_is_refused(words, tmp_path, capsys, share):
     assert listing(tmp_path) == before
 
 
-def test_few_known_genes_are_a_warning(tmp_path, checkpoint, capsys):
+def test_few_known_genes_are_refused_or_a_warning(tmp_path, checkpoint, capsys):
     source = tmp_path / "cells.h5ad"
     adata = make_counts_anndata(6, 60)
     names = ["ENSG00000000001", "ENSG00000000002", *(f"ENSG{n:011d}" for n in range(100, 158))]
     adata.var_names = names
     adata.write_h5ad(source)
-    assert main(words_for(source, checkpoint)) == 0
+    words = words_for(source, checkpoint)
+    assert "the model knows too little of these cells" in refused(words, capsys)
+    assert not (tmp_path / "out.h5ad").exists()
+    assert main([*words, "--allow-poor-match"]) == 0
     assert "warning: genes: only 2 of 60 are known" in capsys.readouterr().err
 
 

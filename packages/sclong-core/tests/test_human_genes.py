@@ -4,7 +4,12 @@ import pandas as pd
 import pytest
 
 from sclong_core.expression.genes import match_genes
-from sclong_core.human_genes import HumanGenes, human_genes
+from sclong_core.human_genes import (
+    HumanGenes,
+    human_genes,
+    vocabulary_of_symbols,
+    with_symbols,
+)
 from sclong_core.vocabulary import GeneVocabulary
 
 TP53, SEPTIN9, BRCA1 = "ENSG00000141510", "ENSG00000184640", "ENSG00000012048"
@@ -62,3 +67,21 @@ def test_another_name_of_a_gene_that_is_there_already_is_no_second_column_of_it(
 def test_symbols_of_the_model_come_first():
     own = GeneVocabulary.from_ids([TP53, SEPTIN9], ["SEPT9", ""])
     assert match_genes(pd.DataFrame(index=["SEPT9"]), own).positions.tolist() == [0]
+
+
+def test_missing_symbols_are_filled_in_and_given_once():
+    ids = [TP53, SEPTIN9, BRCA1, "ENSMUSG00000000001"]
+    named = with_symbols(GeneVocabulary.from_ids(ids, ["", "mine", "", ""]))
+    assert (named.ids, named.symbols) == (tuple(ids), ("TP53", "mine", "BRCA1", ""))
+    taken = with_symbols(GeneVocabulary.from_ids(ids[:2], ["", "TP53"]))
+    assert taken.symbols == ("", "TP53")
+
+
+def test_symbols_become_ids_in_their_order_and_what_has_none_is_named():
+    found = vocabulary_of_symbols(["BRCA1", "AL627309.1", "SEPT9", "TP53", "MSF1", "CD4"])
+    assert found is not None
+    vocabulary, lost = found
+    assert vocabulary.ids[:3] == (BRCA1, SEPTIN9, TP53)
+    assert vocabulary.symbols[1] in {"SEPTIN9", "SEPT9"}
+    assert lost[0] == "AL627309.1"
+    assert vocabulary_of_symbols(["Actb", "Gapdh", "TP53"]) is None

@@ -109,3 +109,17 @@ def test_what_needs_the_cells_says_so_before_they_are_read(cells):
         AnnDataModule(cells).describe()
     with pytest.raises(InputError, match="does not exist"):
         AnnDataModule("absent.h5ad")
+
+
+def test_symbols_of_human_genes_are_stored_by_their_ids(caplog):
+    var = pd.DataFrame(index=["TP53", "AL627309.1", "BRCA1"])
+    with caplog.at_level("INFO", "sclong"):
+        found = genes_of(var, None)
+    assert found.ids == ("ENSG00000141510", "ENSG00000012048")
+    assert found.symbols == ("TP53", "BRCA1")
+    assert "1 have none and are no genes of the model: AL627309.1" in caplog.text
+
+
+def test_names_that_are_neither_ids_nor_symbols_are_kept_with_a_warning(caplog):
+    assert genes_of(pd.DataFrame(index=["one", "two"]), None).ids == ("one", "two")
+    assert "named neither by Ensembl ids nor by symbols" in caplog.text

@@ -50,7 +50,9 @@ def make_cells(*, logged=False, seed=0):
     means[batches == "y"] *= 1.5
     values = generator.poisson(means).astype(np.float32)
     adata = anndata.AnnData(
-        sparse.csr_matrix(np.log1p(values) if logged else values),
+        sparse.csr_matrix(
+            np.log1p(values * 20 / values.mean(1, keepdims=True)) if logged else values
+        ),
         obs=pd.DataFrame(
             {"tech": pd.Categorical(batches), "celltype": types},
             index=[f"cell{number}" for number in range(CELLS)],

@@ -75,6 +75,7 @@ class CellMethods:
         Raises:
             InputError: the cells cannot be used as they are.
         """
+        from sclong_core.embedding.alike import refuse_alike  # noqa: PLC0415  # see _prepare
         from sclong_core.embedding.inference import embed_cells  # noqa: PLC0415  # see _prepare
         from sclong_core.embedding.pooling import chosen_pool  # noqa: PLC0415  # see _prepare
         from sclong_core.embedding.progress import cell_progress  # noqa: PLC0415  # see _prepare
@@ -85,7 +86,10 @@ class CellMethods:
             _prepare(model, adata, reading) as cells,
             cell_progress("embedding", len(cells), shown=progress) as advance,
         ):
-            return embed_cells(model, cells, pool=chosen, batch_size=batch_size, advance=advance)
+            found = embed_cells(model, cells, pool=chosen, batch_size=batch_size, advance=advance)
+            if not reading.get("allow_poor_match", False):
+                refuse_alike(cells.source.name, [found])
+            return found
 
     def gene_representations(
         self,

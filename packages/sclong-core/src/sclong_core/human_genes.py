@@ -5,11 +5,13 @@ The table is HGNC's (CC0), see ``human_genes.md``; :mod:`sclong_data.genes.name_
 
 import lzma
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
 from sclong_core.errors import InputError
+from sclong_core.vocabulary import GeneVocabulary
 
 FILE = "human_genes.tsv.xz"
 HEADER = "ensembl_gene_id\tsymbol\tprevious\talias"
@@ -87,3 +89,49 @@ def human_genes() -> HumanGenes:
 
 def _names(cell: str) -> list[str]:
     return cell.split("|") if cell else []
+
+
+def with_symbols(vocabulary: GeneVocabulary) -> GeneVocabulary:
+    """The vocabulary with HGNC's symbols for human Ensembl ids that had none.
+
+    Ids and their order, and so its digest, stay. Symbols that are there stay, and none is given to
+    two genes.
+    """
+    known = human_genes().symbols
+    proposed = [
+        own or known.get(gene, "")
+        for gene, own in zip(vocabulary.ids, vocabulary.symbols, strict=True)
+    ]
+    often = Counter(proposed)
+    symbols = (
+        own or (symbol if often[symbol] == 1 else "")
+        for own, symbol in zip(vocabulary.symbols, proposed, strict=True)
+    )
+    return GeneVocabulary(vocabulary.ids, tuple(symbols))
+
+
+def vocabulary_of_symbols(names: Sequence[str]) -> tuple[GeneVocabulary, tuple[str, ...]] | None:
+    """A vocabulary of the genes that symbols stand for, and the names that stand for none.
+
+    Args:
+        names: of genes.
+
+    Returns:
+        None where less than half of the names are symbols of human genes.
+    """
+    genes = human_genes()
+    found = {name: genes.by_symbol(name) for name in names}
+    ids = {gene: name for name, gene in found.items() if gene is not None}
+    for name in names:
+        gene = genes.by_other_name(name) if found[name] is None else None
+        if gene is not None and gene not in ids:
+            ids[gene] = name
+    if 2 * len(ids) < len(names):
+        return None
+    order = {name: place for place, name in enumerate(names)}
+    chosen = sorted(ids.items(), key=lambda pair: order[pair[1]])
+    vocabulary = GeneVocabulary(
+        tuple(gene for gene, _ in chosen), tuple(genes.symbols[gene] for gene, _ in chosen)
+    )
+    held = {name for _, name in chosen}
+    return vocabulary, tuple(name for name in names if name not in held)

@@ -2,8 +2,9 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import anndata
@@ -14,11 +15,14 @@ import pandas as pd
 from scipy import sparse
 
 from sclong_core.errors import InputError
+from sclong_core.expression import recognise, source_from_anndata
+from sclong_core.expression.features import find_features
 from sclong_core.expression.store import open_hdf5, refuse_unreadable, require_stored
 from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.encoders.protocol import Scale
 
 _LOG = logging.getLogger("sclong")
+_TASTE = 256
 CELL_TYPE_KEYS = (
     "cell_type", "celltype", "cell_types", "CellType", "cell.type", "cell_line", "bulk_labels",
 )  # fmt: skip
@@ -110,15 +114,74 @@ def dense_matrix(adata: anndata.AnnData, layer: str, path: Path) -> npt.NDArray[
     return np.asarray(dense, dtype=np.float32)
 
 
-def scale_of(values: npt.NDArray[np.float32], scale: str, *, as_stored: bool) -> Scale:
-    """The scale that values are taken to have; whole numbers are counts where it is "auto"."""
+def genes_only(adata: anndata.AnnData, path: Path) -> anndata.AnnData:
+    """The cells without features that are no genes, as embedding and corpora have it.
+
+    Raises:
+        InputError: a type of features is not known, or none is a gene.
+    """
+    try:
+        features = find_features(adata.var)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    if features.kept.all():
+        return adata
+    _LOG.info("%s: left out features that are not genes: %s", path.name, features.describe())
+    return adata[:, features.kept].copy()
+
+
+def noted_log(adata: anndata.AnnData, layer: str = "") -> bool:
+    """Whether the file notes that X, not a layer, was transformed by log1p."""
+    return not layer and source_from_anndata(adata).logged
+
+
+def scale_of(
+    values: npt.NDArray[np.float32],
+    scale: str,
+    *,
+    as_stored: bool,
+    logged: bool = False,
+    what: str = "expression",
+    layers: Mapping[str, Any] = MappingProxyType({}),
+) -> Scale:
+    """The scale that values are taken to have, recognised as embedding does where it is "auto".
+
+    Args:
+        values: of all cells and genes.
+        scale: "auto", or what they are.
+        as_stored: they are taken as log1p as they are.
+        logged: the file notes that they are log1p.
+        what: file and matrix, for the message.
+        layers: other matrices of the cells, of which the message names one that can be used.
+
+    Raises:
+        InputError: they are neither counts nor log1p values.
+    """
     if as_stored:
         return "log1p"
     if scale != "auto":
         return scale  # type: ignore[return-value]  # settings and tables check it
-    counts = bool((values == np.floor(values)).all())
-    _LOG.info("values are taken as %s", "counts" if counts else "log1p")
+    if not np.isfinite(values).all() or values.min(initial=0) < 0:
+        return "counts"  # whatever they are: the table of expression names the cell and the gene
+    found = recognise(values, logged=logged)
+    if found.normalisation is None:
+        raise InputError(
+            f"{what} {found.seen}: {_advice(layers)}, or say what the values are with "
+            "task.scale=counts or task.scale=log1p"
+        )
+    counts = found.normalisation == "raw"
+    _LOG.info("%s %s: taken as %s", what, found.seen, "counts" if counts else "log1p")
     return "counts" if counts else "log1p"
+
+
+def _advice(layers: Mapping[str, Any]) -> str:
+    """A layer that holds what is needed, counts first."""
+    kinds = {name: recognise(values[:_TASTE]).normalisation for name, values in layers.items()}
+    for kind, words in (("raw", "counts"), ("log1p", "log1p values")):
+        for name, held in kinds.items():
+            if held == kind:
+                return f"layer {name!r} holds {words}, name it with task.layer={name}"
+    return "give counts or their log1p"
 
 
 def say_left_out(what: str, names: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from sclong_core.embedding.alike import refuse_alike
 from sclong_core.embedding.annotated import read_record
 from sclong_core.embedding.blocks import (
     BlockStore,
@@ -183,7 +184,7 @@ class OpenJob:
         """Write the output from the blocks and remove them.
 
         Raises:
-            InputError: a block is missing.
+            InputError: a block is missing, or all embeddings are alike.
             OSError: the disk is full, or not writable.
         """
         options, model = self.embedder.options, self.embedder.model
@@ -193,6 +194,8 @@ class OpenJob:
         columns = column_names(model, options.pool)
         if options.pool == "gene_sums":
             record["columns"] = columns
+        if not options.reading.get("allow_poor_match", False):
+            refuse_alike(str(self.job.source), (values for _, values in self.store.read()))
         write_output(
             self.job,
             self.cells.source,

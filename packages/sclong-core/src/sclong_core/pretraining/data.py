@@ -12,6 +12,8 @@ from scipy import sparse
 from sclong_core.config import InputConfig
 from sclong_core.errors import ConfigError
 from sclong_core.expression import PreparedCells, open_cells, prepare_cells
+from sclong_core.expression.genes import INDEX, gene_names_in
+from sclong_core.human_genes import vocabulary_of_symbols
 from sclong_core.pretraining.cells import CellDataset, cells_digest, split_cells
 from sclong_core.pretraining.datamodule import (
     PretrainingData,
@@ -247,18 +249,45 @@ def genes_of(var: pd.DataFrame, gene_column: str | None) -> GeneVocabulary:
     Raises:
         ConfigError: there is no such column.
         InputError: a gene occurs twice.
+
+    Symbols of human genes become the Ensembl ids that HGNC gives them; names without one are no
+    genes of the model. Names that are neither are kept, with a warning.
     """
-    index = [str(name) for name in var.index]
+    index = gene_names_in(var, INDEX)[0][1]
     if gene_column not in (None, "var_names"):
         if gene_column not in var:
             raise ConfigError(f"the data has no gene column {gene_column!r}: set data.gene_column")
-        return GeneVocabulary.from_ids(var[gene_column].astype(str))
+        return _named(gene_names_in(var, gene_column)[0][1])
     if gene_column is None and not _are_ids(index):
         for column in var:
             values = var[column].astype(str).tolist()
             if _are_ids(values):
                 return GeneVocabulary.from_ids(values, index)
-    return GeneVocabulary.from_ids(index)
+    return _named(index)
+
+
+def _named(names: list[str]) -> GeneVocabulary:
+    """A vocabulary of ids, or of the ids that HGNC knows for symbols: a symbol is never an id."""
+    if _are_ids(names):
+        return GeneVocabulary.from_ids(names)
+    found = vocabulary_of_symbols(names)
+    if found is None:
+        _LOG.warning(
+            "the genes are named neither by Ensembl ids nor by symbols of human genes (%s, ...): "
+            "the names are kept as they are, and only data with the same names fits the model",
+            ", ".join(names[:3]),
+        )
+        return GeneVocabulary.from_ids(names)
+    vocabulary, lost = found
+    _LOG.info(
+        "the genes are named by symbols: %s of %s are stored by their Ensembl ids of HGNC%s",
+        f"{len(vocabulary):,}",
+        f"{len(names):,}",
+        f"; {len(lost):,} have none and are no genes of the model: {', '.join(lost[:5])}"
+        if lost
+        else "",
+    )
+    return vocabulary
 
 
 def _are_ids(names: list[str]) -> bool:

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from sclong_core.checkpoint import read_checkpoint_info, write_checkpoint
 from sclong_core.errors import CheckpointError
+from sclong_core.human_genes import with_symbols
 from sclong_core.pretraining.module import ScLongPretraining
 from sclong_core.pretraining.saving import save_together
 from sclong_core.pretraining.sharding import ShardedStrategy
@@ -75,7 +76,7 @@ class ExportModel(Callback):
         write_checkpoint(
             self.model_folder,
             config=model.config,
-            vocabulary=model.vocabulary,
+            vocabulary=with_symbols(model.vocabulary),
             graph=model.graph,
             tensors=tensors,
             origin=self._origin(trainer, pl_module),

@@ -12,6 +12,7 @@ import torch
 
 from sclong_core.checkpoint import check_replaceable, write_checkpoint
 from sclong_core.errors import ConfigError
+from sclong_core.human_genes import with_symbols
 from sclong_core.model import ScLong
 from sclong_core.plain_pickle import read_plain_pickle
 from sclong_core.release.files import (
@@ -51,7 +52,8 @@ def convert_release(  # noqa: PLR0913  # one for each file, and all are named
         gene2vec: initial gene vectors, npy. The trained ones are among the weights: this file is
             only checked and recorded.
         output: the folder to create.
-        symbols: a table of Ensembl id and symbol, two columns, to name the genes.
+        symbols: a table of Ensembl id and symbol, two columns, to name the genes; those that it
+            does not name get the symbols of HGNC.
         dtype: in which the weights of the large products are kept.
         overwrite: replace a checkpoint that is there.
 
@@ -78,7 +80,7 @@ def convert_release(  # noqa: PLR0913  # one for each file, and all are named
     check_settings(settings, str(hyper_params))
     state, epoch = read_state(weights)
     config = release_config(settings, state, str(hyper_params))
-    vocabulary = read_vocabulary(genes, symbols, config)
+    vocabulary = with_symbols(read_vocabulary(genes, symbols, config))
     graph = release_graph(settings, config.genes, str(hyper_params))
     if gene2vec is not None:
         check_gene2vec(gene2vec, config)

@@ -17,6 +17,8 @@ from sclong_tasks.cache import digest_arrays, digest_of
 from sclong_tasks.cells import (
     CELL_TYPE_KEYS,
     dense_matrix,
+    genes_only,
+    noted_log,
     obs_column,
     read_h5ad,
     say_left_out,
@@ -81,12 +83,20 @@ def read_cells(path: Path, settings: IntegrationSettings, *, new: bool = False) 
     Raises:
         InputError: names the file and what is wrong in it: a column, a cell, a gene or a value.
     """
-    adata = read_h5ad(path)
+    adata = genes_only(read_h5ad(path), path)
     named = (settings.batch_key,) if settings.batch_key else BATCH_KEYS
     batch = obs_column(adata.obs, named, "task.batch_key", path, needed=not new)
     usual = (settings.cell_type_key,) if settings.cell_type_key else CELL_TYPE_KEYS
     types = obs_column(adata.obs, usual, "task.cell_type_key", path, needed=not new)
     values = dense_matrix(adata, settings.layer, path)
+    scale = scale_of(
+        values,
+        settings.scale,
+        as_stored=settings.as_stored,
+        logged=noted_log(adata, settings.layer),
+        what=f"{path}: {settings.layer or 'X'}",
+        layers=adata.layers,
+    )
     cells = list(map(str, adata.obs_names))
     genes = np.asarray(adata.var_names, dtype=str)
     keep = np.ones(len(cells), dtype=bool)
@@ -108,7 +118,7 @@ def read_cells(path: Path, settings: IntegrationSettings, *, new: bool = False) 
         np.ascontiguousarray(values[chosen]),
         tuple(cells[row] for row in chosen),
         tuple(genes.tolist()),
-        scale_of(values[chosen], settings.scale, as_stored=settings.as_stored),
+        scale,
     )
     return IntegrationData(
         batch[chosen],

@@ -24,6 +24,8 @@ from sclong_tasks.cache import digest_arrays, digest_of
 from sclong_tasks.cells import (
     CELL_TYPE_KEYS,
     dense_matrix,
+    genes_only,
+    noted_log,
     obs_column,
     read_h5ad,
     say_left_out,
@@ -134,7 +136,7 @@ def read_cells(path: Path, lists: Lists, settings: MarkerSettings) -> MarkerData
     Raises:
         InputError: names the file and what is wrong in it, or no type is left.
     """
-    adata = read_h5ad(path)
+    adata = genes_only(read_h5ad(path), path)
     keys = (settings.cell_type_key,) if settings.cell_type_key else CELL_TYPE_KEYS
     types = obs_column(adata.obs, keys, "task.cell_type_key", path)
     values = dense_matrix(adata, settings.layer, path)
@@ -148,7 +150,14 @@ def read_cells(path: Path, lists: Lists, settings: MarkerSettings) -> MarkerData
         np.ascontiguousarray(values[chosen]),
         tuple(cells[row] for row in chosen),
         tuple(str(name) for name in adata.var_names),
-        scale_of(values[chosen], settings.scale, as_stored=settings.as_stored),
+        scale_of(
+            values,
+            settings.scale,
+            as_stored=settings.as_stored,
+            logged=noted_log(adata, settings.layer),
+            what=f"{path}: {settings.layer or 'X'}",
+            layers=adata.layers,
+        ),
     )
     return _measured(table, types[chosen], lists, settings, path)
 
