@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 from sclong_core.errors import InputError
-from sclong_tasks.cells import read_h5ad
+from sclong_tasks.cells import genes_only, read_h5ad, scale_of
 
 
 @pytest.fixture
@@ -66,3 +66,50 @@ def test_values_may_be_beside_an_empty_matrix(tmp_path):
     assert read_h5ad(path, needs_genes=False).obsm["r"].shape == (3, 2)
     with pytest.raises(InputError, match="0 genes"):
         read_h5ad(path)
+
+
+COUNTS = np.random.default_rng(0).poisson(
+    np.random.default_rng(1).gamma(0.6, size=120) * 4 + 0.3, size=(60, 120)
+)
+SHARES = COUNTS / COUNTS.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize("logged", [False, True])
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (SHARES * 1e6, "without the logarithm"),
+        (np.maximum(COUNTS - np.random.default_rng(2).uniform(0, 0.4, COUNTS.shape), 0), "neither"),
+        (np.sqrt(SHARES * 1e4), "square roots"),
+    ],
+    ids=["CPM", "fractional counts", "square roots"],
+)
+def test_other_scales_are_refused_and_a_layer_is_named(values, said, logged):
+    values = values.astype(np.float32)
+    with pytest.raises(InputError, match=rf"cells.h5ad: X .*{said}.*task.layer=counts"):
+        scale_of(
+            values,
+            "auto",
+            as_stored=False,
+            logged=logged,
+            what="cells.h5ad: X",
+            layers={"counts": COUNTS, "scaled": values},
+        )
+    assert scale_of(values, "counts", as_stored=False) == "counts"
+
+
+def test_counts_and_log1p_are_recognised():
+    assert scale_of(COUNTS.astype("f4"), "auto", as_stored=False) == "counts"
+    logged = np.log1p(SHARES * 1e4).astype("f4")
+    assert scale_of(logged, "auto", as_stored=False) == "log1p"
+
+
+def test_features_that_are_no_genes_are_left_out(tmp_path):
+    cells = anndata.AnnData(np.ones((3, 4), dtype="f4"))
+    cells.var_names = ["ACTB", "CD4", "ERCC-00002", "chr1:1-500"]
+    assert genes_only(cells, tmp_path).var_names.to_list() == ["ACTB", "CD4"]
+    cells.var["feature_types"] = ["GEX", "ADT", "GEX", "GEX"]
+    assert genes_only(cells, tmp_path).var_names.to_list() == ["ACTB", "chr1:1-500"]
+    cells.var["feature_types"] = ["GEX", "odd", "GEX", "GEX"]
+    with pytest.raises(InputError, match="odd"):
+        genes_only(cells, tmp_path)

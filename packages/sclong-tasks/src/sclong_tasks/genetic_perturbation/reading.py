@@ -20,8 +20,9 @@ import pandas as pd
 from scipy import sparse
 
 from sclong_core.errors import InputError
+from sclong_core.expression import recognise
 from sclong_data.fetching.archives import unpack
-from sclong_tasks.cells import read_h5ad
+from sclong_tasks.cells import genes_only, read_h5ad
 from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.genetic_perturbation.conditions import CONTROL, genes_of
 from sclong_tasks.genetic_perturbation.spelling import Spelling
@@ -56,7 +57,7 @@ def read_screen(path: Path) -> Screen:
     if zipfile.is_zipfile(path):
         with tempfile.TemporaryDirectory(prefix="sclong-screen-") as scratch:
             return read_screen(_unpacked(path, Path(scratch)))
-    table = read_h5ad(path)
+    table = genes_only(read_h5ad(path), path)
     cells = sparse.csr_matrix(table.X, dtype=np.float32)
     genes = _gene_names(path, table.var)
     _check_values(path, cells, table.obs_names, genes)
@@ -89,13 +90,26 @@ def _read_gears(
     spelling.report(path.name)
     if "control" in obs:
         _check_control(path, obs["control"], condition)
+    _require_log(path, cells)
+    frame = pd.DataFrame({"condition": condition})
+    return Screen(cells, frame, genes, _read_ranking(path, table, condition, genes))
+
+
+def _require_log(path: Path, cells: sparse.csr_matrix) -> None:
+    """Refuse values that are not log1p: the format says that they are, so few values pass."""
     if cells.nnz and cells.data.max() > _LARGEST_LOG:
         raise InputError(
             f"{path} has the value {cells.data.max():g}: these are counts, and log1p of normalised "
             "counts is expected"
         )
-    frame = pd.DataFrame({"condition": condition})
-    return Screen(cells, frame, genes, _read_ranking(path, table, condition, genes))
+    found = recognise(cells, logged=True)
+    if found.normalisation == "raw":
+        raise InputError(
+            f"{path}: X {found.seen}: these are counts, and log1p of normalised counts is "
+            "expected; apply sc.pp.normalize_total and sc.pp.log1p"
+        )
+    if found.normalisation is None:
+        raise InputError(f"{path}: X {found.seen}; log1p of normalised counts is expected")
 
 
 def _read_ranking(
