@@ -117,17 +117,17 @@ def vocabulary_of_symbols(names: Sequence[str]) -> tuple[GeneVocabulary, tuple[s
         names: of genes.
 
     Returns:
-        None where less than half of the names are symbols of human genes.
+        None where less than half of the names are approved symbols of human genes.
     """
     genes = human_genes()
     found = {name: genes.by_symbol(name) for name in names}
+    if 2 * sum(gene is not None for gene in found.values()) < len(names):
+        return None
     ids = {gene: name for name, gene in found.items() if gene is not None}
     for name in names:
         gene = genes.by_other_name(name) if found[name] is None else None
         if gene is not None and gene not in ids:
             ids[gene] = name
-    if 2 * len(ids) < len(names):
-        return None
     order = {name: place for place, name in enumerate(names)}
     chosen = sorted(ids.items(), key=lambda pair: order[pair[1]])
     vocabulary = GeneVocabulary(
