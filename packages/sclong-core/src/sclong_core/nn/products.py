@@ -44,4 +44,6 @@ def _by_onednn(x: Tensor, weight: Tensor) -> bool:
         and (weight.dtype == torch.bfloat16 or not torch.is_autocast_enabled("cpu"))
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        # oneDNN refuses bfloat16 on processors without AVX-512, where PyTorch has a way of its own.
+        and (weight.dtype != torch.bfloat16 or torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001  # no public way
     )
