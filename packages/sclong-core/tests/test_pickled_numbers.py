@@ -70,7 +70,7 @@ class State:
         np.float64,
         State(),
     ],
-    ids=str,
+    ids=["function", "call", "objects", "text-type", "text", "mappings", "type", "state"],
 )
 def test_anything_else_is_refused(tmp_path, value):
     with pytest.raises(CheckpointError):
