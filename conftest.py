@@ -1,6 +1,9 @@
 """What holds for all tests."""
 
 import signal
+from collections.abc import Generator
+
+import pytest
 
 
 def pytest_configure() -> None:
@@ -10,3 +13,13 @@ def pytest_configure() -> None:
     starts; tests that interrupt a process would then wait for ever.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test printed, as text that processes can hand on: names need not be UTF-8."""
+    report = yield
+    report.sections = [
+        (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report

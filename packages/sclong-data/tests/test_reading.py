@@ -216,9 +216,9 @@ def test_other_formats_are_opened_as_they_are(tmp_path):
         dense(open_dataset(ENTRY, tmp_path / "x.h5ad", tmp_path / "s")), COUNTS
     )
     assert not (tmp_path / "s").exists()
-    (tmp_path / "x.rds").touch()
+    (tmp_path / "x.sas7bdat").touch()
     with pytest.raises(InputError, match="no ending that is known"):
-        open_dataset(ENTRY, tmp_path / "x.rds", tmp_path)
+        open_dataset(ENTRY, tmp_path / "x.sas7bdat", tmp_path)
     with pytest.raises(InputError, match="does not exist"):
         open_dataset(ENTRY, tmp_path / "y.h5ad", tmp_path)
 
@@ -371,7 +371,7 @@ TABLE = ",TP53,RPL3,ACTB\nc1,1,2,3\nc2,4,5,6\n"
         (("4,5", "4,1_000"), "column 'RPL3': '1_000'"),
         (("4,5,6", "4,5"), r"line 3 \(row 'c2'\): 2 values for 3 columns"),
         (("4,5,6", "4,5,6,7"), "4 values for 3 columns"),
-        ((",TP53,RPL3,ACTB\n", ",1,2,3\n"), "line 1 holds numbers where names belong"),
+        ((",TP53,RPL3,ACTB\n", ",1,2,3\n"), "neither of its axes is clearly named by genes"),
         (
             (",TP53,RPL3,ACTB\n", ",TP53,RPL3,ACTB,B2M,VIM\n"),
             "line 1 has 6 columns and line 2 has 4",
