@@ -1,5 +1,6 @@
 """Judging: sets, measures, references, models, verdicts, and the command."""
 
+import argparse
 import json
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
+from sclong_bench.cli.card import CardCommand
 from sclong_bench.cli.judge import _parsed
 from sclong_bench.judging.card import CardFacts, make_card
 from sclong_bench.judging.measure import centred, measure
@@ -305,3 +307,12 @@ def test_the_shipped_model_is_the_judged_one_where_it_does_not_know_the_study(pl
         sets=sets,
     )
     assert {score.data for score in card.scores} == {"a", "b", "mean"}
+
+
+def test_a_card_needs_what_it_is_made_of(capsys):
+    parser = argparse.ArgumentParser()
+    CardCommand().add_arguments(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["model"])
+    said = capsys.readouterr().err
+    assert all(name in said for name in ("--corpus", "--manifest", "--sets", "--rows", "--visits"))
