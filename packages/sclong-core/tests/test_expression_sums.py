@@ -108,3 +108,11 @@ def test_sums_of_few_cells_count_where_they_are_a_power_of_ten():
 def test_one_sum_is_not_common():
     assert not is_common(np.array([5.0]))
     assert is_common(np.array([5.0, 5.0]))
+
+
+@pytest.mark.parametrize("smallest", [1e-3, 1e-7, 1e-30])
+def test_a_tiny_value_makes_no_multiples_of_others(smallest):
+    tpm = TPM.copy()
+    tpm[3, 5] = smallest
+    assert recognise(np.log1p(tpm)).normalisation == "log1p"
+    assert "counts times" not in recognise(tpm / RANDOM.uniform(0.5, 2, (CELLS, 1))).seen

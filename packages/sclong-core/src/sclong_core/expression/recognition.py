@@ -24,6 +24,8 @@ _LOWEST_LOG = 1.0
 _RANKED = 20
 _MOST_RANKED = 0.9
 _FEW_SUMS = 5
+_JUDGED = 1_000
+_MOST_JUDGED = 0.9
 _NONE = Transform(lambda x: x, np.ones_like, 1e9)
 _OTHER = {
     "scaled counts without the logarithm: apply log1p (sc.pp.log1p)": _NONE,
@@ -315,8 +317,13 @@ class Evidence:
 
 
 def _are_multiples(rows: Csr) -> bool:
-    """Whether all values are whole multiples of the smallest, at least three different ones."""
+    """Whether nearly all values are small whole multiples of the smallest, several different ones.
+
+    Of large multiples nothing can be told: rounding makes any value one.
+    """
     ratios = rows.data / rows.data.min()
-    nearest = np.rint(ratios)
-    fits = np.abs(ratios - nearest) <= 1e-3 + 1e-5 * ratios
-    return bool(fits.all()) and np.unique(nearest).size > 2  # two may fit by chance
+    judged = ratios[ratios <= _JUDGED]
+    nearest = np.rint(judged)
+    fits = np.abs(judged - nearest) <= 1e-3 + 1e-5 * judged
+    different = np.unique(nearest).size > 2  # two may fit by chance
+    return different and judged.size >= _MOST_JUDGED * ratios.size and bool(fits.all())
