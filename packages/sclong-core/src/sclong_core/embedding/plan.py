@@ -111,7 +111,7 @@ def _check_place(job: Job) -> None:
     source, output = job.source.resolve(), job.output.resolve()
     if output == source or (os.path.lexists(output) and output.samefile(source)):
         raise InputError(f"{job.output} is the input itself: choose another output")
-    if output.is_relative_to(source):
+    if source.is_dir() and output.is_relative_to(source):
         raise InputError(f"{job.output} lies in its own input: choose another output")
     if source.is_relative_to(output):
         raise InputError(f"{job.source} lies in the output {job.output}: choose another output")
