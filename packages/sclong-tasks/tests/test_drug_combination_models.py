@@ -283,7 +283,7 @@ def test_every_model_of_the_registry_can_be_made():
         ("deepdds", {"shape": {"dropout": 1.0}}),
         ("deepdds", {"shape": {"graph": []}}),
         ("deepdds", {"training": {"epochs": "many"}}),
-        ("deepdds", {"encoder": {"name": "uce"}}),
+        ("deepdds", {"encoder": {"name": "nobody"}}),
         ("random_forest", {"components": -1}),
         ("pair_prior", {"weight": 0}),
     ],
