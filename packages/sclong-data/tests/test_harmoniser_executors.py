@@ -172,6 +172,8 @@ def test_a_job_queue_that_refuses_is_an_error_after_a_few_tries(tmp_path, monkey
     assert len((tmp_path / "tries").read_text().split()) <= 6
 
 
+# What Dask could not finish making complains when it is removed.
+@pytest.mark.filterwarnings("ignore:unclosed cluster:ResourceWarning")
 def test_settings_that_a_job_queue_does_not_know_are_one_line(tmp_path):
     pytest.importorskip("dask_jobqueue")
     path = tmp_path / "slurm.yaml"

@@ -63,7 +63,7 @@ def test_a_store_of_cells_is_no_place_for_a_corpus(manifest, tmp_path):
     (tmp_path / "x.zarr").mkdir()
     (tmp_path / "x.zarr" / "zarr.json").write_text("{}")
     for folder in (tmp_path / "x.zarr", tmp_path / "x.zarr" / "new"):
-        with pytest.raises(InputError, match="holds cells"):
+        with pytest.raises(InputError, match="lies in the data set"):
             run(manifest, folder)
     with pytest.raises(InputError, match="inside"):
         require_output(tmp_path / "x.zarr" / "obs.tsv")
