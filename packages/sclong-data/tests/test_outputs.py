@@ -14,6 +14,7 @@ from sclong_data.harmoniser.testing import (
     made_up_vocabulary,
     write_datasets,
 )
+from sclong_data.harmoniser.workplace import _require_corpus
 from sclong_data.manifest import Manifest
 from sclong_data.outputs import begins_with, require_output
 
@@ -145,3 +146,15 @@ def test_an_output_is_never_an_input(tmp_path):
     assert not begins_with(tmp_path, "x")
     assert begins_with(path, "x")
     assert not begins_with(path, json.dumps("x"))
+
+
+@pytest.mark.parametrize("made", [(), ("lock",), ("lock", "surveys")])
+def test_a_run_killed_while_it_made_its_place_can_be_taken_up(tmp_path, made):
+    work = tmp_path / "corpus" / ".work"
+    work.mkdir(parents=True)
+    for name in made:
+        (work / name).touch() if name == "lock" else (work / name).mkdir()
+    _require_corpus(tmp_path / "corpus")
+    (work / "mine.txt").write_text("precious")
+    with pytest.raises(InputError, match="is not the folder of a corpus"):
+        _require_corpus(tmp_path / "corpus")

@@ -160,15 +160,17 @@ class _Lookup:
         return max(found, key=lambda candidate: np.unique(candidate[2][candidate[2] >= 0]).size)
 
     def _find(self, names: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Positions by id and by symbol."""
+        """Positions by id and by symbol; the vocabulary's own name of a gene comes first."""
         found = self._vocabulary.lookup(names)
         if self._human:
+            own = set(found.tolist())
             for row in np.flatnonzero(found < 0).tolist():
                 gene = None
                 if names[row] and not self._vocabulary.holds_symbol(names[row]):
                     gene = human_genes().by_symbol(names[row])
-                if gene is not None:
-                    found[row] = self._vocabulary.lookup([gene])[0]
+                position = -1 if gene is None else int(self._vocabulary.lookup([gene])[0])
+                if position not in own:
+                    found[row] = position
         return found
 
     def add_other_names(

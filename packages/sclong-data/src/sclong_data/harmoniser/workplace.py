@@ -105,11 +105,18 @@ def _require_corpus(folder: Path) -> None:
     if not folder.exists() or _is_corpus(folder):
         return
     taken = [name for name in (*_FILES, *_FOLDERS, FOLDER) if os.path.lexists(folder / name)]
-    if taken:
+    if taken and not (taken == [FOLDER] and _is_begun(folder / FOLDER)):
         raise InputError(
             f"{folder} is not the folder of a corpus, and holds {', '.join(taken)}, which a corpus "
             "would replace: choose a new or an empty folder"
         )
+
+
+def _is_begun(work: Path) -> bool:
+    """Whether a run was killed while it made this place for its notes: nothing else is in it."""
+    if work.is_symlink() or not work.is_dir():
+        return False
+    return {path.name for path in work.iterdir()} <= {"lock", "surveys", "units"}
 
 
 def _is_corpus(folder: Path) -> bool:
