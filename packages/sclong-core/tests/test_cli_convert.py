@@ -29,7 +29,8 @@ def test_converts_and_says_what_it_made(words, tmp_path, capsys, monkeypatch):
     info = read_checkpoint_info(tmp_path / "model")
     shown = capsys.readouterr().out
     assert info.digest in shown
-    assert f"{SYNTHETIC_GENES} (0 with a symbol)" in shown
+    # Two ids of the fixture are those of TSPAN6 and TNMD in the table of the package.
+    assert f"{SYNTHETIC_GENES} (2 with a symbol)" in shown
     assert "float32" in shown
     assert "calls_since_last_redraw" in shown
     for name, record in info.files.items():
@@ -43,7 +44,7 @@ def test_passes_its_options_on(words, tmp_path, capsys):
     table.write_text("ENSG00000000001\tTP53\n")
     assert main([*words, "--symbols", str(table), "--dtype", "bfloat16"]) == 0
     shown = capsys.readouterr().out
-    assert "(1 with a symbol)" in shown
+    assert "(3 with a symbol)" in shown
     assert "bfloat16" in shown
 
 
