@@ -46,6 +46,8 @@ def test_srun_decides_and_lightning_does_not_requeue(monkeypatch, caplog):
         "SLURM_STEP_NUM_NODES": "3",
         "SLURM_STEP_TASKS_PER_NODE": "2(x3)",
         "SLURM_PROCID": "0",
+        "SLURM_LOCALID": "0",
+        "SLURM_NODEID": "0",
     }.items():
         monkeypatch.setenv(name, value)
     arguments = trainer()
