@@ -113,10 +113,11 @@ def _require_corpus(folder: Path) -> None:
 
 
 def _is_begun(work: Path) -> bool:
-    """Whether a run was killed while it made this place for its notes: nothing else is in it."""
+    """Whether a run was killed before it held the lock: it had made empty folders, and no file."""
     if work.is_symlink() or not work.is_dir():
         return False
-    return {path.name for path in work.iterdir()} <= {"lock", "surveys", "units"}
+    made = list(work.rglob("*"))
+    return all(path in (work / "surveys", work / "units") and path.is_dir() for path in made)
 
 
 def _is_corpus(folder: Path) -> bool:
