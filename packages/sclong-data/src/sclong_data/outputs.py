@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sclong_core.errors import InputError
-from sclong_core.expression.store import is_zarr_store
+from sclong_core.expression.store import store_around
 
 
 def require_output(
@@ -23,11 +23,8 @@ def require_output(
     for path in inputs:
         if _same(path, output):
             raise InputError(f"{output} is also read: choose another name for the output")
-    for folder in output.absolute().parents:
-        if is_zarr_store(folder):
-            raise InputError(
-                f"{output} is inside {folder}, which holds cells: choose another folder"
-            )
+    if (store := store_around(output.absolute().parent)) is not None:
+        raise InputError(f"{output} is inside {store}, which holds cells: choose another folder")
     if output.is_dir():
         raise InputError(f"{output} is a folder: give the name of a file")
     if ours is not None and output.exists() and not ours(output):

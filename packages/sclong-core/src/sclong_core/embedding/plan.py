@@ -23,6 +23,7 @@ from sclong_core.expression.store import (
     open_hdf5,
     open_zarr_store,
     refuse_unreadable,
+    store_around,
 )
 
 _LOG = logging.getLogger("sclong")
@@ -115,9 +116,8 @@ def _check_place(job: Job) -> None:
         raise InputError(f"{job.output} lies in its own input: choose another output")
     if source.is_relative_to(output):
         raise InputError(f"{job.source} lies in the output {job.output}: choose another output")
-    for folder in output.parents:
-        if is_zarr_store(folder):
-            raise InputError(f"{job.output} lies in the zarr store {folder}: choose another output")
+    if (store := store_around(output.parent)) is not None:
+        raise InputError(f"{job.output} lies in the zarr store {store}: choose another output")
 
 
 def _check_format(output: Path) -> None:

@@ -133,6 +133,11 @@ def is_zarr_store(path: Path) -> bool:
     return path.is_dir() and any((path / mark).is_file() for mark in _MARKS)
 
 
+def store_around(path: Path) -> Path | None:
+    """The innermost zarr store that a path lies in, or is; None where there is none."""
+    return next((folder for folder in (path, *path.parents) if is_zarr_store(folder)), None)
+
+
 def store_files(path: Path) -> list[Path]:
     """The files of a zarr store, relative to it, in order.
 

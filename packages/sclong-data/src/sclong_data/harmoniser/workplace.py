@@ -13,7 +13,6 @@ import numpy as np
 
 from sclong_core.errors import InputError
 from sclong_core.expression import GeneMatch
-from sclong_core.expression.store import is_zarr_store
 from sclong_core.files import atomic_file, read_json, read_sealed, write_sealed
 from sclong_data.corpus.layout import INDEX, REPORTS, VOCABULARY
 
@@ -99,9 +98,6 @@ def _require_corpus(folder: Path) -> None:
     """Refuse a folder in which a corpus would replace what others wrote."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is not a folder: choose another name for the corpus")
-    for parent in (folder, *folder.parents):
-        if is_zarr_store(parent):
-            raise InputError(f"{parent} holds cells: choose another folder for the corpus")
     if not folder.exists() or _is_corpus(folder):
         return
     taken = [name for name in (*_FILES, *_FOLDERS, FOLDER) if os.path.lexists(folder / name)]
