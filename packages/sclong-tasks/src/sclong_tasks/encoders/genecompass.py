@@ -39,7 +39,7 @@ from sclong_tasks.encoders.published_model import (
     ModelCard,
     ModelOptions,
     PublishedModel,
-    require,
+    require_choices,
     rows_of,
 )
 
@@ -71,9 +71,7 @@ class GeneCompassOptions(ModelOptions):
     """"none", or "original": cells are padded to the most genes, and padding takes part."""
 
     def __post_init__(self) -> None:
-        for name, chosen in (("species", _SPECIES), ("pool", _POOLS), ("padding", _PADDINGS)):
-            value = getattr(self, name)
-            require(value in chosen, f"{name} must be one of {', '.join(chosen)}, not {value!r}")
+        require_choices(self, species=_SPECIES, pool=_POOLS, padding=_PADDINGS)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ from sclong_tasks.encoders.published_model import (
     ModelOptions,
     PublishedModel,
     require,
+    require_choices,
     rows_of,
 )
 
@@ -65,7 +66,7 @@ class GeneformerOptions(ModelOptions):
 
     def __post_init__(self) -> None:
         require(self.layer <= 0, f"layer counts from the last, 0, downwards: not {self.layer}")
-        require(self.pool in _POOLS, f"pool must be one of {', '.join(_POOLS)}, not {self.pool!r}")
+        require_choices(self, pool=_POOLS)
         require(self.max_length >= 0, f"max_length must not be negative, not {self.max_length}")
 
 

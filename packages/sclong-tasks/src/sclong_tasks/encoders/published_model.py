@@ -154,13 +154,20 @@ class DrawOptions(ModelOptions):
     """Of the draws."""
 
     def __post_init__(self) -> None:
-        require(self.draws in DRAWS, f"draws must be one of {', '.join(DRAWS)}, not {self.draws!r}")
+        require_choices(self, draws=DRAWS)
 
 
 def require(holds: bool, message: str) -> None:  # noqa: FBT001  # reads as an assertion does
     """Raise ConfigError unless ``holds``."""
     if not holds:
         raise ConfigError(message)
+
+
+def require_choices(options: object, **choices: Sequence[str]) -> None:
+    """Raise ConfigError unless each named setting is one of its choices."""
+    for name, chosen in choices.items():
+        value = getattr(options, name)
+        require(value in chosen, f"{name} must be one of {', '.join(chosen)}, not {value!r}")
 
 
 def _as(kind: type, value: Any, where: str) -> Any:

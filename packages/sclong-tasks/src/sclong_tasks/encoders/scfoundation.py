@@ -41,6 +41,7 @@ from sclong_tasks.encoders.published_model import (
     ModelOptions,
     PublishedModel,
     require,
+    require_choices,
     rows_of,
 )
 from sclong_tasks.encoders.scfoundation_decoder import Performer
@@ -77,14 +78,13 @@ class ScFoundationOptions(ModelOptions):
     """Of the decoder: "cell", or "batch": over all cells of a batch, as in the original."""
 
     def __post_init__(self) -> None:
-        for name, chosen in (
-            ("version", tuple(_VERSIONS)),
-            ("pool", _POOLS),
-            ("input", _INPUTS),
-            ("stabiliser", _STABILISERS),
-        ):
-            value = getattr(self, name)
-            require(value in chosen, f"{name} must be one of {', '.join(chosen)}, not {value!r}")
+        require_choices(
+            self,
+            version=tuple(_VERSIONS),
+            pool=_POOLS,
+            input=_INPUTS,
+            stabiliser=_STABILISERS,
+        )
         require(
             _DEPTH.fullmatch(self.depth) is not None,
             f"depth must be t, f or a and a number, such as t4, not {self.depth!r}",

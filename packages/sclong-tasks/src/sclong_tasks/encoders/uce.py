@@ -48,6 +48,7 @@ from sclong_tasks.encoders.published_model import (
     PublishedModel,
     cell_generator,
     require,
+    require_choices,
     rows_of,
 )
 
@@ -84,10 +85,7 @@ class UceOptions(DrawOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            self.padding in _PADDINGS,
-            f"padding must be one of {', '.join(_PADDINGS)}, not {self.padding!r}",
-        )
+        require_choices(self, padding=_PADDINGS)
         require(self.sample_size >= 0, f"sample_size must not be negative: {self.sample_size}")
 
 
