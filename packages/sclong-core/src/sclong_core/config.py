@@ -97,7 +97,7 @@ class ContextConfig:
     above their mean over the training cells, the mini encoder ``low_genes`` of the others, and the
     full encoder both together. Every other gene is represented by what it reads from these, and is
     read by none. So a cell costs the same whatever the size of the vocabulary, and a gene that was
-    not measured is no zero.
+    not measured is not zero.
     """
 
     low_genes: int = 64

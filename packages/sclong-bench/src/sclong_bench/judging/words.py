@@ -1,6 +1,6 @@
 """Blocks of a Markdown page that follow from judged rows and a card.
 
-A block stands between ``<!-- judged NAME -->`` and ``<!-- end -->`` and is written anew.
+A block stands between ``<!-- judged NAME -->`` and ``<!-- end -->`` and is written from the rows.
 """
 
 import re
@@ -31,7 +31,7 @@ class Judged:
 
 
 def filled_page(text: str, judged: Judged) -> str:
-    """The page with its blocks written anew.
+    """The page with its blocks written from the rows.
 
     Raises:
         InputError: the page has no block, or one of an unknown name.

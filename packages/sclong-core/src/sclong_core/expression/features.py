@@ -81,7 +81,7 @@ def find_features(var: pd.DataFrame, types: Collection[str] | None = None) -> Fe
 
     A type is that of ``feature_types``, ``feature_type``, ``feature_biotype``, ``modality`` or a
     column named after these. Features without a type are judged by their names and ids. Spike-ins
-    and the counters of aligners are no genes whatever their type says.
+    and the counters of aligners are not genes, whatever their type says.
 
     Args:
         var: annotation of the features.
