@@ -94,6 +94,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, sign):
         [*COMMAND, "--output", str(tmp_path / "demo")], stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr.readline().startswith("cells")
+        assert process.stderr.readline().startswith("scLong-mini")
         time.sleep(10)  # into pretraining; wherever it is, nothing may be left
         process.send_signal(sign)
         said = process.stderr.read()
