@@ -85,3 +85,13 @@ def test_symbols_become_ids_in_their_order_and_what_has_none_is_named():
     assert vocabulary.symbols[1] in {"SEPTIN9", "SEPT9"}
     assert lost[0] == "AL627309.1"
     assert vocabulary_of_symbols(["Actb", "Gapdh", "TP53"]) is None
+
+
+def test_all_names_of_a_gene_lead_back_to_it():
+    genes = HumanGenes(
+        [("ENSG1", "A", ["OLD"], ["SHARED"]), ("ENSG2", "B", [], ["SHARED"]), ("", "C", ["D"], [])]
+    )
+    assert genes.names_of("ENSG1") == ("A", "OLD")
+    assert genes.names_of("ENSG2") == ("B",)
+    assert genes.names_of("ENSG3") == ()
+    assert {"SEPTIN9", "SEPT9"} <= set(human_genes().names_of(SEPTIN9))

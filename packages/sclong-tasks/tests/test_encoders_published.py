@@ -2,15 +2,19 @@
 
 import shutil
 
+import anndata
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from sclong_core.errors import CheckpointError, ConfigError, InputError
+from sclong_core.human_genes import human_genes
 from sclong_tasks.encoders.choose import EncoderOptions, make_encoder, make_slot
+from sclong_tasks.encoders.genes import by_other_symbols
 from sclong_tasks.encoders.protocol import ExpressionTable
 from sclong_tasks.encoders.published_model import batches_by_length
-from sclong_tasks.encoders.registry import PUBLISHED, get_encoder, recognise
+from sclong_tasks.encoders.registry import PUBLISHED, get_encoder, model_class, recognise
 from sclong_tasks.encoders.testing import GENES, furthest, messages, tiny_cells, tiny_folder
 from sclong_tasks.encoders.tiny import WRITERS, write_tiny
 from sclong_tasks.registry import get_model, get_task
@@ -263,3 +267,79 @@ def test_genes_in_cells_have_the_names_of_the_data_and_others_the_mean(tmp_path)
     assert furthest(found.values[rows], expected) < 1e-5
     unknown = found.names.index("UNKNOWN1")
     assert furthest(found.values[unknown], expected.mean(0)) < 1e-4
+
+
+RENAMED = {
+    "ENSG00000184640": ("SEPT9", "SEPTIN9"),
+    "ENSG00000141510": ("TP53", "TP53"),
+    "ENSG00000012048": ("BRCA1", "BRCA1"),
+    "ENSG00000145016": ("KIAA0226", "RUBCN"),
+}
+"""Human genes: an earlier symbol, or the symbol where there is none, and the symbol of today."""
+BY_SYMBOL = tuple(name for name in NAMES if "symbol" in model_class(name).card.genes_by)
+
+
+def cells_named(names, *, seed=0):
+    counts = np.random.default_rng(seed).poisson(3.0, (5, len(names))).astype(np.float32) + 1
+    obs = pd.DataFrame(index=[f"cell {number}" for number in range(5)])
+    return anndata.AnnData(counts, obs=obs, var=pd.DataFrame(index=list(names)))
+
+
+@pytest.mark.parametrize("name", BY_SYMBOL)
+@pytest.mark.parametrize("theirs", [0, 1])
+def test_genes_are_found_by_another_symbol_of_the_table_and_it_is_said(
+    name, theirs, tmp_path, caplog
+):
+    write_tiny(name, tmp_path / name, {gene: pair[theirs] for gene, pair in RENAMED.items()})
+    encoder = get_encoder(name, tmp_path / name)
+    own = cells_named([pair[theirs] for pair in RENAMED.values()])
+    other = cells_named([pair[1 - theirs] for pair in RENAMED.values()])
+    expected = encoder.embed(own)
+    caplog.set_level("INFO")
+    assert np.array_equal(encoder.embed(other), expected)
+    told = messages(caplog)
+    assert "4 of 4 genes are known" in told
+    assert "2 of them by another symbol of the same gene" in told
+    assert "SEPTIN9 (SEPT9)" in told or "SEPT9 (SEPTIN9)" in told
+    in_task = encoder.cells(table_of(other))
+    assert furthest(in_task.values, expected) < 1e-5
+    assert in_task.coverage.known == 4
+    found, names = encoder.gene_representations(other)
+    assert set(names) == set(other.var_names)
+    assert len(found) == 4
+
+
+def table_of(cells):
+    values = np.asarray(cells.X, np.float32)
+    return ExpressionTable(values, tuple(cells.obs_names), tuple(cells.var_names), "counts")
+
+
+@pytest.mark.parametrize("name", BY_SYMBOL)
+def test_another_symbol_never_takes_the_place_of_a_gene_that_is_there(name, tmp_path, caplog):
+    write_tiny(name, tmp_path / name, {gene: pair[0] for gene, pair in RENAMED.items()})
+    encoder = get_encoder(name, tmp_path / name)
+    both = cells_named(["SEPT9", "SEPTIN9", "TP53"])
+    caplog.set_level("INFO")
+    assert np.array_equal(encoder.embed(both), encoder.embed(both[:, ["SEPT9", "TP53"]]))
+    assert "2 of 3 genes are known" in messages(caplog)
+    assert "another symbol" not in messages(caplog)
+
+
+def test_symbols_of_other_species_are_not_those_of_human_genes(tmp_path):
+    write_tiny("genecompass", tmp_path, {gene: pair[0] for gene, pair in RENAMED.items()})
+    found = get_encoder("genecompass", tmp_path, species="mouse")
+    assert found.arrange(cells_named(["SEPTIN9", "TP53"]).var).unknown == ("SEPTIN9",)
+
+
+def test_ids_are_not_looked_up_as_symbols():
+    asked = []
+
+    def knows(names):
+        asked.append(list(names))
+        return np.array([name == "SEPTIN9" for name in names], dtype=bool)
+
+    assert by_other_symbols(["ENSG00000184640", "", "ENSMUSG00000000001"], knows) == {}
+    assert len(asked) == 1
+    assert by_other_symbols(["SEPT9", "X"], knows) == {0: "SEPTIN9"}
+    _, *earlier = human_genes().names_of("ENSG00000184640")
+    assert by_other_symbols(earlier[:2], knows) == {}  # both are one gene: which is not guessed

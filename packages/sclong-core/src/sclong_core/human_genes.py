@@ -7,7 +7,7 @@ import lzma
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 
 from sclong_core.errors import InputError
@@ -69,6 +69,20 @@ class HumanGenes:
     def by_other_name(self, name: str) -> str | None:
         """The Ensembl id of the one gene that has an earlier symbol or alias; else None."""
         return self._other.get(_frame(name)) or None
+
+    def names_of(self, gene: str) -> tuple[str, ...]:
+        """All names that mean this gene alone, its approved symbol first; none if it is unknown."""
+        if gene not in self._symbols:
+            return ()
+        return (self._symbols[gene], *self._other_names.get(gene, ()))
+
+    @cached_property
+    def _other_names(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, gene in self._other.items():
+            if gene:
+                found.setdefault(gene, []).append(name)
+        return found
 
 
 def _frame(name: str) -> str:

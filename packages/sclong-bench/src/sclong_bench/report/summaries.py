@@ -143,7 +143,7 @@ def settings(
     slugs = plain_names(wanted, [keys for keys, _ in groups])
     for (keys, group), slug in zip(groups, slugs, strict=True):
         task, protocol, scenario, stratum, metric = keys
-        numbers = _published(task, metric, scenario, stratum)
+        numbers, sole = _published(task, metric, scenario, stratum), _sole(group)
         lines = [
             replace(
                 _line(label, roles[label], runs, missing.get((*keys, label), ""), confidence),
@@ -152,6 +152,7 @@ def settings(
             for label, runs in group.groupby(LABEL, sort=False)
         ]
         lines = [_with(line, numbers.pop(key(line.label), None)) for line in lines]
+        lines = [_with(line, numbers.pop(sole.get(line.label, ""), None)) for line in lines]
         lines += [
             Line(name, role_of(name), reason="not run", published=number, kind=role_of(name))
             for name, number in numbers.values()
@@ -165,6 +166,13 @@ def settings(
 
 def _order(line: Line, sign: int) -> float:
     return sign * line.mean if math.isfinite(line.mean) else math.inf
+
+
+def _sole(group: pd.DataFrame) -> dict[str, str]:
+    """Key of the model by label, where no other label is one of that model."""
+    models = group.drop_duplicates(LABEL).set_index(LABEL)["model"]
+    sole = models[~models.duplicated(keep=False)]
+    return {str(label): key(model) for label, model in sole.items() if label != model}
 
 
 def _with(line: Line, number: tuple[str, Published] | None) -> Line:

@@ -107,6 +107,24 @@ class EncoderOptions:
         """It is a published model, read from its authors' files."""
         return self.name in published_models()
 
+    def variant(self, usual: "EncoderOptions") -> str:
+        """What tables add to the name of a model whose encoder this is.
+
+        Args:
+            usual: of that model, which its name stands for.
+        """
+        if self.name in ("raw", "precomputed"):
+            return ""
+        if not self.published:
+            return f"{self.tuning}, {self.pool}"
+        changed = [self.tuning] if self.tuning != usual.tuning else []
+        changed += [
+            f"{name}={value}"
+            for name, value in sorted(self.options.items())
+            if usual.options.get(name) != value
+        ]
+        return ", ".join(changed)
+
 
 def make_encoder(options: EncoderOptions, context: RunContext, genes: tuple[str, ...]) -> Encoder:
     """The encoder of these options.

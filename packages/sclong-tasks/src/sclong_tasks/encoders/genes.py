@@ -1,5 +1,6 @@
 """Genes of data in the vocabulary of an encoder, by any name that they go by."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sclong_core.human_genes import human_genes
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.genes.mapping import map_genes
 from sclong_data.genes.table import GeneTable
@@ -56,3 +58,44 @@ def renamed_by(table: GeneTable, *, symbols: bool) -> Callable[[Sequence[str]], 
         return [found or name for found, name in zip(ids, names, strict=True)]
 
     return rename
+
+
+def by_other_symbols(
+    names: Sequence[str], knows: Callable[[Sequence[str]], npt.NDArray[np.bool_]]
+) -> dict[int, str]:
+    """Symbols that a model knows for human genes that the data names by another one.
+
+    A symbol that the model knows is never looked up, a gene that a column of the data stands for
+    is not given to another, and what stands for several genes is not guessed.
+
+    Args:
+        names: of the genes of the data.
+        knows: which of some names the model knows.
+
+    Returns:
+        The model's symbol by place in ``names``.
+    """
+    unknown = np.flatnonzero(~knows(names)).tolist()
+    asked = [place for place in unknown if names[place] and not _IDS.match(names[place])]
+    if not asked:
+        return {}
+    table, places = human_genes(), dict[str, list[int]]()
+    for place in asked:
+        gene = table.by_symbol(names[place]) or table.by_other_name(names[place])
+        if gene is not None:
+            places.setdefault(gene, []).append(place)
+    proposed = {gene: table.names_of(gene) for gene, rows in places.items() if len(rows) == 1}
+    every = list(dict.fromkeys(name for known in proposed.values() for name in known))
+    known = {name for name, there in zip(every, knows(every), strict=True) if there}
+    taken = set(names)
+    found = {}
+    for gene, choices in proposed.items():
+        if taken.isdisjoint(choice for choice in choices if choice in known):
+            symbol = next((choice for choice in choices if choice in known), None)
+            if symbol is not None:
+                found[places[gene][0]] = symbol
+    return found
+
+
+_IDS = re.compile(r"ENS[A-Z]*G\d")
+"""Ensembl ids are not symbols."""

@@ -8,7 +8,7 @@ grow with their number.
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ from sclong_core.expression.surveys import Asked
 from sclong_tasks.cache import ContentCache
 from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.encoders.counts import Cells, CountedCells, counts_of_table, open_counts
+from sclong_tasks.encoders.genes import by_other_symbols
 from sclong_tasks.encoders.protocol import Coverage, ExpressionTable, Representation
 from sclong_tasks.encoders.published_files import digest_of_files
 from sclong_tasks.encoders.published_model import (
@@ -160,12 +161,12 @@ class PublishedEncoder:
         candidates.sort(key=lambda one: preferred.get(one[0], len(preferred)))
         best, column, most = None, "", 0
         for place, names in candidates:
-            known = int((self.model.token_of(self._renamed(names)) >= 0).sum())
+            known = int(self._knows(self._spelt(names)[0]).sum())
             if known > most:
                 best, column, most = names, place, known
         if best is None:
             raise InputError(self._none_known(candidates))
-        arrangement = self.model.arrange(self._renamed(best))
+        arrangement = self._arranged(best)
         genes, unknown = len(best), len(arrangement.unknown)
         _LOG.info(
             "%s: %s of %s genes are known, by %s in %s%s",
@@ -177,6 +178,36 @@ class PublishedEncoder:
             f"; unknown: {shown(arrangement.unknown)}" if unknown else "",
         )
         return arrangement
+
+    def _arranged(self, names: Sequence[str]) -> Arrangement:
+        """Genes by the names that the model knows them by; named as in the data."""
+        spelt, other = self._spelt(names)
+        found = self.model.arrange(spelt)
+        if other:
+            pairs = [f"{names[place]} ({name})" for place, name in other.items()]
+            _LOG.info(
+                "%s: %s of them by another symbol of the same gene: %s",
+                self.model.card.title,
+                f"{len(other):,}",
+                shown(pairs),
+            )
+        own: dict[str, str] = {}
+        for name, given in zip(spelt, names, strict=True):
+            own.setdefault(name, given)
+        known = tuple(own[name] for name in found.names)
+        return replace(found, names=known, unknown=tuple(own[name] for name in found.unknown))
+
+    def _spelt(self, names: Sequence[str]) -> tuple[list[str], dict[int, str]]:
+        """Names as the model may know them, and those that were another symbol of the gene."""
+        spelt = list(names if self.rename is None else self.rename(names))
+        other = by_other_symbols(spelt, self._knows) if self.model.of_human_cells else {}
+        for place, name in other.items():
+            spelt[place] = name
+        return spelt, other
+
+    def _knows(self, names: Sequence[str]) -> npt.NDArray[np.bool_]:
+        found: npt.NDArray[np.bool_] = self.model.token_of(names) >= 0
+        return found
 
     def block(self, cells: CountedCells, arrangement: Arrangement, start: int, stop: int) -> Values:
         """Vectors of cells ``start`` to ``stop``."""
@@ -263,7 +294,7 @@ class PublishedEncoder:
             table = self.model.gene_table()
         if table is None:
             raise InputError(f"{self.model.card.title} has no vectors of genes without cells")
-        tokens = self.model.token_of(self._renamed(names))
+        tokens = self.model.token_of(self._spelt(names)[0])
         _, coverage = self._known(names)
         weights = table.detach().float().cpu().numpy()
         known = np.unique(tokens[tokens >= 0])
@@ -333,18 +364,11 @@ class PublishedEncoder:
             return nullcontext()
         return torch.autocast(torch.device(self.device).type, torch.bfloat16)
 
-    def _renamed(self, names: Sequence[str]) -> Sequence[str]:
-        return names if self.rename is None else self.rename(names)
-
     def _known(self, names: Sequence[str]) -> tuple[Arrangement, Coverage]:
-        arrangement = self.model.arrange(self._renamed(names))
+        arrangement = self._arranged(names)
         if not len(arrangement.tokens):
             raise InputError(self._none_known([("the data", list(names))]))
-        # Names of the data, whatever they were looked up by.
-        given = dict(zip(self._renamed(names), names, strict=True))
-        known = tuple(given[name] for name in arrangement.names)
-        unknown = tuple(given[name] for name in arrangement.unknown)
-        arrangement = Arrangement(arrangement.tokens, arrangement.select, known, unknown)
+        unknown = arrangement.unknown
         return arrangement, Coverage("genes", len(names) - len(unknown), unknown)
 
     def _none_known(self, candidates: Sequence[tuple[str, Sequence[str]]]) -> str:

@@ -210,6 +210,11 @@ class PublishedModel(nn.Module):
     """Batches hold cells in the order of the data: the original's behaviour, where a cell's vector
     depends on its batch."""
 
+    @property
+    def of_human_cells(self) -> bool:
+        """Its cells are human, whose genes have other symbols in the table of core."""
+        return getattr(self.options, "species", "human") == "human"
+
     @classmethod
     @abstractmethod
     def recognise(cls, folder: Path) -> bool:

@@ -11,6 +11,7 @@ there is none, unless ``padding=original`` asks for it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -118,6 +119,11 @@ class ProteinGenes:
     """Row of the token matrix of the chromosome with code 0."""
     sample_size: int = _SAMPLE
     """Genes drawn for a cell."""
+
+    @cached_property
+    def symbols(self) -> Mapping[int, str]:
+        """Symbol in capitals by row."""
+        return {row: symbol for symbol, row in self.rows.items()}
 
 
 class Uce(PublishedModel):
@@ -232,7 +238,8 @@ class Uce(PublishedModel):
 
     def tokens(self, counts: Csr, arrangement: Arrangement) -> list[CellTokens]:
         """Class token; for each chromosome its own token, drawn genes by start, closing token."""
-        upper = [name.upper() for name in arrangement.names]
+        symbols = self.proteins.symbols
+        upper = [symbols[token] for token in arrangement.tokens.tolist()]
         lacking = [name for name in upper if name not in self.proteins.places]
         if lacking:
             raise CheckpointError(

@@ -55,8 +55,7 @@ class NeuralModel(DrugNetwork[DrugResponseData]):
     def describe(self) -> dict[str, Any]:
         """Also how the encoder is used, and its checkpoint."""
         encoder, facts = self.options.encoder, super().describe()
-        if encoder.name not in ("raw", "precomputed"):
-            facts["variant"] = f"{encoder.tuning}, {encoder.pool}"
+        facts["variant"] = encoder.variant(self.Options().encoder)
         if "model" in self.encoder_facts and encoder.name != "random":
             facts["checkpoint_digest"] = str(self.encoder_facts["model"])
         return facts
