@@ -343,3 +343,27 @@ def test_ids_are_not_looked_up_as_symbols():
     assert by_other_symbols(["SEPT9", "X"], knows) == {0: "SEPTIN9"}
     _, *earlier = human_genes().names_of("ENSG00000184640")
     assert by_other_symbols(earlier[:2], knows) == {}  # both are one gene: which is not guessed
+
+
+FREE_OF_ORDER = {
+    "scgpt": {"draws": "cell"},
+    "geneformer": {"ties": "token"},
+    "uce": {"draws": "cell"},
+    "scfoundation": {},
+    "genecompass": {"ties": "token"},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_option_makes_vectors_the_same_in_any_order_of_genes(name, tmp_path):
+    """Ties among all genes, and more of them than fit: where the order of the data decides."""
+    cells = tiny_cells(12)
+    cells.X = np.minimum(np.asarray(cells.X), 1) + 1
+    order = np.random.default_rng(1).permutation(cells.n_vars)
+    folder = tiny_folder(name, tmp_path)
+    encoder = get_encoder(name, folder, **FREE_OF_ORDER[name])
+    found = encoder.embed(cells)
+    assert furthest(encoder.embed(cells[::-1, order])[::-1], found) < 1e-5
+    if FREE_OF_ORDER[name]:
+        plain = get_encoder(name, folder)
+        assert furthest(plain.embed(cells[:, order]), plain.embed(cells)) > 1e-4

@@ -1,16 +1,22 @@
 """scFoundation: equal to its authors' code for cells, bulk and genes, and what it refuses."""
 
+import gzip
+import hashlib
+
 import anndata
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from sclong_core.errors import CheckpointError, ConfigError
+from sclong_core.errors import CheckpointError, ConfigError, InputError
 from sclong_core.expression.rows import canonical
+from sclong_core.testing import shared_folder
 from sclong_tasks.encoders.published_model import collate
 from sclong_tasks.encoders.registry import get_encoder
+from sclong_tasks.encoders.scfoundation import _PUBLISHED_GENES, _PUBLISHED_ORDER
 from sclong_tasks.encoders.testing import (
+    GENES,
     batch,
     fixture,
     furthest,
@@ -68,6 +74,13 @@ def test_logged_values_and_bulk_are_those_of_the_authors():
     ):
         encoder = get_encoder(NAME, case.folder, **options)
         assert furthest(encoder.embed(logged, normalisation="raw"), case.expected[output]) < 1e-5
+    with_total = np.concatenate([np.asarray(logged.X), counts.sum(1, keepdims=True)], axis=1)
+    var = pd.DataFrame(index=[*names.index, "total"])
+    given = anndata.AnnData(with_total.astype(np.float32), var=var)
+    for cells in (given, given[:, ::-1].copy()):
+        encoder = get_encoder(NAME, case.folder, normalised=True, total="total", depth="f1")
+        found = encoder.embed(cells, normalisation="raw")
+        assert furthest(found, case.expected["cell_all_A_f1"]) < 1e-5
     median = float(np.median(counts.sum(1)))
     bulk = get_encoder(NAME, case.folder, input="bulk", target_sum=median)
     assert furthest(bulk.embed(case.cells), case.expected["bulk_all_F"]) < 1e-5
@@ -164,7 +177,55 @@ def test_options_are_checked(tmp_path):
         ({"version": "xe"}, "version must be one of ce, rde, gene"),
         ({"depth": "4"}, "depth must be t, f or a and a number"),
         ({"target_sum": 0}, "target_sum must be positive"),
+        ({"total": "n"}, "total=n goes with normalised=true and input=cell"),
         ({"normalised": "perhaps"}, "normalised must be true or false"),
     ):
         with pytest.raises(ConfigError, match=message):
             get_encoder(NAME, folder, **options)
+
+
+def test_totals_of_cells_stand_in_a_column_of_their_own(tmp_path):
+    folder = tiny_folder(NAME, tmp_path)
+    cells = tiny_cells(4)
+    counts = np.asarray(cells.X)
+    known = cells.var["symbol"].isin(GENES.values()).to_numpy()
+    totals = counts[:, known].sum(1, keepdims=True)
+    logged = np.log1p(counts / totals * 1e4)
+    logged[:, ~known] = 0
+    var = pd.DataFrame(index=[*cells.var["symbol"], "n_counts"])
+    given = anndata.AnnData(np.concatenate([logged, totals], 1).astype(np.float32), var=var)
+    options = {"normalised": True, "total": "n_counts"}
+    found = get_encoder(NAME, folder, **options).embed(given, normalisation="raw")
+    assert furthest(found, get_encoder(NAME, folder).embed(cells)) < 1e-4
+    with pytest.raises(InputError, match="total=depth: 0 columns of the data have this name"):
+        get_encoder(NAME, folder, normalised=True, total="depth").embed(given, normalisation="raw")
+    given.X[2, -1] = 0
+    with pytest.raises(InputError, match="total=n_counts: a cell has no total count there"):
+        get_encoder(NAME, folder, **options).embed(given, normalisation="raw")
+
+
+def test_the_genes_of_the_published_list_in_another_order_are_refused(tmp_path, monkeypatch):
+    folder = tiny_folder(NAME, tmp_path)
+    path = next(folder.glob("*.tsv"))
+    genes = [line.split("\t")[0] for line in path.read_text().splitlines()[1:]]
+    module = "sclong_tasks.encoders.scfoundation."
+    for name, order in (("_PUBLISHED_ORDER", genes), ("_PUBLISHED_GENES", sorted(genes))):
+        digest = hashlib.sha256("\n".join(order).encode()).hexdigest()
+        monkeypatch.setattr(module + name, digest)
+    get_encoder(NAME, folder)
+    lines = [f"{gene}\t{number}" for number, gene in enumerate([*genes[1:], genes[0]])]
+    path.write_text("\n".join(["gene_name\tindex", *lines]))
+    with pytest.raises(CheckpointError, match="the published list in another order"):
+        get_encoder(NAME, folder)
+
+
+@pytest.mark.real_data
+def test_the_published_list_is_the_one_whose_order_is_known():
+    folder = shared_folder("data/genes")
+    if folder is None:
+        pytest.skip("no folder shared/data/genes beside the checkout")
+    with gzip.open(folder / "scfoundation_gene_index_19264.tsv.gz", "rt") as lines:
+        rows = [line.rstrip("\n").split("\t") for line in lines][1:]
+    names = [name for name, _ in sorted(rows, key=lambda row: int(row[1]))]
+    assert hashlib.sha256("\n".join(names).encode()).hexdigest() == _PUBLISHED_ORDER
+    assert hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest() == _PUBLISHED_GENES

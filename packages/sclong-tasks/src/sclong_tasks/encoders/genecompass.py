@@ -19,7 +19,13 @@ from torch import Tensor, nn
 from sclong_core.errors import CheckpointError
 from sclong_core.expression.rows import Csr
 from sclong_core.vocabulary import without_version
-from sclong_tasks.encoders.geneformer import BertSizes, mean_of_genes, names_of_bert
+from sclong_tasks.encoders.geneformer import (
+    TIES,
+    BertSizes,
+    mean_of_genes,
+    names_of_bert,
+    ranked,
+)
 from sclong_tasks.encoders.published_files import (
     file_digests,
     fill,
@@ -69,9 +75,11 @@ class GeneCompassOptions(ModelOptions):
     """"cls": the state of the token of the species; or "mean" over genes."""
     padding: str = "none"
     """"none", or "original": cells are padded to the most genes, and padding takes part."""
+    ties: str = "data"
+    """Equal ranks in the order of the "data", or of the "token", whatever the order of the data."""
 
     def __post_init__(self) -> None:
-        require_choices(self, species=_SPECIES, pool=_POOLS, padding=_PADDINGS)
+        require_choices(self, species=_SPECIES, pool=_POOLS, padding=_PADDINGS, ties=TIES)
 
 
 @dataclass(frozen=True)
@@ -180,6 +188,7 @@ class GeneCompass(PublishedModel):
         fill(model, state, names_of_genecompass, path=weights, unused=unused)
         if model.homologous.min() < 0 or model.homologous.max() >= sizes.vocabulary:
             raise CheckpointError(f"{weights}: homologous_index names tokens that are not there")
+        _require_homologous(model.homologous, genes.tokens, weights, files[0])
         model.files = file_digests([config, weights, *files])
         return model.eval()
 
@@ -205,7 +214,8 @@ class GeneCompass(PublishedModel):
     def _cell(self, columns: Ints, values: npt.NDArray[np.float64], tokens: Ints) -> CellTokens:
         if not len(columns):
             return CellTokens(columns, columns, values.astype(np.float32))
-        order = np.argsort(-values, kind="stable")[: self.limit]
+        ties = tokens[columns] if self.options.ties == "token" else None
+        order = ranked(values, ties)[: self.limit]
         genes, ids, chosen = columns[order], tokens[columns[order]], values[order]
         more = self.limit - len(order) if self.options.padding == "original" else 0
         return CellTokens(
@@ -275,6 +285,27 @@ def names_of_genecompass(own: str) -> tuple[str, ...]:
     return names_of_bert(own)
 
 
+def _require_homologous(
+    homologous: Tensor, tokens: Mapping[str, int], weights: Path, path: Path
+) -> None:
+    """Refuse a dictionary by which homologous genes of the weights are of one species.
+
+    The weights know which token of one species is which of the other; a dictionary in another order
+    makes other genes of these.
+    """
+    names = {number: name for name, number in tokens.items()}
+    moved = torch.nonzero(homologous != torch.arange(len(homologous))).flatten().tolist()
+    for one in moved:
+        other = int(homologous[one])
+        pair = {names[one][: len("ENSM")], names[other][: len("ENSM")]}
+        if pair != {"ENSG", "ENSM"}:
+            raise CheckpointError(
+                f"{path}: its tokens {one} ({names[one]}) and {other} ({names[other]}) are "
+                f"homologous genes of human and mouse in {weights.name}: it does not belong to "
+                "these weights"
+            )
+
+
 def _read_names(folder: Path, species: str, vocabulary: int) -> tuple[GeneNames, list[Path]]:
     """The authors' dictionaries of genes, and the files that they are in."""
     title = GeneCompass.card.title
@@ -282,6 +313,11 @@ def _read_names(folder: Path, species: str, vocabulary: int) -> tuple[GeneNames,
         folder, "h&m_token1000W.pickle", "human_mouse_tokens.pickle", model=title, what="tokens"
     )
     tokens = read_ids(tokens_file, model=title)
+    if [tokens.get(name) for name in _SPECIAL] != list(range(len(_SPECIAL))):
+        raise CheckpointError(
+            f"{tokens_file} does not begin with {' and '.join(_SPECIAL)}: it does not belong to "
+            "these weights"
+        )
     if len(tokens) != vocabulary:
         raise CheckpointError(
             f"{tokens_file} has {len(tokens):,} tokens, and the weights beside it vectors for "

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy import sparse
 from torch import Tensor, nn
@@ -49,6 +50,7 @@ _TARGET_SUM = 10_000.0
 _CLS, _EOS = "<cls>", "<eos>"
 _SPECIAL = ("<pad>", "<mask>", _CLS, _EOS)
 _POOLS = ("mean", "cls")
+TIES = ("data", "token")
 _UNUSED = (r"cls\.", r"bert\.pooler\.", r"bert\.embeddings\.position_ids$")
 ACTIVATIONS: Mapping[str, Activation] = {"relu": functional.relu, "gelu": functional.gelu}
 
@@ -63,10 +65,12 @@ class GeneformerOptions(ModelOptions):
     """"mean" over genes, or "cls" where the model has that token (V2)."""
     max_length: int = 0
     """Tokens of a cell; as many as the model has positions for where 0."""
+    ties: str = "data"
+    """Equal ranks in the order of the "data", or of the "token", whatever the order of the data."""
 
     def __post_init__(self) -> None:
         require(self.layer <= 0, f"layer counts from the last, 0, downwards: not {self.layer}")
-        require_choices(self, pool=_POOLS)
+        require_choices(self, pool=_POOLS, ties=TIES)
         require(self.max_length >= 0, f"max_length must not be negative, not {self.max_length}")
 
 
@@ -204,6 +208,7 @@ class Geneformer(PublishedModel):
         if mappings:
             mapping = _read_mapping(mappings[0])
             files.append(mappings[0])
+        _require_special(vocabulary, config, tokens_file)
         medians = _read_medians(medians_file, vocabulary)
         model = cls(sizes, vocabulary, medians, mapping=mapping, options=options)
         state = read_state(weights, model=title)
@@ -265,7 +270,8 @@ class Geneformer(PublishedModel):
             if not len(columns):
                 cells.append(CellTokens(columns, columns))
                 continue
-            order = np.argsort(-(values / medians[columns]), kind="stable")[:most]
+            ties = arrangement.tokens[columns] if self.options.ties == "token" else None
+            order = ranked(values / medians[columns], ties)[:most]
             genes = columns[order]
             cells.append(
                 CellTokens(
@@ -300,6 +306,13 @@ class Geneformer(PublishedModel):
         return self.words.weight
 
 
+def ranked(values: npt.NDArray[np.float64], ties: Ints | None) -> Ints:
+    """Places of values, the largest first; equal ones by ``ties``, or as they stand."""
+    if ties is None:
+        return np.argsort(-values, kind="stable")
+    return np.lexsort((ties, -values))
+
+
 def mean_of_genes(states: Tensor, batch: Batch) -> Tensor:
     """``(cells, dim)``: mean over tokens that are genes."""
     weights = (batch.genes >= 0).to(states.dtype)
@@ -321,6 +334,19 @@ def names_of_bert(own: str) -> tuple[str, ...]:
         if own.startswith(ours):
             return (f"bert.embeddings.{theirs}{own.removeprefix(ours)}",)
     return (own,)
+
+
+def _require_special(vocabulary: dict[str, int], config: Path, path: Path) -> None:
+    """Refuse special tokens at other numbers than the published ones: genes would be others too."""
+    pad = read_settings(config).get("pad_token_id", 0)
+    there = [name for name in _SPECIAL if name in vocabulary]
+    for number, name in enumerate(there):
+        if vocabulary[name] != number or (name == "<pad>" and pad != number):
+            raise CheckpointError(
+                f"{path}: {name} has the number {vocabulary[name]}, and {config.name} pads with "
+                f"{pad}: a dictionary of Geneformer begins with {', '.join(there)}, and this one "
+                "does not belong to these weights"
+            )
 
 
 def _patterns(stem: str) -> tuple[str, ...]:

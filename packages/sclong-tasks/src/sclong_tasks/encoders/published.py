@@ -374,7 +374,7 @@ class PublishedEncoder:
     def _none_known(self, candidates: Sequence[tuple[str, Sequence[str]]]) -> str:
         card = self.model.card
         first = [name for name in candidates[0][1][:3] if name]
-        other = "symbols" if card.genes_by != "symbol" else "Ensembl ids"
+        other = {"symbol": "Ensembl ids", "Ensembl id": "symbols"}.get(card.genes_by, "other names")
         return (
             f"{card.title} knows none of the genes: it takes genes by {card.genes_by}, and the "
             f"data has {', '.join(first) or 'no names'}; give a column of var with them by "

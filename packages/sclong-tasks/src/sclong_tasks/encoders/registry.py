@@ -49,7 +49,8 @@ def get_encoder(name: str, folder: str | Path, **options: Any) -> PublishedEncod
     place = Path(folder)
     if not place.is_dir():
         raise CheckpointError(
-            f"{place} is not a folder: give the one that holds the files of {chosen.card.title}"
+            f"{place} is not a folder, and nothing is downloaded: give the folder that holds the "
+            f"files of {chosen.card.title}"
         )
     if not chosen.recognise(place):
         other = recognise(place)

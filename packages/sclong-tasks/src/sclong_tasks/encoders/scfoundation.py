@@ -5,6 +5,7 @@ the authors' embedding script. Vectors of genes in cells come from the decoder, 
 genes: :mod:`sclong_tasks.encoders.scfoundation_decoder`.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sclong_core.errors import CheckpointError
+from sclong_core.errors import CheckpointError, InputError
 from sclong_core.expression.rows import Csr
 from sclong_tasks.encoders.layers import Layer, torch_names
 from sclong_tasks.encoders.published_files import (
@@ -53,6 +54,10 @@ _POOLS = ("all", "max")
 _INPUTS = ("cell", "bulk")
 _STABILISERS = ("cell", "batch")
 _UNUSED = (r"to_final\.", r"decoder\.performer\.calls_since_last_redraw$")
+_PUBLISHED_ORDER = "6037e1bc9b3b48a5112ffdc29261383f747a3c3f8b568a8899b0c69d13565df8"
+"""SHA-256 of the 19,264 symbols of ``OS_scRNA_gene_index.19264.tsv``, a line each."""
+_PUBLISHED_GENES = "e5322ead657fa5ac90d431e2d04e94edb56a1ecde3f4f94988404631ab436df1"
+"""The same of these symbols sorted."""
 _DEPTH = re.compile(r"[tfa]\d+(?:\.\d+)?")
 
 
@@ -70,6 +75,9 @@ class ScFoundationOptions(ModelOptions):
     normalised: bool = False
     """The values are log1p of scaled counts as they are, the authors' ``pre_normalized T``; read
     them with ``normalisation="raw"``."""
+    total: str = ""
+    """With ``normalised``: name of the column of the data, among the genes, that holds the total
+    count of each cell; the authors' ``pre_normalized A``, whose last column it is."""
     input: str = "cell"
     """"cell" or "bulk"."""
     target_sum: float = _TARGET_SUM
@@ -90,6 +98,10 @@ class ScFoundationOptions(ModelOptions):
             f"depth must be t, f or a and a number, such as t4, not {self.depth!r}",
         )
         require(self.target_sum > 0, f"target_sum must be positive, not {self.target_sum}")
+        require(
+            not self.total or (self.normalised and self.input == "cell"),
+            f"total={self.total} goes with normalised=true and input=cell",
+        )
 
 
 @dataclass(frozen=True)
@@ -207,8 +219,20 @@ class ScFoundation(PublishedModel):
         return np.array([self.positions.get(name, -1) for name in names], dtype=np.int64)
 
     def arrange(self, names: Sequence[str]) -> Arrangement:
-        """Genes in the order of the list; columns of one symbol are added."""
+        """Genes in the order of the list, then the column of totals; those of one symbol are added.
+
+        Raises:
+            InputError: there is not the one column of totals that is asked for.
+        """
         found = self.token_of(names)
+        if self.options.total:
+            places = [place for place, name in enumerate(names) if name == self.options.total]
+            if len(places) != 1 or found[places[0]] >= 0:
+                raise InputError(
+                    f"total={self.options.total}: {len(places)} columns of the data have this "
+                    "name beside the genes; name the one that holds the total count of each cell"
+                )
+            found[places[0]] = self.genes + 1
         columns = np.flatnonzero(found >= 0)
         tokens, first, numbers = np.unique(found[columns], return_index=True, return_inverse=True)
         ones = np.ones(len(columns))
@@ -228,6 +252,19 @@ class ScFoundation(PublishedModel):
         if not len(columns):
             return CellTokens(columns, columns, values.astype(np.float32))
         options, total = self.options, values.sum()
+        ids = positions[columns]
+        if options.total:
+            given = ids == self.genes + 1
+            total, columns, values, ids = (
+                float(values[given].sum()), columns[~given], values[~given], ids[~given]
+            )  # fmt: skip
+            if not len(columns):
+                return CellTokens(columns, columns, values.astype(np.float32))
+            if not total > 0:
+                raise InputError(
+                    f"total={options.total}: a cell has no total count there, but expresses "
+                    f"{len(columns):,} genes"
+                )
         x = values if options.normalised else np.log1p(values / total * options.target_sum)
         asked, size = np.log10(total), float(options.depth[1:])
         if options.input == "bulk":
@@ -237,7 +274,7 @@ class ScFoundation(PublishedModel):
                 options.depth[0]
             ]
         whole = np.concatenate([x, [target, asked]]).astype(np.float32)
-        ids = np.concatenate([positions[columns], [self.genes, self.genes + 1]])
+        ids = np.concatenate([ids, [self.genes, self.genes + 1]])
         genes = np.concatenate([columns, [-1, -1]])
         kept = whole > 0
         return CellTokens(ids[kept], genes[kept], whole[kept])
@@ -386,4 +423,15 @@ def _read_genes(path: Path) -> list[str]:
         ) from error
     if sorted(order.tolist()) != list(range(len(names))) or len(set(names)) != len(names):
         raise CheckpointError(f"{path}: its genes must be numbered from 0 on, each once")
-    return [names[row] for row in np.argsort(order)]
+    genes = [names[row] for row in np.argsort(order)]
+    same = _sha256(sorted(genes)) == _PUBLISHED_GENES
+    if same and _sha256(genes) != _PUBLISHED_ORDER:
+        raise CheckpointError(
+            f"{path} holds the genes of the published list in another order: each would get the "
+            "vectors of another; take the published file"
+        )
+    return genes
+
+
+def _sha256(names: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()

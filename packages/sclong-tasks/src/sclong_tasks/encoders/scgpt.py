@@ -100,6 +100,7 @@ class ScGpt(PublishedModel):
         vocabulary: dict[str, int],
         *,
         options: ScGptOptions | None = None,
+        pad: str = _SPECIAL[0],
         pad_value: float = -2.0,
         limit: int = _PUBLISHED_LENGTH,
     ) -> None:
@@ -107,7 +108,8 @@ class ScGpt(PublishedModel):
         self.options = options or ScGptOptions()
         self.vocabulary = vocabulary
         self.width, self.limit = sizes.width, limit
-        self.pad_value, self.pad_id = pad_value, vocabulary["<pad>"]
+        self.pad_value, self.pad_id = pad_value, vocabulary[pad]
+        self._special = {pad, *_SPECIAL}
         self.files = {}
         self.genes = nn.Embedding(sizes.vocabulary, sizes.width)
         self.gene_norm = nn.LayerNorm(sizes.width)
@@ -139,7 +141,10 @@ class ScGpt(PublishedModel):
         weights = find_file(folder, "best_model.pt", "*.pt", model=title, what="weights")
         settings = read_settings(settings_file)
         vocabulary = read_ids(vocabulary_file, model=title)
-        for token in _SPECIAL:
+        pad = settings.get("pad_token", _SPECIAL[0])
+        if not isinstance(pad, str):
+            raise CheckpointError(f"{settings_file}: pad_token must be text, not {pad!r}")
+        for token in (pad, *_SPECIAL[1:]):
             vocabulary.setdefault(token, len(vocabulary))
         state = _torch_spelling(read_state(weights, model=title))
         other = sorted(name for name in state if name.startswith(_OTHER_NETWORKS))
@@ -173,14 +178,16 @@ class ScGpt(PublishedModel):
         limit = options.max_length or settings.get("max_seq_len", _PUBLISHED_LENGTH)
         if type(limit) is not int or limit < 2:
             raise ConfigError(f"{settings_file}: max_seq_len must be at least 2, not {limit!r}")
-        model = cls(sizes, vocabulary, options=options, pad_value=float(pad_value), limit=limit)
+        model = cls(
+            sizes, vocabulary, options=options, pad=pad, pad_value=float(pad_value), limit=limit
+        )
         fill(model, state, names_of_scgpt, path=weights, unused=_HEADS)
         model.files = file_digests([settings_file, vocabulary_file, weights])
         return model.eval()
 
     def token_of(self, names: Sequence[str]) -> Ints:
         """By symbol, as it is written."""
-        found = [-1 if name in _SPECIAL else self.vocabulary.get(name, -1) for name in names]
+        found = [-1 if name in self._special else self.vocabulary.get(name, -1) for name in names]
         return np.array(found, dtype=np.int64)
 
     def tokens(self, counts: Csr, arrangement: Arrangement) -> list[CellTokens]:

@@ -129,7 +129,8 @@ def _uce(folder: Path, genes: Genes) -> None:
     torch.save(state, folder / "tiny_model.torch")
     torch.save(state["pe_embedding.weight"][:first].clone(), folder / "all_tokens.torch")
     (folder / "protein_embeddings").mkdir(exist_ok=True)
-    proteins = {symbol: torch.zeros(token_width) for symbol in symbols}
+    rows_of_genes = state["pe_embedding.weight"][special:first]
+    proteins = {symbol: row.clone() for symbol, row in zip(symbols, rows_of_genes, strict=True)}
     name = "Homo_sapiens.GRCh38.gene_symbol_to_embedding_ESM2.pt"
     torch.save(proteins, folder / "protein_embeddings" / name)
     write_pickle(folder / "species_offsets.pkl", {"human": special})

@@ -68,6 +68,7 @@ _EMBEDDINGS: Mapping[str, str] = {
     "macaca_mulatta": "Macaca_mulatta*",
 }
 """Files of protein embeddings, by species."""
+_LOOKED_AT = 16
 _COLUMNS = ("gene_symbol", "chromosome", "start", "species")
 _UNUSED = (r"binary_decoder\.", r"gene_embedding_layer\.", r"pe_embedding\.weight$")
 _PADDINGS = ("none", "original")
@@ -218,7 +219,7 @@ class Uce(PublishedModel):
                 f"{weights}: width {width} and tokens of width {token_width} do not fit "
                 f"{sizes.heads} heads and {tokens_file.name}, whose tokens have {matrix.shape[1]}"
             )
-        genes, more = _read_genes(folder, options.species, settings, first)
+        genes, more = _read_genes(folder, options.species, settings, first, matrix)
         last = first + max((code for code, _ in genes.places.values()), default=0)
         if last >= len(matrix):
             raise CheckpointError(
@@ -354,7 +355,7 @@ def _token_matrix(tokens: Any, path: Path, stored: Tensor, original: int) -> Ten
 
 
 def _read_genes(
-    folder: Path, species: str, settings: Mapping[str, Any], first: int
+    folder: Path, species: str, settings: Mapping[str, Any], first: int, matrix: Tensor
 ) -> tuple[ProteinGenes, list[Path]]:
     """Genes of a species, and the files that tell of them."""
     title = Uce.card.title
@@ -378,6 +379,7 @@ def _read_genes(
             f"{proteins} has {len(symbols):,} genes from row {offset:,} on, and chromosomes begin "
             f"at row {first:,}: it does not belong to these weights"
         )
+    _require_order(proteins, symbols, matrix[offset : offset + len(symbols)])
     rows: dict[str, int] = {}
     for number, symbol in enumerate(symbols):
         rows.setdefault(symbol.upper(), offset + number)
@@ -390,6 +392,25 @@ def _read_genes(
         sample_size=size_of(settings, "sample_size", folder),
     )
     return genes, [proteins, offsets_file, chromosomes]
+
+
+def _require_order(path: Path, symbols: Mapping[str, Any], matrix: Tensor) -> None:
+    """Refuse proteins that are rows of the matrix, but of others than their place tells.
+
+    Some of them are looked at, evenly spread.
+    """
+    names = list(symbols)
+    for place in range(0, len(names), max(1, len(names) // _LOOKED_AT)):
+        vector = torch.as_tensor(symbols[names[place]]).float()
+        if vector.shape != matrix[place].shape or torch.equal(vector, matrix[place]):
+            continue
+        same = torch.nonzero((matrix == vector).all(1)).flatten().tolist()
+        if same:
+            raise CheckpointError(
+                f"{path}: the protein of {names[place]} is number {place:,} there and number "
+                f"{same[0]:,} of its species in the token matrix: the file is in another order "
+                "than the one that the weights belong to"
+            )
 
 
 def _read_places(path: Path, species: str) -> tuple[dict[str, tuple[int, int]], frozenset[str]]:
