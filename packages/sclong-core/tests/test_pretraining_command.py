@@ -76,6 +76,23 @@ def table(capsys):
     return re.sub(r"[\s│]+", " ", capsys.readouterr().out)
 
 
+def test_one_seed_decides_weights_order_and_masks(cells, capsys):
+    def weights(*options):
+        folder = f"runs/{len(list(Path().glob('runs/*')))}"
+        words = words_of(cells, *options, f"--trainer.default_root_dir={folder}")
+        assert main(words) == 0
+        config = yaml.safe_load(next(Path(folder).glob("logs/*/config.yaml")).read_text())
+        seeds = [config[part]["seed"] for part in ("model", "data")]
+        seeds.append(config["data"]["masking"]["seed"])
+        return seeds, (Path(folder) / "model" / "model.safetensors").read_bytes()
+
+    first, other = (weights(f"--seed_everything={seed}") for seed in (0, 3))
+    assert (first[0], other[0]) == ([0, 0, 0], [3, 3, 3])
+    assert first[1] != other[1]
+    assert "seed_everything (3) decides model.seed, data.seed" in capsys.readouterr().err
+    assert weights("--seed_everything=3", "--model.seed=5")[0] == [5, 3, 3]
+
+
 def test_help_is_for_a_terminal(capsys):
     assert main(["pretrain", "--help"]) == 0
     assert "sclong pretrain fit --config tiny" in capsys.readouterr().out

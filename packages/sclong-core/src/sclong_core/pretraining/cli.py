@@ -97,6 +97,7 @@ class PretrainCLI(LightningCLI):
         """Parse, then refuse what would fail later with a worse message."""
         self.config = parser.parse_args(args)
         settings = self.settings
+        _follow_seed(settings)
         if str(settings.trainer.precision or "32-true") not in PRECISIONS:
             raise ConfigError(precision_message(settings.trainer.precision))
         if settings.ckpt_path is not None:
@@ -210,6 +211,24 @@ class PretrainCLI(LightningCLI):
         """Measure a checkpoint, by default the newest of the run, on the held-out cells."""
         path = kwargs.pop("ckpt_path", None) or NEWEST
         self.trainer.validate(model, ckpt_path=path, **kwargs)
+
+
+def _follow_seed(settings: Any) -> None:
+    """Let ``seed_everything`` decide the seeds that are left at 0."""
+    seed = settings.seed_everything
+    if not seed or isinstance(seed, bool):  # True draws one
+        return
+    followed = []
+    for name, place in (
+        ("model.seed", settings.model),
+        ("data.seed", settings.data),
+        ("data.masking.seed", settings.data.masking),
+    ):
+        if place.seed == 0:
+            place.seed = seed
+            followed.append(name)
+    if followed:
+        _LOG.info("seed_everything (%d) decides %s", seed, ", ".join(followed))
 
 
 def run_cli(words: list[str]) -> int:
