@@ -16,7 +16,7 @@ class DemoSettings:
 
     seed: int = 1
     """Of the split, the initial weights, the order of cells, the masks, and the maps."""
-    epochs: int = 6
+    epochs: int = 3
     """Passes over the training cells."""
     held_out: float = 0.2
     """Share of cells that pretraining never sees."""
