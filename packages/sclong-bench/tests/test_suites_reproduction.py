@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from sclong_bench.results.roles import BASELINES
 from sclong_bench.results.schema import tidy
 from sclong_bench.statistics.comparison import compare
 from sclong_bench.suites.bands import KEYS, judge, make_bands, read_bands, write_bands
@@ -17,6 +16,7 @@ from sclong_bench.suites.suite import read_suite
 from sclong_core.cli.main import main
 from sclong_core.errors import ConfigError, InputError
 from sclong_tasks.drug_combination.synthetic import write_synthetic_files
+from sclong_tasks.registry import TASKS, get_task
 
 WRONG_SIGN = """
 from sclong_tasks.drug_combination.models.classical import RandomForest
@@ -111,7 +111,7 @@ def test_every_task_of_the_suite_of_ci_has_comparisons_in_the_report_of_the_work
     results = tidy(bands.assign(seed=1, value=bands["mean"]))
     found = compare(results)
     assert set(found["task"]) == set(bands["task"])
-    assert set(found["reference"]) <= {name for names in BASELINES.values() for name in names}
+    assert set(found["reference"]) <= {name for task in TASKS for name in get_task(task).baselines}
 
 
 def test_original_files_are_found_where_an_entry_names_them(tmp_path):

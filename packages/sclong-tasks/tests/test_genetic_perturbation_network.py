@@ -24,7 +24,7 @@ from sclong_tasks.genetic_perturbation.example import (
     write_counts_example,
     write_gears_example,
 )
-from sclong_tasks.genetic_perturbation.models import network, variants
+from sclong_tasks.genetic_perturbation.models import network
 from sclong_tasks.genetic_perturbation.module import (
     ConditionError,
     LearntGenes,
@@ -460,4 +460,4 @@ def test_loaders_give_all_cells_once(data, split):
     pairs = CellPairs(data, split.train, targets, np.arange(6), seed=0, fixed=False)
     seen = sum(len(batch["condition"]) for batch in batches_of(pairs, 32, shuffle_seed=0))
     assert seen == len(pairs)
-    assert network.Gears is not variants.WideGears
+    assert network.Gears is not network.WideGears

@@ -11,7 +11,7 @@ from sclong_core.files import atomic_folder
 from sclong_data.report.names import plain_names
 from sclong_data.report.standalone import require_drawings, write_svg
 from sclong_tasks.maps import Way, label_maps, plane
-from sclong_tasks.registry import TASKS, get_task
+from sclong_tasks.registry import get_task, task_names
 from sclong_tasks.result_figures import result_figures
 from sclong_tasks.results import finished_runs, read_metrics
 from sclong_tasks.run import PREDICTIONS_FILE
@@ -70,7 +70,7 @@ def _maps(runs: Path, way: Way) -> Iterator[tuple[str, Element]]:
     files = dict(zip(folders, names_of_files, strict=True))
     for row, folder in sorted(found, key=lambda one: int(one[0]["seed"])):
         names = tuple(row[["task", "protocol", "scenario", "model", "variant"]])
-        columns = get_task(names[0]).map_labels if names[0] in TASKS else ()
+        columns = get_task(names[0]).map_labels if names[0] in task_names() else ()
         if names in seen or not columns:
             continue
         seen.add(names)

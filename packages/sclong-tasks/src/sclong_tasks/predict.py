@@ -14,8 +14,10 @@ from sclong_core.errors import ConfigError, InputError
 from sclong_core.escaping import table_for_spreadsheet
 from sclong_core.files import atomic_file
 from sclong_tasks.data_files import read_record
+from sclong_tasks.encoders.functions import EncoderFunction
 from sclong_tasks.model_files import load_model
-from sclong_tasks.registry import get_model, get_task
+from sclong_tasks.models import FUNCTION, function_model
+from sclong_tasks.registry import class_of, get_model, get_task
 from sclong_tasks.run import CONFIG_FILE, MODEL_FOLDER, check_predictions
 from sclong_tasks.settings import resolve
 from sclong_tasks.task import PROTOCOLS, RunContext, Task
@@ -35,6 +37,8 @@ class PredictRequest:
     data: Path
     """Folder of prepared data, for what inputs name without describing it."""
     checkpoint: Path | None = None
+    function: EncoderFunction | None = None
+    """Of the user, where the run was made with it: what a run's folder names is never run."""
     cache: Path | None = None
     device: str = "auto"
 
@@ -56,7 +60,8 @@ def predict(request: PredictRequest) -> pd.DataFrame:
     known = task.load(request.data, settings)
     data = task.read_inputs(request.inputs, known)
     rows = np.arange(len(data.labels), dtype=np.int64)
-    model_class = get_model(task, config["model"])
+    base = config["base"] or config["model"]
+    model_class = class_of(function_model(task)) if base == FUNCTION else get_model(task, base)
     with tempfile.TemporaryDirectory(prefix="sclong-predict-") as scratch:
         context = RunContext(
             seed=config["seed"],
@@ -65,6 +70,7 @@ def predict(request: PredictRequest) -> pd.DataFrame:
             checkpoint=request.checkpoint,
             cache=request.cache,
             device=request.device,
+            function=request.function,
         )
         model = load_model(model_class, request.run / MODEL_FOLDER, context)
         predictions = model.predict(data.hide(rows), rows)
@@ -107,6 +113,7 @@ def _read_config(run: Path) -> dict[str, Any]:
         return {
             "task": str(config["task"]),
             "model": str(config["model"]),
+            "base": str(config.get("base", "")),
             "protocol": PROTOCOLS[PROTOCOLS.index(config["protocol"])],
             "seed": int(config["seed"]),
             "changes": dict(config["settings"]["task"]),

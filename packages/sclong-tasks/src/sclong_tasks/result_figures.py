@@ -15,7 +15,7 @@ from sclong_data.report.runs import Runs, run_chart
 from sclong_data.report.standalone import is_drawing
 from sclong_data.report.svg import Text
 from sclong_tasks.figures import write_svg
-from sclong_tasks.registry import TASKS, get_task
+from sclong_tasks.registry import get_task, task_names
 
 _MAIN = "sclong"
 
@@ -86,7 +86,7 @@ def _lines(group: pd.DataFrame, published: Mapping[str, float]) -> list[Runs]:
 
 
 def _published(task: str, scenario: str, metric: str, stratum: str) -> dict[str, float]:
-    if task not in TASKS:
+    if task not in task_names():
         return {}
     return {
         number.model: number.value

@@ -19,10 +19,13 @@ from sclong_core.errors import ConfigError, InputError
 from sclong_core.files import atomic_folder
 from sclong_core.manifest import read_checkpoint_info
 from sclong_tasks.data_files import read_record
+from sclong_tasks.encoders.functions import EncoderFunction
 from sclong_tasks.figures import training_curve, write_svg
 from sclong_tasks.memory import peak_bytes, reset_peak
 from sclong_tasks.model_files import save_model
-from sclong_tasks.registry import get_model, get_task
+from sclong_tasks.models import FUNCTION
+from sclong_tasks.named_models import NamedModel
+from sclong_tasks.registry import get_task
 from sclong_tasks.results import ResultRow, config_digest, package_versions, write_metrics
 from sclong_tasks.settings import as_plain, resolve
 from sclong_tasks.splits import Split
@@ -52,11 +55,22 @@ class RunRequest:
     checkpoint: Path | None = None
     """A scLong checkpoint folder, for models that use one."""
     changes: Mapping[str, Any] = field(default_factory=dict)
-    """Settings by name, below "task" and "model"."""
+    """Settings by name, below "task", "model", and the model's own name."""
+    base: str = ""
+    """Name of the task's model that ``model`` is another name for; the same where empty."""
+    function: EncoderFunction | None = None
+    """Of the user, which is run under the name ``model``."""
     cache: Path | None = None
+    cache_is_temporary: bool = False
+    """The cache goes at the end of the command."""
     device: str = "auto"
     progress: bool = False
     overwrite: bool = False
+
+    @property
+    def named(self) -> NamedModel:
+        """What is run."""
+        return NamedModel(self.model, self.base, self.function)
 
 
 @dataclass(frozen=True)
@@ -113,9 +127,9 @@ def run_task(request: RunRequest, loaded: Loaded | None = None) -> RunResult:
         raise InputError(f"{plan.folder} is no run: move it away, or choose another folder")
     task, settings, data = plan.loaded.task, plan.loaded.settings, plan.loaded.data
     split, folder = plan.split, plan.folder
-    model = get_model(task, request.model)(plan.options)
+    model = plan.kind(plan.options)
     with tempfile.TemporaryDirectory(prefix="sclong-run-") as scratch:
-        context = _context(request, Path(scratch))
+        context = _context(request, plan, Path(scratch))
         predictions = fit_and_predict(task, model, data, split, context, settings)
         metrics = task.evaluate(data, predictions, split, settings)
         facts = {**model.describe(), "rows": split.sizes()}
@@ -136,10 +150,14 @@ class _Plan:
     """A request with everything about it decided."""
 
     loaded: Loaded
+    kind: type[TaskModel[Any]]
     options: Any
     config: dict[str, Any]
     split: Split
     folder: Path
+    """Ends in a hash of everything that decides the result."""
+    checkpoint: Path | None
+    """The request's, where the model uses it."""
 
 
 def run_exists(request: RunRequest, loaded: Loaded) -> bool:
@@ -149,13 +167,17 @@ def run_exists(request: RunRequest, loaded: Loaded) -> bool:
 
 def _plan(request: RunRequest, loaded: Loaded) -> _Plan:
     task, data = loaded.task, loaded.data
-    kind = get_model(task, request.model).Options
-    options = resolve(kind, request.protocol, request.changes.get("model") or {}, "model")
+    kind, options = request.named.options(task, request.protocol, request.changes)
     scenario = _scenario(task, request)
     config = _config(request, scenario, loaded.settings, options)
     split = task.split(data, scenario=scenario, seed=request.seed, settings=loaded.settings)
-    folder = request.output / _folder_name(request, scenario, config, data, split)
-    return _Plan(loaded, options, config, split, folder)
+    used = request.checkpoint if kind.uses_checkpoint(options) else None
+    key = {**config, "data": data.digest, "split": split.digest, "checkpoint": ""}
+    if used is not None:
+        key["checkpoint"] = read_checkpoint_info(used).digest
+    name = (request.model, request.protocol, scenario, f"seed{request.seed}")
+    folder = request.output / "-".join((*name, config_digest(key)[:8]))
+    return _Plan(loaded, kind, options, config, split, folder, used)
 
 
 def fit_and_predict(
@@ -217,9 +239,11 @@ def _scenario(task: Task[Any], request: RunRequest) -> str:
 
 
 def _config(request: RunRequest, scenario: str, settings: Any, options: Any) -> dict[str, Any]:
+    base = FUNCTION if request.function is not None else request.base
     return {
         "task": request.task,
         "model": request.model,
+        **({"base": base} if base else {}),
         "protocol": request.protocol,
         "scenario": scenario,
         "seed": request.seed,
@@ -227,26 +251,17 @@ def _config(request: RunRequest, scenario: str, settings: Any, options: Any) -> 
     }
 
 
-def _folder_name(
-    request: RunRequest, scenario: str, config: Mapping[str, Any], data: TaskData, split: Split
-) -> str:
-    """Names what was run; ends in a hash of everything that decides the result."""
-    key = {**config, "data": data.digest, "split": split.digest, "checkpoint": ""}
-    if request.checkpoint is not None:
-        key["checkpoint"] = read_checkpoint_info(request.checkpoint).digest
-    digest = config_digest(key)[:8]
-    return f"{request.model}-{request.protocol}-{scenario}-seed{request.seed}-{digest}"
-
-
-def _context(request: RunRequest, scratch: Path) -> RunContext:
+def _context(request: RunRequest, plan: _Plan, scratch: Path) -> RunContext:
     return RunContext(
         seed=request.seed,
         protocol=request.protocol,
         scratch=scratch,
-        checkpoint=request.checkpoint,
+        checkpoint=plan.checkpoint,
         cache=request.cache,
         device=request.device,
         progress=request.progress,
+        function=request.function,
+        cache_is_temporary=request.cache_is_temporary,
     )
 
 

@@ -43,11 +43,18 @@ def resolve(kind: type, protocol: ProtocolName, changes: Mapping[str, Any], wher
         raise ConfigError(f"setting {place}: {reason}") from error
 
 
-def read_changes(path: Path | None, settings: Sequence[str]) -> dict[str, Any]:
+def read_changes(
+    path: Path | None, settings: Sequence[str], models: Sequence[str] = ()
+) -> dict[str, Any]:
     """Changes from a YAML file and from ``name=value`` words, which win.
 
+    Args:
+        path: of the file.
+        settings: the words.
+        models: names of models; settings below one of them are for that model alone.
+
     Raises:
-        ConfigError: the file is no mapping of "task" and "model", or a word has no "=".
+        ConfigError: the file is not a mapping of "task", "model" and models, or a word has no "=".
     """
     words = [_word(one) for one in settings]
     refuse_lookups(words, "a setting")
@@ -61,13 +68,22 @@ def read_changes(path: Path | None, settings: Sequence[str]) -> dict[str, Any]:
     except (OSError, OmegaConfBaseException, YAMLError, UnicodeError, RecursionError) as error:
         raise ConfigError(f"{path or 'settings'}: {' '.join(str(error).split())}") from error
     assert isinstance(changes, dict)
-    unknown = sorted(str(key) for key in set(changes) - {"task", "model"})
+    check_parts(changes, models)
+    return {str(key): value for key, value in changes.items()}
+
+
+def check_parts(changes: Mapping[Any, Any], models: Sequence[str]) -> None:
+    """Refuse settings that belong neither to the task nor to a model.
+
+    Raises:
+        ConfigError: names the first.
+    """
+    unknown = sorted(str(key) for key in set(changes) - {"task", "model", *models})
     if unknown:
         raise ConfigError(
-            f'setting {unknown[0]}: settings begin with "task." or "model.", for example '
-            "model.training.epochs=10"
+            f'setting {unknown[0]}: settings begin with "task.", "model." (all models) or the name '
+            "of a model that is run, for example model.training.epochs=10"
         )
-    return {str(key): value for key, value in changes.items()}
 
 
 def as_plain(settings: Any) -> dict[str, Any]:
@@ -79,5 +95,5 @@ def as_plain(settings: Any) -> dict[str, Any]:
 
 def _word(word: str) -> str:
     if "=" not in word:
-        raise ConfigError(f"{word!r} is no setting: write name=value")
+        raise ConfigError(f"{word!r} is not a setting; expected NAME=VALUE")
     return word

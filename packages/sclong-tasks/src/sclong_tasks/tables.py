@@ -8,7 +8,7 @@ import pandas as pd
 from sclong_core.errors import InputError
 from sclong_core.escaping import for_markdown, from_spreadsheet, table_for_spreadsheet
 from sclong_core.files import atomic_file
-from sclong_tasks.registry import TASKS, get_task
+from sclong_tasks.registry import get_task, task_names
 from sclong_tasks.results import read_runs, refuse_twice, summarise
 
 _TEXT = ("variant", "checkpoint_digest", "split_digest", "data_digest", "config_digest")
@@ -100,7 +100,7 @@ def markdown_tables(
 
 def _place(task: str, protocol: str, scenario: str) -> tuple[str, int, int, str]:
     """Published first, then splits in the order of the task."""
-    known = get_task(task).scenarios if task in TASKS else {}
+    known = get_task(task).scenarios if task in task_names() else {}
     names = [str(name) for name in known.get(protocol, ())]  # type: ignore[call-overload]  # any text
     place = names.index(scenario) if scenario in names else len(names)
     return task, 0 if protocol == "published" else 1, place, scenario
@@ -172,7 +172,7 @@ def _interval(found: pd.DataFrame, metric: tuple[str, str]) -> str:
 
 
 def _published(task: str, scenario: str, metric: tuple[str, str]) -> dict[str, str]:
-    if task not in TASKS:
+    if task not in task_names():
         return {}
     return {
         number.model: f"{number.value:.3f}"

@@ -8,9 +8,9 @@ training has splits whose training rows are empty, and models whose ``fit`` does
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -19,11 +19,52 @@ import pandas as pd
 
 from sclong_tasks.splits import Split
 
+if TYPE_CHECKING:
+    from sclong_tasks.encoders.functions import EncoderFunction
+
 ProtocolName = Literal["honest", "published"]
 PROTOCOLS: tuple[ProtocolName, ...] = ("honest", "published")
 """The first is the default: a validation set, grouped splits, no selection on test data."""
 
 Rows = npt.NDArray[np.int64]
+
+Role = Literal["model", "ablation", "simple", "floor", "ceiling"]
+"""What a model is in a comparison. A "floor" has seen nothing of what the metric is about, or has
+no learnt representation; "simple" learns, but little; a "ceiling" is as good as the data allow; an
+"ablation" is scLong without a part of it."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model of a task, declared: what makes it, and what it is in a comparison."""
+
+    target: str
+    """"module:class" of a :class:`TaskModel`, imported when it is asked for."""
+    role: Role = "model"
+    """In tables and reports."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Defaults that differ from those of the class's ``Options``."""
+    summary: str = ""
+    """What it is, in a few words."""
+
+
+@dataclass(frozen=True)
+class EncoderPlace:
+    """Where a task takes an encoder: the classes that are made with one, and what cannot be."""
+
+    target: str
+    """"module:class" whose options hold ``encoder``: :class:`.encoders.choose.EncoderOptions`."""
+    classes: Mapping[str, str] = field(default_factory=dict)
+    """Other classes for some of the models, by name; "published" stands for all models of other
+    authors, "function" for encoders that are a function."""
+    without: tuple[str, ...] = ()
+    """Models that cannot be here, by name."""
+    trained: bool = False
+    """Whether an encoder can be trained with the task, whole or by LoRA."""
+    own: tuple[str, ...] = ()
+    """Options of the encoder that the model's own options hold in its place."""
+    suffix: str = ""
+    """Of the models' names."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +172,10 @@ class RunContext:
     """"auto" takes the first accelerator there is."""
     progress: bool = False
     """Draw progress on standard error."""
+    function: "EncoderFunction | None" = None
+    """Of the user's own, for the models that are made with one; see :mod:`.encoders.functions`."""
+    cache_is_temporary: bool = False
+    """The cache goes at the end of the command: what differs by seed does not belong there."""
 
 
 @dataclass
@@ -177,6 +222,16 @@ class TaskModel(ABC, Generic[DataT]):
     def load(cls, folder: Path, context: RunContext) -> Self:
         """Read what :meth:`save` wrote."""
 
+    @classmethod
+    def uses_checkpoint(cls, options: Any) -> bool:
+        """Whether a model with these options reads the run's checkpoint.
+
+        It is given the checkpoint then, and the checkpoint is part of what tells runs apart. By
+        default it is what the options' ``encoder`` says; override it where a model reads the
+        checkpoint without one, or has an encoder that it passes over.
+        """
+        return bool(getattr(getattr(options, "encoder", None), "uses_checkpoint", False))
+
     def describe(self) -> dict[str, Any]:
         """Facts for the record, JSON: epochs, parameters, coverage of genes, ..."""
         return {}
@@ -189,8 +244,13 @@ class Task(ABC, Generic[DataT]):
     """As on the command line."""
     title: ClassVar[str]
     """A few words."""
-    models: ClassVar[Mapping[str, str]]
-    """Name -> "module:class" of each model; scLong's first, trivial ones and ablations too."""
+    models: ClassVar[Mapping[str, ModelSpec | str]]
+    """Each model by name; scLong's first, trivial ones and ablations too. A "module:class" alone
+    is a model without further ado."""
+    encoders: ClassVar[tuple[EncoderPlace, ...]] = ()
+    """Where encoders that others install, or name on the command line, take part."""
+    baselines: ClassVar[tuple[str, ...]] = ()
+    """Simple models that the reference of a comparison is taken from, the first choice first."""
     scenarios: ClassVar[Mapping[ProtocolName, tuple[str, ...]]]
     """Splits of each protocol by name, the default first."""
     data_files: ClassVar[tuple[DataFile, ...]]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from sclong_bench.report.evidence import Evidence
-from sclong_bench.report.run_settings import settings_words
+from sclong_bench.report.run_settings import model_word, settings_words
 from sclong_bench.report.words import duration, listed, memory, name_of
 from sclong_bench.results.schema import LABEL, RUN, SOURCE, failed, measured
 from sclong_data.report.markup import tag
@@ -125,14 +125,15 @@ def commands(evidence: Evidence) -> list[str]:
     given = [command for command in dict.fromkeys(rows["command"]) if command]
     if not given and evidence.results.folders:
         for keys, group in rows.groupby(["task", "protocol", "scenario"], sort=False):
-            told = {
-                model: settings_words(evidence.results.folders.get(runs[SOURCE].iloc[0]))
-                for model, runs in group.groupby("model", sort=False)
-            }
-            for settings in dict.fromkeys(told.values()):
-                models = [str(model) for model in told if told[model] == settings]
+            told = {}
+            for model, runs in group.groupby("model", sort=False):
+                folder = evidence.results.folders.get(runs[SOURCE].iloc[0])
+                told[model] = settings_words(folder), model_word(folder)
+            for settings, word in dict.fromkeys(told.values()):
+                models = [str(model) for model in told if told[model] == (settings, word)]
                 mine = group[group["model"].isin(models)]
-                given.append(_task_command(keys, models, mine["seed"], settings))
+                words = [word] * len(models) + ["--name", *models] if word else models
+                given.append(_task_command(keys, words, mine["seed"], settings))
     return [*given, *([evidence.command] if evidence.command else [])]
 
 

@@ -154,8 +154,9 @@ def settings(
         lines = [_with(line, numbers.pop(key(line.label), None)) for line in lines]
         lines = [_with(line, numbers.pop(sole.get(line.label, ""), None)) for line in lines]
         lines += [
-            Line(name, role_of(name), reason="not run", published=number, kind=role_of(name))
+            Line(name, role, reason="not run", published=number, kind=role)
             for name, number in numbers.values()
+            for role in (role_of(name, task),)
         ]
         higher = bool(group["higher_is_better"].iloc[0])
         sign = -1 if higher else 1

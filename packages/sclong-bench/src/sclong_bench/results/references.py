@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from sclong_bench.published.numbers import key
-from sclong_bench.results.roles import BASELINES
+from sclong_bench.results.roles import baselines_of
 from sclong_bench.results.schema import LABEL
 from sclong_core.errors import InputError
 
@@ -43,8 +43,8 @@ def find_references(
 
     A model that is named for a task is taken, and must be there. One that is named for all tasks
     is taken where it was run. Elsewhere the rule holds: scLong where it was run; else, of the
-    baselines that :data:`sclong_bench.results.roles.BASELINES` declares for the task, the first
-    that was run; else the model with the role "simple", if there is just one. A run that failed
+    baselines that the task declares (:attr:`sclong_tasks.task.Task.baselines`), the first that was
+    run; else the model with the role "simple", if there is just one. A run that failed
     counts as run.
 
     Args:
@@ -132,7 +132,7 @@ def _by_rule(
     if FIRST in by_key:
         return _one(by_key[FIRST], FIRST, f"{absent}It is the reference of every task that has it.")
     absent = absent if key(general or "") == FIRST else f"{absent}{FIRST} was not run here. "
-    declared = next((those for name, those in BASELINES.items() if key(name) == key(task)), ())
+    declared = baselines_of(task)
     there = [name for name in declared if key(name) in by_key]
     if there:
         order = ", ".join(declared)

@@ -1,69 +1,101 @@
 """What each model is in a comparison: the reference, a floor, a ceiling, ...
 
 A number can only be read beside what is reached without any model, and beside what can be reached
-at most. The role stands in the column "role" of the results, or follows from the model's name.
+at most. The role stands in the column "role" of the results; else tasks declare it of their models,
+and this file of what tables from elsewhere hold.
 """
 
-import re
 from collections.abc import Mapping
+from functools import cache
 
 import pandas as pd
 
 from sclong_bench.published.numbers import key
 from sclong_bench.results.schema import LABEL
 from sclong_core.errors import InputError
+from sclong_tasks.models import models_of
+from sclong_tasks.registry import get_task, task_names
 
 ROLES = ("reference", "model", "ablation", "simple", "floor", "ceiling")
-"""In the order of tables. "floor" has seen nothing of what the metric is about, or has no learnt
-representation; "simple" learns, but little; "ceiling" is as good as the data allow."""
-BASELINES = {
-    "drug_response": ("drug_line_offsets", "ridge_pca", "linear", "drug_mean"),
-    "drug_combination": (
-        *("gradient_boosting", "random_forest", "logistic_regression", "drug_prior", "pair_prior"),
-    ),
-    "genetic_perturbation": ("linear", "additive", "perturbed_mean", "training_mean"),
-    "genetic_interactions": ("additive", "gene_effects"),
-    "chemical_perturbation": ("linear", "knn", "cell_dose_mean"),
-    "batch_integration": ("hvg", "pca", "raw"),
-    "grn": ("correlation", "genie3", "partial_correlation"),
-    "marker_clustering": ("correlation", "expression_cosine"),
+"""In the order of tables; :data:`sclong_tasks.task.Role` says what each is."""
+_ELSEWHERE: Mapping[str, str] = {
+    # the paper's names of what is an ablation or a baseline here
+    "ALM": "simple",
+    "w/o LEG": "ablation",
+    "Random LEG": "ablation",
+    "w/o GO": "ablation",
+    "Random GO": "ablation",
+    # what no task here has, by its usual name
+    "oracle": "ceiling",
+    "technical_duplicate": "ceiling",
+    "truth": "ceiling",
+    "majority": "floor",
+    "constant": "floor",
+    "chance": "floor",
+    "identity": "floor",
+    "global_mean": "floor",
+    "line_mean": "floor",
+    "cell_line_mean": "floor",
+    "untrained": "floor",
+    "shuffled_labels": "floor",
+    "permuted_labels": "floor",
+    "random_labels": "floor",
+    "ridge": "simple",
+    "lasso": "simple",
+    "elastic_net": "simple",
+    "logistic": "simple",
+    "boosting": "simple",
+    "grnboost2": "simple",
 }
-"""The simple methods of each task that a reference is taken from, the first choice first.
-
-Some are known from the literature to be (effects of drugs and lines that add up: Nat Commun 2026,
-10.1038/s41467-026-72903-w; linear models of perturbations: Nat Methods 2025,
-10.1038/s41592-025-02772-6; variable genes: Genome Biol 2025, 26:101). The order stands before any
-result is read: one by results would be a selection on test data.
-"""
-
-_CEILINGS = re.compile(r"ceiling|oracle|duplicate|labelembedding|truth")
-_FLOORS = re.compile(
-    r"(?:global|training|perturbed|matching|drug|line|cellline|gene|cell|celldose|type|pair)?mean|"
-    r"nochange|zero|constant|constantandnoise|majority|chance|random|identity|noise|sclongpermuted|"
-    r"(?:shuffled|permuted|untrained|random)"
-    r"(?:sclong\w*|embedding|representation|vectors|pca|labels|cells)?|"
-    r"druglineoffsets|lowrank|(?:drug|pair|cell|line)prior"
-)
-_SIMPLE = re.compile(
-    r"alm|additive|linear\w*|ridge\w*|lasso|elasticnet|logistic\w*|pca\d*|hvg|raw|scvi|harmony|knn|"
-    r"randomforest|gradientboosting|boosting|correlation|partialcorrelation|genie3|grnboost2|"
-    r"gograph|graph|gene2vec\w*|expressioncosine|geneeffects|fitness\w+"
-)
-_ABLATIONS = re.compile(
-    r"wo(?:leg|go)|random(?:leg|go)|sclong(?:no|without|random|shuffled)(?!init)\w+|sclongsingleencoder|"
-    r"sclongtop\d+"
-)
 
 
-def role_of(model: str) -> str:
-    """The role that a name suggests."""
-    name = key(model)
-    if _CEILINGS.search(name):
-        return "ceiling"
-    for role, pattern in (("floor", _FLOORS), ("simple", _SIMPLE), ("ablation", _ABLATIONS)):
-        if pattern.fullmatch(name):
-            return role
-    return "model"
+def baselines_of(task: str) -> tuple[str, ...]:
+    """The simple methods that a task declares for its reference, the first choice first.
+
+    The order stands before any result is read: one by results would be a selection on test data.
+
+    Args:
+        task: its name, in any spelling; empty for a task that is not known.
+    """
+    name = _task_named(task)
+    return get_task(name).baselines if name else ()
+
+
+def role_of(model: str, task: str = "") -> str:
+    """The role that is declared of a model.
+
+    Args:
+        model: its name, in any spelling.
+        task: where it was run. What this task does not have, another task may have.
+
+    Returns:
+        "model" where nothing is declared.
+    """
+    wanted = key(model)
+    named = _task_named(task)
+    if named and wanted in _declared(named):
+        return _declared(named)[wanted]
+    return _everywhere().get(wanted, "model")
+
+
+@cache
+def _declared(task: str) -> dict[str, str]:
+    """Roles of a task's models."""
+    return {key(name): spec.role for name, spec in models_of(get_task(task)).items()}
+
+
+@cache
+def _everywhere() -> dict[str, str]:
+    """Roles of the models of all tasks, and of names from elsewhere."""
+    found = {key(name): role for name, role in _ELSEWHERE.items()}
+    for task in task_names():
+        for name, role in _declared(task).items():
+            found.setdefault(name, role)
+    return found
+
+
+def _task_named(task: str) -> str:
+    return next((name for name in task_names() if key(name) == key(task)), "")
 
 
 def roles(rows: pd.DataFrame, declared: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -71,13 +103,14 @@ def roles(rows: pd.DataFrame, declared: Mapping[str, str] | None = None) -> dict
 
     Args:
         rows: the table.
-        declared: roles by model, which come first; then those of the table, then names.
+        declared: roles by model, which come first; then those of the table, then of the tasks.
 
     Raises:
         InputError: a role that there is not.
     """
     found: dict[str, str] = {}
-    for _, row in rows.drop_duplicates([LABEL, "role"]).iterrows():
+    tasks: dict[str, str] = {}
+    for _, row in rows.drop_duplicates([LABEL, "role", "task"]).iterrows():
         name = row[LABEL]
         role = (declared or {}).get(row["model"]) or (declared or {}).get(name) or row["role"]
         if role and role not in ROLES:
@@ -85,4 +118,7 @@ def roles(rows: pd.DataFrame, declared: Mapping[str, str] | None = None) -> dict
                 f"the role {role!r} of {name} is unknown: choose one of {', '.join(ROLES)}"
             )
         found[name] = found.get(name) or role
-    return {name: role or role_of(name.partition(" (")[0]) for name, role in found.items()}
+        tasks.setdefault(name, row["task"])
+    return {
+        name: role or role_of(name.partition(" (")[0], tasks[name]) for name, role in found.items()
+    }

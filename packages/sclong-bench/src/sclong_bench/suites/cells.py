@@ -71,7 +71,9 @@ def seconds_of(cell: Cell) -> float | None:
 
 def command_of(cell: Cell) -> list[str]:
     """The command that makes a run."""
-    words = ["task", "run", cell.task, "--model", cell.model, "--seed", str(cell.seed)]
+    words = ["task", "run", cell.task, "--model", cell.base or cell.model]
+    words += ["--name", cell.model] if cell.base else []
+    words += ["--seed", str(cell.seed)]
     words += ["--protocol", cell.protocol, "--scenario", cell.scenario]
     words += ["--data", str(cell.data), "--output", str(cell.folder)]
     words += ["--config", str(cell.folder / _SETTINGS)] if cell.settings else []

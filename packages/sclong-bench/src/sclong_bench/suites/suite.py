@@ -1,6 +1,6 @@
 """A suite: tasks, models, protocols, scenarios and seeds, from one YAML file."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import product
@@ -15,9 +15,10 @@ from sclong_core.files import sha256_file
 from sclong_core.manifest import read_checkpoint_info
 from sclong_core.settings import load_settings
 from sclong_tasks.data_files import RECORD
-from sclong_tasks.registry import get_model, get_task
+from sclong_tasks.named_models import NamedModel, model_changes, named
+from sclong_tasks.registry import get_task
 from sclong_tasks.results import config_digest
-from sclong_tasks.settings import resolve
+from sclong_tasks.settings import check_parts, resolve
 from sclong_tasks.task import PROTOCOLS, ProtocolName, Task
 
 
@@ -28,13 +29,13 @@ class Entry:
     task: str
     """Name of the task."""
     models: list[str]
-    """Names of its models."""
+    """Names of its models, or of the suite's own."""
     protocols: list[str] = field(default_factory=lambda: ["honest"])
     """One or both of "honest" and "published"."""
     scenarios: list[str] = field(default_factory=list)
     """Splits by name, where a protocol has them; the first of each protocol by default."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """Changes below "task" and "model", as ``--config`` of ``sclong task run``."""
+    """Changes below "task", "model" and names of models, as ``--config`` of ``sclong task run``."""
     data: str | None = None
     """Folder of prepared data; by default the suite's, with the name of the task."""
     source: str = ""
@@ -57,6 +58,9 @@ class SuiteConfig:
     """A scLong checkpoint folder, for the models that use one."""
     encoders: dict[str, str] = field(default_factory=dict)
     """Folders of published models by name, for the models that are made with one."""
+    models: dict[str, str] = field(default_factory=dict)
+    """Models of your own by name: FILE.py:FUNCTION, from where the command is run, or another
+    name for a model of the tasks."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,11 @@ class Cell:
     settings: Mapping[str, Any]
     data: Path
     checkpoint: Path | None
+    """Where the model uses it."""
     folder: Path
     """Of this run; its name is a digest of everything above, contents of files included."""
+    base: str = ""
+    """What the model is where it has a name of the suite's: FILE.py:FUNCTION, or a model."""
 
     @property
     def name(self) -> str:
@@ -123,11 +130,12 @@ def read_suite(path: Path, *, output: Path | None = None, data: Path | None = No
         try:
             task = get_task(entry.task)
             folder = Path(entry.data) if entry.data else Path(config.data) / entry.task
-            chosen = list(_choices(task, entry))
+            models = _models(config, entry)
+            chosen = list(_choices(task, entry, models))
             if not (folder / RECORD).is_file():
                 missing.append(entry.task)
                 continue
-            for cell in _cells(config, entry, chosen, folder, (checkpoint, digest)):
+            for cell in _cells(config, entry, models, chosen, folder, (checkpoint, digest)):
                 cells.setdefault(cell.folder, cell)
         except ScLongError as error:
             raise ConfigError(f"{path}, runs {number}: {error}") from error
@@ -146,7 +154,15 @@ def _read(path: Path) -> SuiteConfig:
     return config
 
 
-def _choices(task: Task[Any], entry: Entry) -> Iterator[tuple[ProtocolName, str]]:
+def _models(config: SuiteConfig, entry: Entry) -> list[NamedModel]:
+    """The models of an entry, those that the suite names resolved."""
+    check_parts(entry.settings, entry.models)
+    return [named(config.models.get(name, name), name) for name in entry.models]
+
+
+def _choices(
+    task: Task[Any], entry: Entry, models: Sequence[NamedModel]
+) -> Iterator[tuple[ProtocolName, str]]:
     """Protocols with their scenarios; everything about an entry is checked on the way."""
     known = {name for protocol in task.scenarios.values() for name in protocol}
     unknown = [name for name in entry.scenarios if name not in known]
@@ -157,76 +173,82 @@ def _choices(task: Task[Any], entry: Entry) -> Iterator[tuple[ProtocolName, str]
             raise ConfigError(f"there is no protocol {name!r}: {', '.join(PROTOCOLS)}")
         protocol: ProtocolName = "honest" if name == "honest" else "published"
         resolve(task.Settings, protocol, entry.settings.get("task") or {}, "task")
-        for model in entry.models:
-            kind = get_model(task, model).Options
-            resolve(kind, protocol, entry.settings.get("model") or {}, "model")
+        for model in models:
+            model.options(task, protocol, entry.settings)
         there = task.scenarios[protocol]
         wanted = [scenario for scenario in entry.scenarios if scenario in there]
         for scenario in wanted if entry.scenarios else there[:1]:
             yield protocol, scenario
 
 
-def _cells(
+def _cells(  # what they share, each by its name
     config: SuiteConfig,
     entry: Entry,
+    models: Sequence[NamedModel],
     chosen: list[tuple[ProtocolName, str]],
     data: Path,
     checkpoint: tuple[Path | None, str],
 ) -> Iterator[Cell]:
     record = (data / RECORD).read_text(encoding="utf-8")
-    for (protocol, scenario), model, seed in product(chosen, entry.models, config.seeds):
+    for (protocol, scenario), model, seed in product(chosen, models, config.seeds):
         run = {
             "task": entry.task,
-            "model": model,
+            "model": model.name,
             "protocol": protocol,
             "scenario": scenario,
             "seed": seed,
         }
-        settings, files = _with_encoder(config, entry, model, protocol)
-        key = {**run, "settings": settings, "data": record, "checkpoint": checkpoint[1]}
+        kind, options = model.options(get_task(entry.task), protocol, entry.settings)
+        settings, files = _with_encoder(config, entry, model, options)
+        used, digest = checkpoint if kind.uses_checkpoint(options) else (None, "")
+        key = {**run, "settings": settings, "data": record, "checkpoint": digest}
         if files:
             key["encoder"] = files
+        if model.function is not None:
+            key["function"] = [model.function.source.rpartition(":")[2], model.function.identity]
+        elif model.base:
+            key["base"] = model.base
         folder = Path(config.output) / entry.task / config_digest(key)[:16]
         yield Cell(
             task=entry.task,
-            model=model,
+            model=model.name,
             protocol=protocol,
             scenario=scenario,
             seed=seed,
             settings=settings,
             data=data,
-            checkpoint=checkpoint[0],
+            checkpoint=used,
             folder=folder,
+            base=model.base if model.function is None else model.function.source,
         )
 
 
 def _with_encoder(
-    config: SuiteConfig, entry: Entry, model: str, protocol: ProtocolName
+    config: SuiteConfig, entry: Entry, model: NamedModel, options: Any
 ) -> tuple[Mapping[str, Any], str]:
     """Settings of a model with the folder of its published encoder, and a digest of that folder.
 
     Raises:
         ConfigError: the suite names no folder for it.
     """
-    options = resolve(
-        get_model(get_task(entry.task), model).Options,
-        protocol,
-        entry.settings.get("model") or {},
-        "model",
-    )
+    given: Mapping[str, Any] = entry.settings
+    if set(given) - {"task", "model"}:  # those of this model alone are settings of its run
+        changes = {"task": given.get("task"), "model": model_changes(given, model.name)}
+        given = {name: value for name, value in changes.items() if value}
     encoder = getattr(options, "encoder", None)
     if encoder is None or not encoder.published:
-        return entry.settings, ""
+        return given, ""
     place = encoder.path or config.encoders.get(encoder.name, "")
     if not place:
         raise ConfigError(
-            f"{model} needs the folder of its files: name it below encoders, {encoder.name}: FOLDER"
+            f"{model.name} needs the folder of its files: name it below encoders, {encoder.name}: "
+            "FOLDER"
         )
     # Absolute, because a run has a folder of its own to work in.
     path = str(Path(place).absolute())
     settings = OmegaConf.to_container(
         OmegaConf.merge(
-            OmegaConf.create(entry.settings),
+            OmegaConf.create(dict(given)),
             OmegaConf.create({"model": {"encoder": {"path": path}}}),
         )
     )

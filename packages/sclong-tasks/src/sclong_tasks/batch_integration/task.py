@@ -12,10 +12,19 @@ from sclong_tasks.batch_integration.config import IntegrationSettings
 from sclong_tasks.batch_integration.data import IntegrationData, read_cells
 from sclong_tasks.batch_integration.metrics import measure
 from sclong_tasks.cells import read_h5ad
-from sclong_tasks.encoders.names import published_variants
 from sclong_tasks.metrics.leiden import require_leiden
+from sclong_tasks.models import encoder_models
 from sclong_tasks.splits import Split, make_split
-from sclong_tasks.task import DataFile, Metric, ProtocolName, PublishedNumber, Task
+from sclong_tasks.task import (
+    DataFile,
+    EncoderPlace,
+    Metric,
+    ModelSpec,
+    ProtocolName,
+    PublishedNumber,
+    Role,
+    Task,
+)
 
 _MODELS = "sclong_tasks.batch_integration.models"
 _FILE = "cells.h5ad"
@@ -24,42 +33,71 @@ _PAPER = "scLong, Fig. 6 and text: scIB's pancreas, one value each"
 _ABLATION = "scLong, Fig. 7 and text: scIB's pancreas; by order of mention"
 
 
+def _by_pool(encoder: str, role: Role, what: str) -> dict[str, ModelSpec]:
+    """ScLong with each rule from genes to a cell beside the paper's."""
+    name = "sclong" if encoder == "sclong" else "random_sclong"
+    return {
+        f"{name}_{suffix}": ModelSpec(
+            f"{_MODELS}.sclong:ScLongSums",
+            role,
+            {"pool": pool, "encoder": {"name": encoder}},
+            f"{what}, {words}",
+        )
+        for suffix, pool, words in (
+            ("mean", "mean", "the mean over genes"),
+            ("mean_expressed", "mean_expressed", "the mean over expressed genes"),
+            ("expression_weighted", "expression_weighted", "the mean weighted by expression"),
+        )
+    }
+
+
 class BatchIntegration(Task[IntegrationData]):
     """Embeddings of cells, without training, measured by batches and types."""
 
     name: ClassVar = "batch_integration"
     title: ClassVar = "zero-shot batch integration: embeddings of cells by batch and type (scIB)"
+    encoders: ClassVar = (
+        EncoderPlace(
+            f"{_MODELS}.sclong:ScLongSums",
+            classes=dict.fromkeys(
+                ("gene2vec", "graph", "published", "function"), f"{_MODELS}.sclong:Encoded"
+            ),
+            without=("precomputed",),  # has options of its own
+            own=("weights", "high_genes"),
+        ),
+    )
     models: ClassVar = {
-        "sclong": f"{_MODELS}.sclong:ScLongSums",
-        "sclong_mean": f"{_MODELS}.sclong:ScLongMean",
-        "sclong_mean_expressed": f"{_MODELS}.sclong:ScLongMeanExpressed",
-        "sclong_expression_weighted": f"{_MODELS}.sclong:ScLongWeighted",
-        "random_sclong": f"{_MODELS}.sclong:RandomScLong",
-        "random_sclong_mean": f"{_MODELS}.sclong:RandomScLongMean",
-        "random_sclong_mean_expressed": f"{_MODELS}.sclong:RandomScLongMeanExpressed",
-        "random_sclong_expression_weighted": f"{_MODELS}.sclong:RandomScLongWeighted",
-        "random_sclong_normal": f"{_MODELS}.sclong:NormalScLong",
-        "sclong_no_low_expression": f"{_MODELS}.sclong:NoLowExpression",
-        "sclong_random_low_expression": f"{_MODELS}.sclong:RandomLowExpression",
-        "sclong_no_graph": f"{_MODELS}.sclong:NoGraph",
-        "sclong_random_graph": f"{_MODELS}.sclong:RandomGraph",
-        "sclong_shuffled_graph": f"{_MODELS}.sclong:ShuffledGraph",
-        "gene2vec": f"{_MODELS}.sclong:Gene2vec",
-        "graph": f"{_MODELS}.sclong:Graph",
-        "raw": f"{_MODELS}.simple:Raw",
-        "hvg": f"{_MODELS}.simple:Hvg",
-        "pca": f"{_MODELS}.simple:Pca",
-        "denoising": f"{_MODELS}.denoising:Denoising",
-        "harmony": f"{_MODELS}.corrected:Harmony",
-        "scvi": f"{_MODELS}.corrected:ScVi",
-        "obsm": f"{_MODELS}.simple:Obsm",
-        "precomputed": f"{_MODELS}.simple:FromFile",
-        **published_variants(f"{_MODELS}.sclong:Encoded"),
-        "permuted_pca": f"{_MODELS}.simple:Permuted",
-        "random_embedding": f"{_MODELS}.simple:Random",
-        "constant_and_noise": f"{_MODELS}.simple:ConstantAndNoise",
-        "label_embedding": f"{_MODELS}.simple:Labels",
+        **encoder_models(encoders[0]),
+        **_by_pool("sclong", "model", "scLong"),
+        **_by_pool("random", "floor", "untrained scLong"),
+        "raw": ModelSpec(f"{_MODELS}.simple:Raw", "simple", summary="expression of all genes"),
+        "hvg": ModelSpec(f"{_MODELS}.simple:Hvg", "simple", summary="highly variable genes"),
+        "pca": ModelSpec(
+            f"{_MODELS}.simple:Pca", "simple", summary="components of highly variable genes"
+        ),
+        "denoising": ModelSpec(
+            f"{_MODELS}.denoising:Denoising", summary="a denoising autoencoder of the cells"
+        ),
+        "harmony": ModelSpec(f"{_MODELS}.corrected:Harmony", "simple", summary="Harmony"),
+        "scvi": ModelSpec(f"{_MODELS}.corrected:ScVi", "simple", summary="scVI"),
+        "obsm": ModelSpec(f"{_MODELS}.simple:Obsm", summary="a matrix of the file's obsm"),
+        "precomputed": ModelSpec(
+            f"{_MODELS}.simple:FromFile", summary="embeddings by another program, from a file"
+        ),
+        "permuted_pca": ModelSpec(
+            f"{_MODELS}.simple:Permuted", "floor", summary="components, each of another cell"
+        ),
+        "random_embedding": ModelSpec(
+            f"{_MODELS}.simple:Random", "floor", summary="normal numbers"
+        ),
+        "constant_and_noise": ModelSpec(
+            f"{_MODELS}.simple:ConstantAndNoise", "floor", summary="one place, a little noise"
+        ),
+        "label_embedding": ModelSpec(
+            f"{_MODELS}.simple:Labels", "ceiling", summary="the cell type itself"
+        ),
     }
+    baselines: ClassVar = ("hvg", "pca", "raw")
     scenarios: ClassVar[Mapping[ProtocolName, tuple[str, ...]]] = {
         "honest": (SCENARIO,),
         "published": (SCENARIO,),

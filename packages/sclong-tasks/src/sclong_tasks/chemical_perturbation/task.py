@@ -17,9 +17,18 @@ from sclong_tasks.chemical_perturbation.figures import draw
 from sclong_tasks.chemical_perturbation.inputs import read_conditions
 from sclong_tasks.chemical_perturbation.metrics import measure
 from sclong_tasks.chemistry.molecules import shown
-from sclong_tasks.encoders.names import published_variants
+from sclong_tasks.models import OF_CELLS, encoder_models
 from sclong_tasks.splits import Split, check_no_leak, grouped_parts, make_split, shared_groups
-from sclong_tasks.task import DataFile, Metric, ProtocolName, PublishedNumber, Rows, Task
+from sclong_tasks.task import (
+    DataFile,
+    EncoderPlace,
+    Metric,
+    ModelSpec,
+    ProtocolName,
+    PublishedNumber,
+    Rows,
+    Task,
+)
 
 _LOG = logging.getLogger("sclong")
 _DEEPCE = "https://raw.githubusercontent.com/pth1993/DeepCE/master/DeepCE/data"
@@ -46,25 +55,34 @@ class ChemicalPerturbation(Task[ChemicalData]):
 
     name: ClassVar = "chemical_perturbation"
     title: ClassVar = "chemical perturbation: changes of landmark genes by a compound (DeepCE)"
+    encoders: ClassVar = (
+        EncoderPlace(
+            f"{_MODELS}.network:Network",
+            classes={"sclong": f"{_MODELS}.variants:ScLong"},
+            # A gene's vector is the same in every cell: encoders of expression have no part in it.
+            without=(*OF_CELLS, "sclong_no_gene_vectors"),
+        ),
+    )
     models: ClassVar = {
-        "sclong": f"{_MODELS}.variants:ScLong",
-        "sclong_no_graph": f"{_MODELS}.variants:NoGraph",
-        "sclong_random_graph": f"{_MODELS}.variants:RandomGraph",
-        "sclong_shuffled_graph": f"{_MODELS}.variants:ShuffledGraph",
-        "random_sclong": f"{_MODELS}.variants:RandomScLong",
-        "gene2vec": f"{_MODELS}.variants:Gene2vec",
-        "graph": f"{_MODELS}.variants:GraphVectors",
-        "deepce": f"{_MODELS}.variants:DeepCe",
-        "random_vectors": f"{_MODELS}.variants:RandomVectors",
-        "precomputed": f"{_MODELS}.variants:Precomputed",
-        **published_variants(f"{_MODELS}.network:Network"),
-        "linear": f"{_MODELS}.classical:Linear",
-        "knn": f"{_MODELS}.classical:Neighbours",
-        "cell_dose_mean": f"{_MODELS}.means:CellDoseMean",
-        "cell_mean": f"{_MODELS}.means:CellMean",
-        "gene_mean": f"{_MODELS}.means:GeneMean",
-        "zero": f"{_MODELS}.means:Zero",
+        **encoder_models(encoders[0]),
+        "deepce": ModelSpec(f"{_MODELS}.variants:DeepCe", summary="DeepCE, its own gene vectors"),
+        "random_vectors": ModelSpec(
+            f"{_MODELS}.variants:RandomVectors", "floor", summary="gene vectors from N(0, 1)"
+        ),
+        "linear": ModelSpec(f"{_MODELS}.classical:Linear", "simple", summary="ridge regression"),
+        "knn": ModelSpec(
+            f"{_MODELS}.classical:Neighbours", "simple", summary="compounds that are most similar"
+        ),
+        "cell_dose_mean": ModelSpec(
+            f"{_MODELS}.means:CellDoseMean", "floor", summary="mean of the cell line at the dose"
+        ),
+        "cell_mean": ModelSpec(
+            f"{_MODELS}.means:CellMean", "floor", summary="mean of the cell line"
+        ),
+        "gene_mean": ModelSpec(f"{_MODELS}.means:GeneMean", "floor", summary="mean of the gene"),
+        "zero": ModelSpec(f"{_MODELS}.means:Zero", "floor", summary="no change"),
     }
+    baselines: ClassVar = ("linear", "knn", "cell_dose_mean")
     scenarios: ClassVar[Mapping[ProtocolName, tuple[str, ...]]] = {
         "honest": ("compound", "cell_line"),
         "published": ("files", "pert_id"),

@@ -29,15 +29,16 @@ class ListCommand:
 
     def run(self, args: argparse.Namespace) -> int:
         """Print one table, or everything about one task."""
-        from sclong_tasks.registry import TASKS, get_task  # noqa: PLC0415  # keeps --help fast
+        from sclong_tasks.models import models_of  # noqa: PLC0415  # keeps --help fast
+        from sclong_tasks.registry import get_task, task_names  # noqa: PLC0415
 
         if args.task is not None:
             _print_task(get_task(args.task), args.data / args.task)
             return 0
         rows = []
-        for name in TASKS:
+        for name in task_names():
             task = get_task(name)
-            rows.append((name, task.title, str(len(task.models)), _state(args.data / name)))
+            rows.append((name, task.title, str(len(models_of(task))), _state(args.data / name)))
         print_table(("task", "what it is", "models", f"data in {args.data}"), rows)
         print_text("sclong task list TASK says more about one of them.")
         return 0
@@ -48,11 +49,18 @@ def _state(folder: Path) -> str:
 
 
 def _print_task(task: "Task[Any]", folder: Path) -> None:
-    facts = [("task", task.name), ("what it is", task.title), ("models", ", ".join(task.models))]
+    from sclong_tasks.models import models_of  # noqa: PLC0415  # keeps --help fast
+
+    facts = [("task", task.name), ("what it is", task.title)]
     facts += [(f"{name} splits", ", ".join(splits)) for name, splits in task.scenarios.items()]
     facts += [(f"predict reads {name}", what) for name, what in task.inputs.items()]
     facts.append(("data", f"{_state(folder)}: {folder}"))
-    print_facts(facts)
+    facts.append(("baselines", ", ".join(task.baselines)))
+    print_facts([(name, value) for name, value in facts if value])
+    print_table(
+        ("model", "role", "what it is"),
+        ((name, spec.role, spec.summary) for name, spec in models_of(task).items()),
+    )
     print_table(
         ("file", "for", "needed", "licence", "fetched from"),
         (

@@ -28,11 +28,17 @@ class PredictCommand:
         parser.add_argument(
             "-o", "--output", type=Path, help=".csv, .tsv or .parquet; by default it is printed"
         )
+        parser.add_argument(
+            "--function",
+            metavar="FILE.py:FUNCTION",
+            help="of a run whose model is a function of yours: it runs only when you name it",
+        )
         add_computing(parser)
 
     def run(self, args: argparse.Namespace) -> int:
         """Predict, and write or print the table."""
         from sclong_data.outputs import require_output  # noqa: PLC0415  # keeps --help fast
+        from sclong_tasks.encoders.functions import read_function  # noqa: PLC0415
         from sclong_tasks.predict import PredictRequest, predict, write_table  # noqa: PLC0415  # keeps --help fast
         from sclong_tasks.registry import get_task  # noqa: PLC0415
         from sclong_tasks.written import has_prediction  # noqa: PLC0415
@@ -49,6 +55,7 @@ class PredictCommand:
                     inputs=inputs,
                     data=data_folder(args),
                     checkpoint=args.checkpoint,
+                    function=None if args.function is None else read_function(args.function),
                     cache=args.cache,
                     device=args.device,
                 )

@@ -3,6 +3,9 @@
 import argparse
 import itertools
 import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +32,21 @@ class RunCommand:
             "names, the split, the model and figures. Several models, seeds and scenarios make "
             "several runs, which read the data once."
         )
-        parser.add_argument("--model", required=True, nargs="+", metavar="MODEL")
+        parser.add_argument(
+            "--model",
+            required=True,
+            nargs="+",
+            metavar="MODEL",
+            help="of sclong task list TASK, or FILE.py:FUNCTION: a function from an AnnData to one "
+            "row of numbers a cell",
+        )
+        parser.add_argument(
+            "--name",
+            nargs="+",
+            default=[],
+            metavar="NAME",
+            help="for each model, or for each FILE.py:FUNCTION, in folders and tables",
+        )
         parser.add_argument("--seed", type=int, default=[0], nargs="+", metavar="SEED")
         parser.add_argument("--protocol", choices=("honest", "published"), default="honest")
         parser.add_argument(
@@ -42,14 +59,18 @@ class RunCommand:
             "--output", type=Path, metavar="FOLDER", help=f"for runs (default: {RUNS}/TASK)"
         )
         parser.add_argument(
-            "--config", type=Path, metavar="FILE.yaml", help='settings below "task" and "model"'
+            "--config",
+            type=Path,
+            metavar="FILE.yaml",
+            help='settings below "task", "model" and names of models',
         )
         parser.add_argument(
             "--set",
             action="append",
             default=[],
             metavar="NAME=VALUE",
-            help="one setting, for example model.training.epochs=10",
+            help="one setting: of the task (task.bootstrap=10), all models "
+            "(model.training.epochs=10) or one model (pca.components=20)",
         )
         add_computing(parser)
         group = parser.add_mutually_exclusive_group()
@@ -60,10 +81,10 @@ class RunCommand:
         """Run all that was asked for; a run that fails does not stop the others."""
         from sclong_tasks.run import load_task  # noqa: PLC0415  # keeps --help fast
 
-        requests = _requests(args)
         done: list[RunResult] = []
         failed = 0
-        with messages():
+        with messages(), _cache(args) as cache:
+            requests = _requests(args, cache)
             loaded = load_task(requests[0])
             for request in requests:
                 try:
@@ -80,15 +101,29 @@ class RunCommand:
         return 1 if failed else 0
 
 
-def _requests(args: argparse.Namespace) -> "list[RunRequest]":
+@contextmanager
+def _cache(args: argparse.Namespace) -> "Iterator[Path | None]":
+    """The folder that was given; else, for several seeds, one that goes at the end."""
+    if args.cache is not None or len(args.seed) == 1:
+        yield args.cache
+        return
+    with tempfile.TemporaryDirectory(prefix="sclong-cache-") as folder:
+        yield Path(folder)
+
+
+def _requests(args: argparse.Namespace, cache: "Path | None") -> "list[RunRequest]":
+    from sclong_tasks.named_models import name_models, names_of  # noqa: PLC0415  # loads PyTorch
     from sclong_tasks.run import RunRequest  # noqa: PLC0415  # keeps --help fast
     from sclong_tasks.settings import read_changes  # noqa: PLC0415
 
-    changes = read_changes(args.config, args.set)
+    models = name_models(args.model, args.name)
+    changes = read_changes(args.config, args.set, names_of(models))
     return [
         RunRequest(
             task=args.task,
-            model=model,
+            model=model.name,
+            base=model.base,
+            function=model.function,
             seed=seed,
             data=data_folder(args),
             output=RUNS / args.task if args.output is None else args.output,
@@ -96,14 +131,13 @@ def _requests(args: argparse.Namespace) -> "list[RunRequest]":
             scenario=scenario,
             checkpoint=args.checkpoint,
             changes=changes,
-            cache=args.cache,
+            cache=cache,
+            cache_is_temporary=cache != args.cache,
             device=args.device,
             progress=is_interactive(),
             overwrite=args.overwrite,
         )
-        for scenario, model, seed in itertools.product(
-            args.scenario or [None], args.model, args.seed
-        )
+        for scenario, model, seed in itertools.product(args.scenario or [None], models, args.seed)
     ]
 
 

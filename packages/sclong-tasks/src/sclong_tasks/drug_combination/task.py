@@ -22,9 +22,17 @@ from sclong_tasks.drug_combination.data import (
 )
 from sclong_tasks.drug_combination.metrics import evaluate_synergy
 from sclong_tasks.drug_combination.splits import make_combination_split
-from sclong_tasks.encoders.names import published_variants
+from sclong_tasks.models import encoder_models
 from sclong_tasks.splits import Split
-from sclong_tasks.task import DataFile, Metric, ProtocolName, PublishedNumber, Task
+from sclong_tasks.task import (
+    DataFile,
+    EncoderPlace,
+    Metric,
+    ModelSpec,
+    ProtocolName,
+    PublishedNumber,
+    Task,
+)
 
 _DEEPDDS = "https://raw.githubusercontent.com/Sinwang404/DeepDDs/master/data"
 _LICENCE = "none stated (DeepDDs)"
@@ -42,27 +50,33 @@ class DrugCombination(Task[CombinationData]):
 
     name: ClassVar = "drug_combination"
     title: ClassVar = "drug combination: whether two drugs are synergistic in a cell line (DeepDDS)"
+    encoders: ClassVar = (EncoderPlace(f"{_MODELS}.network:Network", trained=True),)
     models: ClassVar = {
-        "sclong": f"{_MODELS}.variants:ScLong",
-        "sclong_finetuned": f"{_MODELS}.variants:FineTuned",
-        "sclong_lora": f"{_MODELS}.variants:Lora",
-        "random_sclong": f"{_MODELS}.variants:RandomScLong",
-        "deepdds": f"{_MODELS}.variants:DeepDds",
-        "gene2vec": f"{_MODELS}.variants:Gene2vec",
-        "graph": f"{_MODELS}.variants:GraphEmbedding",
-        "precomputed": f"{_MODELS}.variants:Precomputed",
-        **published_variants(f"{_MODELS}.network:Network", trained=True),
-        "sclong_no_low_expression": f"{_MODELS}.variants:NoLowExpression",
-        "sclong_random_low_expression": f"{_MODELS}.variants:RandomLowExpression",
-        "sclong_no_graph": f"{_MODELS}.variants:NoGraph",
-        "sclong_random_graph": f"{_MODELS}.variants:RandomGraph",
-        "sclong_shuffled_graph": f"{_MODELS}.variants:ShuffledGraph",
-        "gradient_boosting": f"{_MODELS}.classical:GradientBoosting",
-        "random_forest": f"{_MODELS}.classical:RandomForest",
-        "logistic_regression": f"{_MODELS}.classical:Logistic",
-        "drug_prior": f"{_MODELS}.priors:DrugPrior",
-        "pair_prior": f"{_MODELS}.priors:PairPrior",
+        **encoder_models(encoders[0]),
+        "deepdds": ModelSpec(
+            f"{_MODELS}.network:Network",
+            options={"encoder": {"name": "raw"}},
+            summary="DeepDDS: the same network on expression itself",
+        ),
+        "gradient_boosting": ModelSpec(
+            f"{_MODELS}.classical:GradientBoosting", "simple", summary="boosted trees"
+        ),
+        "random_forest": ModelSpec(
+            f"{_MODELS}.classical:RandomForest", "simple", summary="random forest"
+        ),
+        "logistic_regression": ModelSpec(
+            f"{_MODELS}.classical:Logistic", "simple", summary="logistic regression"
+        ),
+        "drug_prior": ModelSpec(
+            f"{_MODELS}.priors:DrugPrior", "floor", summary="share of each drug's pairs"
+        ),
+        "pair_prior": ModelSpec(
+            f"{_MODELS}.priors:PairPrior", "floor", summary="share of the pair's cell lines"
+        ),
     }
+    baselines: ClassVar = (
+        *("gradient_boosting", "random_forest", "logistic_regression", "drug_prior", "pair_prior"),
+    )
     scenarios: ClassVar[Mapping[ProtocolName, tuple[str, ...]]] = {
         "honest": ("independent", "pair", "drug", "cell_line"),
         "published": ("independent", "random"),

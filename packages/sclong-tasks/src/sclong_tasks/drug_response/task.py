@@ -13,10 +13,18 @@ from sclong_tasks.drug_response import data as reading
 from sclong_tasks.drug_response.config import DrugResponseSettings
 from sclong_tasks.drug_response.data import TARGET, DrugResponseData
 from sclong_tasks.drug_response.metrics import measure
-from sclong_tasks.encoders.names import published_variants
 from sclong_tasks.figures import predicted_and_true
+from sclong_tasks.models import encoder_models
 from sclong_tasks.splits import IntArray, Split, grouped_parts, make_split, random_parts
-from sclong_tasks.task import DataFile, Metric, ProtocolName, PublishedNumber, Task
+from sclong_tasks.task import (
+    DataFile,
+    EncoderPlace,
+    Metric,
+    ModelSpec,
+    ProtocolName,
+    PublishedNumber,
+    Task,
+)
 
 _DEEPCDR = "https://raw.githubusercontent.com/kimmo1019/DeepCDR/master/data"
 _MIT = "MIT (DeepCDR)"
@@ -49,28 +57,35 @@ class DrugResponse(Task[DrugResponseData]):
 
     name: ClassVar = "drug_response"
     title: ClassVar = "cancer drug response: ln IC50 of a drug in a cell line (DeepCDR)"
+    encoders: ClassVar = (EncoderPlace(f"{_MODELS}.neural:NeuralModel", trained=True),)
     models: ClassVar = {
-        "sclong": f"{_MODELS}.neural:ScLongResponse",
-        "random_sclong": f"{_MODELS}.neural:RandomScLongResponse",
-        "deepcdr": f"{_MODELS}.neural:DeepCdr",
-        "gene2vec": f"{_MODELS}.neural:Gene2vecResponse",
-        "graph": f"{_MODELS}.neural:GraphResponse",
-        "precomputed": f"{_MODELS}.neural:PrecomputedResponse",
-        **published_variants(f"{_MODELS}.neural:NeuralModel", trained=True),
-        "sclong_no_low_expression": f"{_MODELS}.neural:NoLowExpression",
-        "sclong_random_low_expression": f"{_MODELS}.neural:RandomLowExpression",
-        "sclong_no_graph": f"{_MODELS}.neural:NoGraph",
-        "sclong_random_graph": f"{_MODELS}.neural:RandomGraph",
-        "sclong_shuffled_graph": f"{_MODELS}.neural:ShuffledGraph",
-        "linear": f"{_MODELS}.classical:Linear",
-        "ridge_pca": f"{_MODELS}.classical:RidgePca",
-        "gradient_boosting": f"{_MODELS}.classical:GradientBoosting",
-        "random_forest": f"{_MODELS}.classical:RandomForest",
-        "low_rank": f"{_MODELS}.identity:LowRank",
-        "drug_line_offsets": f"{_MODELS}.identity:Offsets",
-        "drug_mean": f"{_MODELS}.identity:DrugMean",
-        "mean": f"{_MODELS}.identity:Mean",
+        **encoder_models(encoders[0]),
+        "deepcdr": ModelSpec(
+            f"{_MODELS}.neural:NeuralModel", summary="DeepCDR: the same network on expression"
+        ),
+        "linear": ModelSpec(
+            f"{_MODELS}.classical:Linear", "simple", summary="ridge regression on lines and drugs"
+        ),
+        "ridge_pca": ModelSpec(
+            f"{_MODELS}.classical:RidgePca", "simple", summary="ridge regression on components"
+        ),
+        "gradient_boosting": ModelSpec(
+            f"{_MODELS}.classical:GradientBoosting", "simple", summary="boosted trees"
+        ),
+        "random_forest": ModelSpec(
+            f"{_MODELS}.classical:RandomForest", "simple", summary="random forest"
+        ),
+        "low_rank": ModelSpec(
+            f"{_MODELS}.identity:LowRank", "floor", summary="completed matrix of lines and drugs"
+        ),
+        "drug_line_offsets": ModelSpec(
+            f"{_MODELS}.identity:Offsets", "floor", summary="effects of drug and line that add up"
+        ),
+        "drug_mean": ModelSpec(f"{_MODELS}.identity:DrugMean", "floor", summary="mean of the drug"),
+        "mean": ModelSpec(f"{_MODELS}.identity:Mean", "floor", summary="one mean for all"),
     }
+    # Effects that add up come first: Nat Commun 2026, 10.1038/s41467-026-72903-w.
+    baselines: ClassVar = ("drug_line_offsets", "ridge_pca", "linear", "drug_mean")
     scenarios: ClassVar[Mapping[ProtocolName, tuple[str, ...]]] = {
         "honest": ("pair", "cell_line", "tissue", "drug"),
         "published": ("random", "tcga_labels"),

@@ -13,8 +13,10 @@ from sclong_core.model import ScLong
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.genes.table import GeneTable
 from sclong_tasks.cache import ContentCache
+from sclong_tasks.encoders.functions import EncoderFunction, FunctionEncoder, installed_function
 from sclong_tasks.encoders.genes import gene_table, renamed_by
 from sclong_tasks.encoders.layers import LORA_TARGETS as PUBLISHED_TARGETS
+from sclong_tasks.encoders.names import installed_functions
 from sclong_tasks.encoders.precomputed import Precomputed
 from sclong_tasks.encoders.protocol import Encoder, ExpressionTable
 from sclong_tasks.encoders.published import PublishedEncoder
@@ -26,8 +28,8 @@ from sclong_tasks.encoders.tables import vectors_of_model
 from sclong_tasks.task import RunContext
 
 _LOG = logging.getLogger("sclong")
-ENCODERS = ("sclong", "random", "raw", "gene2vec", "graph", "precomputed")
-"""Beside those of :mod:`sclong_tasks.encoders.names`."""
+ENCODERS = ("sclong", "random", "raw", "gene2vec", "graph", "precomputed", "function")
+"""Beside those of :mod:`sclong_tasks.encoders.names`; "function" is one of the user's own."""
 TUNINGS = ("frozen", "full", "lora")
 WEIGHTS = ("own", "normal")
 _NEEDS_CHECKPOINT = ("sclong", "gene2vec", "graph")
@@ -75,13 +77,13 @@ class EncoderOptions:
     """Cells at a time."""
 
     def __post_init__(self) -> None:
-        names = (*ENCODERS, *published_models())
+        names = (*ENCODERS, *published_models(), *installed_functions())
         if self.name not in names:
             raise ConfigError(f"encoder.name must be one of {', '.join(names)}, not {self.name!r}")
         if self.published:
             chosen = model_class(self.name)
             chosen.Options.parse(self.options, self.name)
-        elif self.options:
+        elif self.options and self.name != "function":
             raise ConfigError(
                 f"encoder.options are of published models, and {self.name} is not one"
             )
@@ -100,7 +102,18 @@ class EncoderOptions:
     @property
     def one_vector_a_gene(self) -> bool:
         """Its vectors of genes are the same in every cell."""
-        return self.published or self.name in ("gene2vec", "graph", "precomputed")
+        fixed = ("gene2vec", "graph", "precomputed")
+        return self.published or self.is_function or self.name in fixed
+
+    @property
+    def is_function(self) -> bool:
+        """It is a function of the user, or of an installed package."""
+        return self.name == "function" or self.name in installed_functions()
+
+    @property
+    def uses_checkpoint(self) -> bool:
+        """It is a part of a scLong checkpoint; a random scLong has the shape of one."""
+        return self.name in (*_NEEDS_CHECKPOINT, "random")
 
     @property
     def published(self) -> bool:
@@ -113,7 +126,7 @@ class EncoderOptions:
         Args:
             usual: of that model, which its name stands for.
         """
-        if self.name in ("raw", "precomputed"):
+        if self.name in ("raw", "precomputed") or self.is_function:
             return ""
         if not self.published:
             return f"{self.tuning}, {self.pool}"
@@ -137,19 +150,21 @@ def make_encoder(options: EncoderOptions, context: RunContext, genes: tuple[str,
     Raises:
         ConfigError: a checkpoint or path is missing.
     """
-    cache, table = ContentCache(context.cache), _table(options)
+    # Weights that are drawn by the seed leave nothing that another seed could take.
+    own = context.cache_is_temporary and options.name == "random"
+    cache, table = ContentCache(None if own else context.cache), _table(options)
     if options.name == "raw":
         return RawExpression(log=options.log)
     if options.published:
         return make_published(options, context)
+    if options.is_function:
+        return FunctionEncoder(_function(options, context), options.name, cache)
     if options.name == "precomputed":
         path = Path(_path(options))
         return Precomputed.read(path, key=options.key or None, need=options.need)
     model = make_model(options, context, genes)
-    if options.name == "gene2vec":
-        return vectors_of_model(model, "gene2vec", table=table)
-    if options.name == "graph":
-        return vectors_of_model(model, "graph", table=table)
+    if options.name in ("gene2vec", "graph"):
+        return vectors_of_model(model, options.name, table=table)  # type: ignore[arg-type]  # one of the two
     return ScLongEncoder(
         model,
         name=options.name,
@@ -295,6 +310,24 @@ def _loaded_model(options: EncoderOptions, context: RunContext, genes: tuple[str
         return model
     assert model.vocabulary is not None
     return random_sclong(model.config, model.vocabulary, seed=context.seed, like=model)
+
+
+def _function(options: EncoderOptions, context: RunContext) -> EncoderFunction:
+    """An installed function; or the user's, which must be the one that the options are about."""
+    if options.name != "function":
+        return installed_function(options.name)
+    given, source = context.function, options.path or "FILE.py:FUNCTION"
+    if given is None:
+        raise ConfigError(
+            f"the encoder is the function {source} of a user, which runs only when you name it: "
+            f"give --function {source}"
+        )
+    if given.identity != options.options:
+        raise ConfigError(
+            f"{given.source} is not the function that the run was made with ({source}): the file "
+            "has changed; run the task again"
+        )
+    return given
 
 
 def _path(options: EncoderOptions) -> str:

@@ -1,16 +1,17 @@
-"""Published models by name: the one place that lists them, which imports none of them.
+"""Encoders beside scLong by name: the one place that lists them, which imports none of them.
 
-Another package adds its own by an entry point of the group ``sclong.published_models`` that gives a
-mapping like ``PUBLISHED``.
+Another package adds a model that is read from files by an entry point of the group
+``sclong.published_models`` that gives a mapping like ``PUBLISHED``, and any other encoder by an
+entry point of the group ``sclong.models``: see :mod:`.functions` for what it names.
 """
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from sclong_core.errors import ConfigError
 
-GROUP = "sclong.published_models"
+GROUP, FUNCTIONS = "sclong.published_models", "sclong.models"
 PUBLISHED: Mapping[str, str] = {
     "scgpt": "sclong_tasks.encoders.scgpt:ScGpt",
     "geneformer": "sclong_tasks.encoders.geneformer:Geneformer",
@@ -19,9 +20,6 @@ PUBLISHED: Mapping[str, str] = {
     "genecompass": "sclong_tasks.encoders.genecompass:GeneCompass",
 }
 """Class of each model, imported when it is asked for."""
-VARIANT = "#"
-"""Between the class of a task's model and the encoder that it is made with."""
-_TUNINGS = {"frozen": "", "full": "_finetuned", "lora": "_lora"}
 
 
 @cache
@@ -39,17 +37,16 @@ def published_models() -> dict[str, str]:
     return found
 
 
-def published_variants(base: str, *, trained: bool = False, suffix: str = "") -> dict[str, str]:
-    """Models of a task over one class, one for each published encoder, by name.
+@cache
+def installed_functions() -> dict[str, EntryPoint]:
+    """Encoders that other packages install as functions, by name; none of them is loaded.
 
-    Args:
-        base: "module:class" of the class, whose options hold ``encoder``.
-        trained: also those whose encoder is trained whole ("_finetuned") and by LoRA ("_lora").
-        suffix: of their names.
+    Raises:
+        ConfigError: two packages offer one name.
     """
-    tunings = tuple(_TUNINGS) if trained else ("frozen",)
-    return {
-        f"{name}{_TUNINGS[tuning]}{suffix}": f"{base}{VARIANT}{name}{VARIANT}{tuning}"
-        for name in published_models()
-        for tuning in tunings
-    }
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=FUNCTIONS):
+        if entry.name in found or entry.name in published_models():
+            raise ConfigError(f"two installed packages offer an encoder {entry.name!r}")
+        found[entry.name] = entry
+    return found

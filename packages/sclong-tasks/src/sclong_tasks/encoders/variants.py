@@ -1,16 +1,10 @@
-"""The options of a model with another encoder: an ablation, random weights, other vectors.
-
-A task names the class that takes an encoder, and gets a model for every published one.
-"""
+"""The options of a model with another encoder: an ablation, random weights, other vectors."""
 
 from collections.abc import Callable
 from dataclasses import field, make_dataclass
-from functools import cache
 from typing import Any
 
 from sclong_tasks.encoders.choose import EncoderOptions
-from sclong_tasks.encoders.names import VARIANT
-from sclong_tasks.encoders.registry import model_class
 
 
 def encoder_of(name: str, **encoder: Any) -> Callable[[], EncoderOptions]:
@@ -26,17 +20,3 @@ def with_defaults(
     if make is not None:
         fields.append(("encoder", EncoderOptions, field(default_factory=make)))
     return make_dataclass(f"{base.__name__}With", fields, bases=(base,))
-
-
-@cache
-def variant_of(base: type, variant: str) -> type:
-    """The class of a model with another encoder.
-
-    Args:
-        base: whose options hold ``encoder``.
-        variant: the encoder and its tuning, as :func:`.names.published_variants` writes them.
-    """
-    name, _, tuning = variant.partition(VARIANT)
-    options = with_defaults(base.Options, encoder_of(name, tuning=tuning))  # type: ignore[attr-defined]  # of a model
-    title = f"{model_class(name).card.title}, {tuning}, from its folder: ``model.encoder.path``."
-    return type(f"{base.__name__}Of{name}", (base,), {"Options": options, "__doc__": title})

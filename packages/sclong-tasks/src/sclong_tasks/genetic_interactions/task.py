@@ -16,8 +16,9 @@ from sclong_tasks.genetic_interactions.data import InteractionData
 from sclong_tasks.genetic_interactions.evaluation import measure
 from sclong_tasks.genetic_perturbation.conditions import perturbation_of
 from sclong_tasks.genetic_perturbation.splits import SUBGROUPS, Simulation, simulation
+from sclong_tasks.models import OF_CELLS, encoder_models
 from sclong_tasks.splits import Split, make_split
-from sclong_tasks.task import DataFile, Metric, ProtocolName, Task
+from sclong_tasks.task import DataFile, EncoderPlace, Metric, ModelSpec, ProtocolName, Task
 
 _MODELS = "sclong_tasks.genetic_interactions.models"
 _NORMAN = "LGPL-3 (Perturbseq_GI)"
@@ -29,15 +30,32 @@ class GeneticInteractions(Task[InteractionData]):
 
     name: ClassVar = "genetic_interactions"
     title: ClassVar = "genetic interactions: synergy, suppression and other classes (Norman, GEARS)"
+    encoders: ClassVar = (
+        EncoderPlace(
+            f"{_MODELS}.vectors:VectorsOfGenes", without=(*OF_CELLS, "sclong_no_gene_vectors")
+        ),
+    )
     models: ClassVar = {
-        "predictions": f"{_MODELS}.predicted:Predictions",
-        "additive": f"{_MODELS}.simple:Additive",
-        "no_change": f"{_MODELS}.simple:NoChange",
-        "gene_effects": f"{_MODELS}.trained:GeneEffects",
-        "fitness_additive": f"{_MODELS}.trained:FitnessOfGenes",
-        "fitness_pair": f"{_MODELS}.trained:FitnessOfPair",
-        "random": f"{_MODELS}.simple:Random",
+        **encoder_models(encoders[0]),
+        "predictions": ModelSpec(
+            f"{_MODELS}.predicted:Predictions", summary="expression that other runs predicted"
+        ),
+        "additive": ModelSpec(
+            f"{_MODELS}.simple:Additive", "simple", summary="effects of two genes that add up"
+        ),
+        "no_change": ModelSpec(f"{_MODELS}.simple:NoChange", "floor", summary="no effect"),
+        "gene_effects": ModelSpec(
+            f"{_MODELS}.trained:GeneEffects", "simple", summary="ridge regression on genes"
+        ),
+        "fitness_additive": ModelSpec(
+            f"{_MODELS}.trained:FitnessOfGenes", "simple", summary="from the fitness of the genes"
+        ),
+        "fitness_pair": ModelSpec(
+            f"{_MODELS}.trained:FitnessOfPair", "simple", summary="from the fitness of the pair too"
+        ),
+        "random": ModelSpec(f"{_MODELS}.simple:Random", "floor", summary="random numbers"),
     }
+    baselines: ClassVar = ("additive", "gene_effects")
     scenarios: ClassVar[Mapping[ProtocolName, tuple[str, ...]]] = {
         "honest": ("simulation", ALL),
         "published": ("simulation", ALL),

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sclong_tasks.encoders.names import published_variants
 from sclong_tasks.figures import predicted_and_true
 from sclong_tasks.genetic_perturbation import data as screens
 from sclong_tasks.genetic_perturbation.config import GeneticPerturbationSettings
@@ -17,8 +16,9 @@ from sclong_tasks.genetic_perturbation.data import PerturbationData
 from sclong_tasks.genetic_perturbation.evaluation import measure
 from sclong_tasks.genetic_perturbation.published import published_numbers
 from sclong_tasks.genetic_perturbation.splits import SUBGROUPS, Simulation, simulation
+from sclong_tasks.models import encoder_models
 from sclong_tasks.splits import Split, make_split
-from sclong_tasks.task import DataFile, Metric, ProtocolName, Task
+from sclong_tasks.task import DataFile, EncoderPlace, Metric, ModelSpec, ProtocolName, Task
 
 _MODELS = "sclong_tasks.genetic_perturbation.models"
 _SCREEN, _ANNOTATIONS = "perturb_processed.h5ad", "goa_human.gaf"
@@ -29,30 +29,35 @@ class GeneticPerturbation(Task[PerturbationData]):
 
     name: ClassVar = "genetic_perturbation"
     title: ClassVar = "genetic perturbation: mean expression of perturbed cells (GEARS)"
+    encoders: ClassVar = (EncoderPlace(f"{_MODELS}.network:Encoded"),)
     models: ClassVar = {
-        "sclong": f"{_MODELS}.variants:ScLong",
-        "random_sclong": f"{_MODELS}.variants:RandomScLong",
-        "gears": f"{_MODELS}.network:Gears",
-        "gears_wide": f"{_MODELS}.variants:WideGears",
-        "gene2vec": f"{_MODELS}.variants:Gene2vec",
-        "graph": f"{_MODELS}.variants:GraphEmbedding",
-        "expression": f"{_MODELS}.variants:Expression",
-        "precomputed": f"{_MODELS}.variants:Precomputed",
-        **published_variants(f"{_MODELS}.network:Encoded"),
-        "sclong_no_low_expression": f"{_MODELS}.variants:NoLowExpression",
-        "sclong_random_low_expression": f"{_MODELS}.variants:RandomLowExpression",
-        "sclong_no_graph": f"{_MODELS}.variants:NoGraph",
-        "sclong_random_graph": f"{_MODELS}.variants:RandomGraph",
-        "sclong_shuffled_graph": f"{_MODELS}.variants:ShuffledGraph",
-        "sclong_no_gene_vectors": f"{_MODELS}.variants:NoGeneVectors",
-        "sclong_single_encoder": f"{_MODELS}.variants:SingleEncoder",
-        "additive": f"{_MODELS}.linear:Additive",
-        "linear": f"{_MODELS}.linear:Linear",
-        "matching_mean": f"{_MODELS}.means:MatchingMean",
-        "perturbed_mean": f"{_MODELS}.means:PerturbedMean",
-        "training_mean": f"{_MODELS}.means:TrainingMean",
-        "no_change": f"{_MODELS}.means:NoChange",
+        **encoder_models(encoders[0]),
+        "gears": ModelSpec(f"{_MODELS}.network:Gears", summary="GEARS"),
+        "gears_wide": ModelSpec(
+            f"{_MODELS}.network:WideGears", summary="GEARS, as wide as the head of scLong"
+        ),
+        "expression": ModelSpec(
+            f"{_MODELS}.network:Encoded",
+            options={"encoder": {"name": "raw"}},
+            summary="the same head on the expression of each gene",
+        ),
+        "additive": ModelSpec(
+            f"{_MODELS}.linear:Additive", "simple", summary="effects of two genes that add up"
+        ),
+        "linear": ModelSpec(f"{_MODELS}.linear:Linear", "simple", summary="a bilinear model"),
+        "matching_mean": ModelSpec(
+            f"{_MODELS}.means:MatchingMean", "floor", summary="mean of conditions with these genes"
+        ),
+        "perturbed_mean": ModelSpec(
+            f"{_MODELS}.means:PerturbedMean", "floor", summary="mean of perturbed conditions"
+        ),
+        "training_mean": ModelSpec(
+            f"{_MODELS}.means:TrainingMean", "floor", summary="mean of training cells"
+        ),
+        "no_change": ModelSpec(f"{_MODELS}.means:NoChange", "floor", summary="the control mean"),
     }
+    # Linear models come first: Nat Methods 2025, 10.1038/s41592-025-02772-6.
+    baselines: ClassVar = ("linear", "additive", "perturbed_mean", "training_mean")
     scenarios: ClassVar[Mapping[ProtocolName, tuple[str, ...]]] = {
         "honest": ("simulation",),
         "published": ("simulation",),

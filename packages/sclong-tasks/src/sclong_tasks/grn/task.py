@@ -8,14 +8,22 @@ from xml.etree.ElementTree import Element
 import numpy as np
 import pandas as pd
 
-from sclong_tasks.encoders.names import published_variants
 from sclong_tasks.grn import data as reading
 from sclong_tasks.grn.config import GrnSettings
 from sclong_tasks.grn.data import TARGET, GrnData
 from sclong_tasks.grn.figures import by_factor, precision_recall
 from sclong_tasks.grn.metrics import density, measure, rank
+from sclong_tasks.models import encoder_models
 from sclong_tasks.splits import Split, make_split
-from sclong_tasks.task import DataFile, Metric, ProtocolName, PublishedNumber, Task
+from sclong_tasks.task import (
+    DataFile,
+    EncoderPlace,
+    Metric,
+    ModelSpec,
+    ProtocolName,
+    PublishedNumber,
+    Task,
+)
 
 _MODELS = "sclong_tasks.grn.models"
 _BEELINE = "CC BY 4.0 (BEELINE, Zenodo 3378975)"
@@ -49,32 +57,47 @@ class GeneRegulatoryNetworks(Task[GrnData]):
 
     name: ClassVar = "grn"
     title: ClassVar = "gene regulatory networks: edges from factors to genes (BEELINE, DeepSEM)"
+    encoders: ClassVar = (
+        EncoderPlace(f"{_MODELS}.deepsem:DeepSem", own=("weights", "high_genes")),
+        EncoderPlace(
+            f"{_MODELS}.representation:Cosine", own=("weights", "high_genes"), suffix="_cosine"
+        ),
+    )
     models: ClassVar = {
-        "sclong": f"{_MODELS}.variants:ScLong",
-        "sclong_cosine": f"{_MODELS}.variants:ScLongCosine",
-        "random_sclong": f"{_MODELS}.variants:RandomScLong",
-        "random_sclong_cosine": f"{_MODELS}.variants:RandomScLongCosine",
-        "sclong_permuted": f"{_MODELS}.variants:PermutedScLong",
-        "sclong_no_low_expression": f"{_MODELS}.variants:NoLowExpression",
-        "sclong_random_low_expression": f"{_MODELS}.variants:RandomLowExpression",
-        "sclong_no_graph": f"{_MODELS}.variants:NoGraph",
-        "sclong_random_graph": f"{_MODELS}.variants:RandomGraph",
-        "sclong_shuffled_graph": f"{_MODELS}.variants:ShuffledGraph",
-        "gene2vec": f"{_MODELS}.variants:Gene2vec",
-        "gene2vec_cosine": f"{_MODELS}.variants:Gene2vecCosine",
-        "precomputed": f"{_MODELS}.variants:Precomputed",
-        "precomputed_cosine": f"{_MODELS}.variants:PrecomputedCosine",
-        **published_variants(f"{_MODELS}.deepsem:DeepSem"),
-        **published_variants(f"{_MODELS}.representation:Cosine", suffix="_cosine"),
-        "deepsem": f"{_MODELS}.deepsem:Uniform",
-        "deepsem_correlation": f"{_MODELS}.deepsem:FromCorrelation",
-        "genie3": f"{_MODELS}.genie3:Genie3",
-        "graph": f"{_MODELS}.simple:GoGraph",
-        "correlation": f"{_MODELS}.simple:Correlation",
-        "partial_correlation": f"{_MODELS}.simple:PartialCorrelation",
-        "edge_list": f"{_MODELS}.simple:EdgeList",
-        "random": f"{_MODELS}.simple:Random",
+        **encoder_models(encoders[0]),
+        **encoder_models(encoders[1]),
+        "sclong_permuted": ModelSpec(
+            f"{_MODELS}.deepsem:DeepSem",
+            "floor",
+            {"permuted": True, "encoder": {"name": "sclong"}},
+            "scLong's representations, each of another gene",
+        ),
+        "deepsem": ModelSpec(
+            f"{_MODELS}.deepsem:DeepSem",
+            options={"start": "uniform"},
+            summary="DeepSEM as its authors start it",
+        ),
+        "deepsem_correlation": ModelSpec(
+            f"{_MODELS}.deepsem:DeepSem",
+            options={"start": "correlation"},
+            summary="DeepSEM from the correlation of expression",
+        ),
+        "genie3": ModelSpec(f"{_MODELS}.genie3:Genie3", "simple", summary="GENIE3"),
+        "graph": ModelSpec(
+            f"{_MODELS}.simple:GoGraph", "simple", summary="edges of the gene graph itself"
+        ),
+        "correlation": ModelSpec(
+            f"{_MODELS}.simple:Correlation", "simple", summary="correlation of expression"
+        ),
+        "partial_correlation": ModelSpec(
+            f"{_MODELS}.simple:PartialCorrelation", "simple", summary="partial correlation"
+        ),
+        "edge_list": ModelSpec(
+            f"{_MODELS}.simple:EdgeList", summary="weights by another program, from a file"
+        ),
+        "random": ModelSpec(f"{_MODELS}.simple:Random", "floor", summary="random weights"),
     }
+    baselines: ClassVar = ("correlation", "genie3", "partial_correlation")
     scenarios: ClassVar[Mapping[ProtocolName, tuple[str, ...]]] = {
         "honest": _SCENARIOS,
         "published": _SCENARIOS,

@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 
 from sclong_core.errors import InputError
-from sclong_tasks.encoders.names import published_variants
 from sclong_tasks.marker_clustering import data as cells
 from sclong_tasks.marker_clustering.config import MarkerSettings
 from sclong_tasks.marker_clustering.data import MarkerData
 from sclong_tasks.marker_clustering.drawing import draw_types
 from sclong_tasks.marker_clustering.evaluation import measure
 from sclong_tasks.marker_clustering.markers import PEGASUS, SCTYPE, read_table
+from sclong_tasks.models import encoder_models
 from sclong_tasks.splits import Split, make_split
-from sclong_tasks.task import DataFile, Metric, ProtocolName, Task
+from sclong_tasks.task import DataFile, EncoderPlace, Metric, ModelSpec, ProtocolName, Task
 
 _MODELS = "sclong_tasks.marker_clustering.models"
 SCENARIO = "zero_shot"
@@ -28,25 +28,44 @@ class MarkerClustering(Task[MarkerData]):
 
     name: ClassVar = "marker_clustering"
     title: ClassVar = "marker-gene clustering: similarity of genes in cells of a type (Zheng68K)"
+    encoders: ClassVar = (
+        EncoderPlace(
+            f"{_MODELS}.sclong:ScLongGenes",
+            classes={
+                **dict.fromkeys(
+                    ("gene2vec", "graph", "function"), f"{_MODELS}.sclong:FixedVectors"
+                ),
+                "published": f"{_MODELS}.published:PublishedGenes",
+            },
+            without=("precomputed",),  # has options of its own
+        ),
+    )
     models: ClassVar = {
-        "sclong": f"{_MODELS}.sclong:ScLongGenes",
-        "random_sclong": f"{_MODELS}.sclong:RandomScLong",
-        "random_sclong_normal": f"{_MODELS}.sclong:NormalScLong",
-        "sclong_no_low_expression": f"{_MODELS}.sclong:NoLowExpression",
-        "sclong_random_low_expression": f"{_MODELS}.sclong:RandomLowExpression",
-        "sclong_no_graph": f"{_MODELS}.sclong:NoGraph",
-        "sclong_random_graph": f"{_MODELS}.sclong:RandomGraph",
-        "sclong_shuffled_graph": f"{_MODELS}.sclong:ShuffledGraph",
-        "sclong_no_gene2vec": f"{_MODELS}.sclong:NoGene2vec",
-        "sclong_single_encoder": f"{_MODELS}.sclong:SingleEncoder",
-        "gene2vec": f"{_MODELS}.sclong:Gene2vec",
-        "graph": f"{_MODELS}.sclong:Graph",
-        "precomputed": f"{_MODELS}.simple:FromFile",
-        **published_variants(f"{_MODELS}.published:PublishedGenes"),
-        "correlation": f"{_MODELS}.simple:Correlation",
-        "expression_cosine": f"{_MODELS}.simple:ExpressionCosine",
-        "random": f"{_MODELS}.simple:Random",
+        **encoder_models(encoders[0]),
+        "sclong_single_encoder": ModelSpec(
+            f"{_MODELS}.sclong:ScLongGenes",
+            "ablation",
+            {"encoder": {"name": "sclong", "high_genes": -1}},
+            "all genes through the large encoder, the other one kept",
+        ),
+        "sclong_no_gene2vec": ModelSpec(
+            f"{_MODELS}.sclong:ScLongGenes",
+            "ablation",
+            {"encoder": {"name": "sclong", "gene_vectors": "none"}},
+            "earlier name of sclong_no_gene_vectors",
+        ),
+        "precomputed": ModelSpec(
+            f"{_MODELS}.simple:FromFile", summary="vectors of genes by another program"
+        ),
+        "correlation": ModelSpec(
+            f"{_MODELS}.simple:Correlation", "simple", summary="correlation over cells of a type"
+        ),
+        "expression_cosine": ModelSpec(
+            f"{_MODELS}.simple:ExpressionCosine", "simple", summary="cosine over cells of a type"
+        ),
+        "random": ModelSpec(f"{_MODELS}.simple:Random", "floor", summary="random numbers"),
     }
+    baselines: ClassVar = ("correlation", "expression_cosine")
     scenarios: ClassVar[Mapping[ProtocolName, tuple[str, ...]]] = {
         "honest": (SCENARIO,),
         "published": (SCENARIO,),

@@ -22,7 +22,6 @@ from sclong_tasks.encoders.choose import (
 )
 from sclong_tasks.encoders.genes import find_genes
 from sclong_tasks.encoders.sclong import model_digest, vocabulary_names
-from sclong_tasks.encoders.variants import encoder_of, with_defaults
 
 _VERSION = 2
 
@@ -112,100 +111,6 @@ class ScLongSums(Embedding):
         return {rule: np.concatenate(found) for rule, found in parts.items()}
 
 
-class ScLongMean(ScLongSums):
-    """The mean over genes."""
-
-    Options: ClassVar[type] = with_defaults(ScLongOptions, pool="mean")
-
-
-class ScLongMeanExpressed(ScLongSums):
-    """The mean over expressed genes."""
-
-    Options: ClassVar[type] = with_defaults(ScLongOptions, pool="mean_expressed")
-
-
-class ScLongWeighted(ScLongSums):
-    """The mean weighted by expression."""
-
-    Options: ClassVar[type] = with_defaults(ScLongOptions, pool="expression_weighted")
-
-
-class RandomScLong(ScLongSums):
-    """Weights that were never trained, by the paper's rule."""
-
-    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("random"))
-
-
-class RandomScLongMean(ScLongSums):
-    """Weights that were never trained, the mean over genes."""
-
-    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("random"), pool="mean")
-
-
-class RandomScLongMeanExpressed(ScLongSums):
-    """Weights that were never trained, the mean over expressed genes."""
-
-    Options: ClassVar[type] = with_defaults(
-        ScLongOptions, encoder_of("random"), pool="mean_expressed"
-    )
-
-
-class RandomScLongWeighted(ScLongSums):
-    """Weights that were never trained, the mean weighted by expression."""
-
-    Options: ClassVar[type] = with_defaults(
-        ScLongOptions, encoder_of("random"), pool="expression_weighted"
-    )
-
-
-@dataclass
-class NormalOptions(ScLongOptions):
-    """Weights from N(0, 1), as the paper draws those of its ablation."""
-
-    weights: str = "normal"
-    encoder: EncoderOptions = field(default_factory=lambda: EncoderOptions(name="random"))
-
-
-class NormalScLong(ScLongSums):
-    """All weights from N(0, 1), by the paper's rule."""
-
-    Options: ClassVar[type] = NormalOptions
-
-
-class NoLowExpression(ScLongSums):
-    """Ablation: genes of low expression left out."""
-
-    Options: ClassVar[type] = with_defaults(
-        ScLongOptions, encoder_of("sclong", low_expression="none")
-    )
-
-
-class RandomLowExpression(ScLongSums):
-    """Ablation: random encoder of genes of low expression."""
-
-    Options: ClassVar[type] = with_defaults(
-        ScLongOptions, encoder_of("sclong", low_expression="random")
-    )
-
-
-class NoGraph(ScLongSums):
-    """Ablation: gene graph left out."""
-
-    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("sclong", graph="none"))
-
-
-class RandomGraph(ScLongSums):
-    """Ablation: random weights of the gene graph."""
-
-    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("sclong", graph="random"))
-
-
-class ShuffledGraph(ScLongSums):
-    """scLong whose gene graph leads elsewhere: edges shuffled, degrees kept."""
-
-    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("sclong", graph="shuffled"))
-
-
 @dataclass
 class VectorOptions:
     """Which encoder."""
@@ -229,13 +134,3 @@ class Encoded(Embedding):
         found = encoder.cells(data.expression)
         self.facts = {**found.provenance, "coverage": found.coverage.describe()}
         return numbered(found.values)
-
-
-class Gene2vec(Encoded):
-    """Gene2vec vectors of the checkpoint, weighted by expression."""
-
-
-class Graph(Encoded):
-    """Graph embeddings of genes, weighted by expression."""
-
-    Options: ClassVar[type] = with_defaults(VectorOptions, encoder_of("graph"))

@@ -1,8 +1,4 @@
-"""The network with each kind of gene vectors: scLong, its ablations, what it is compared to.
-
-A gene's vector is the same in every cell, so that scLong's encoders of expression have no part in
-this task: leaving one of them out would change nothing, and there is no such ablation.
-"""
+"""The network with gene vectors of its own kinds: scLong as published, DeepCE's, random ones."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -14,7 +10,6 @@ from sclong_tasks.chemical_perturbation.data import ChemicalData, Values
 from sclong_tasks.chemical_perturbation.models.network import Network, NetworkOptions
 from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.encoders.protocol import Coverage
-from sclong_tasks.encoders.variants import encoder_of, with_defaults
 from sclong_tasks.task import ProtocolName, RunContext
 
 
@@ -37,50 +32,14 @@ class ScLong(Network):
     Options: ClassVar[type] = ScLongOptions
 
 
-class NoGraph(Network):
-    """Ablation: gene graph left out."""
-
-    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("sclong", graph="none"))
-
-
-class RandomGraph(Network):
-    """Ablation: random weights of the gene graph."""
-
-    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("sclong", graph="random"))
-
-
-class ShuffledGraph(Network):
-    """scLong whose gene graph leads elsewhere: edges shuffled, degrees kept."""
-
-    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("sclong", graph="shuffled"))
-
-
-class RandomScLong(Network):
-    """Gene vectors of an scLong that was never trained."""
-
-    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("random"))
-
-
-class Gene2vec(Network):
-    """Gene2vec vectors as the checkpoint holds them."""
-
-    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("gene2vec"))
-
-
-class GraphVectors(Network):
-    """Output of the graph convolution alone: scLong without the gene's own vector."""
-
-    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("graph"))
-
-
-class Precomputed(Network):
-    """Gene vectors of another program, by symbol, from the file ``model.encoder.path``."""
-
-    Options: ClassVar[type] = with_defaults(NetworkOptions, encoder_of("precomputed"))
-
-
 class DeepCe(Network):
     """DeepCE's own gene vectors."""
+
+    @classmethod
+    def uses_checkpoint(cls, options: Any) -> bool:
+        """Never: its gene vectors are in the data."""
+        del options
+        return False
 
     def gene_vectors(
         self, data: ChemicalData, context: RunContext
@@ -119,6 +78,12 @@ class RandomVectors(Network):
     """Gene vectors drawn from N(0, 1): what a network learns without knowing its genes."""
 
     Options: ClassVar[type] = RandomVectorOptions
+
+    @classmethod
+    def uses_checkpoint(cls, options: Any) -> bool:
+        """Never."""
+        del options
+        return False
 
     def gene_vectors(
         self, data: ChemicalData, context: RunContext

@@ -15,7 +15,6 @@ from sclong_tasks.drug_response.data import TARGET, DrugResponseData
 from sclong_tasks.drug_response.module import DeepCdrModule
 from sclong_tasks.encoders.choose import make_slot
 from sclong_tasks.encoders.slots import CellSlot
-from sclong_tasks.encoders.variants import encoder_of, with_defaults
 from sclong_tasks.splits import Split
 from sclong_tasks.task import Rows, RunContext
 
@@ -68,71 +67,3 @@ def columns(data: DrugResponseData, rows: Rows) -> dict[str, Tensor]:
         "drug": torch.from_numpy(data.drug[rows]),
         "target": torch.from_numpy(np.nan_to_num(data.target[rows]).astype(np.float32)),
     }
-
-
-class DeepCdr(NeuralModel):
-    """DeepCDR on expression as it is."""
-
-
-class ScLongResponse(NeuralModel):
-    """scLong: frozen by default, ``model.encoder.tuning=full`` or ``lora`` trains it too."""
-
-    Options: ClassVar[type] = with_defaults(DeepCdrOptions, encoder_of("sclong"))
-
-
-class RandomScLongResponse(NeuralModel):
-    """scLong of the same shape, never trained."""
-
-    Options: ClassVar[type] = with_defaults(DeepCdrOptions, encoder_of("random"))
-
-
-class Gene2vecResponse(NeuralModel):
-    """Expression-weighted Gene2vec."""
-
-    Options: ClassVar[type] = with_defaults(DeepCdrOptions, encoder_of("gene2vec"))
-
-
-class GraphResponse(NeuralModel):
-    """Expression-weighted vectors of the gene graph."""
-
-    Options: ClassVar[type] = with_defaults(DeepCdrOptions, encoder_of("graph"))
-
-
-class PrecomputedResponse(NeuralModel):
-    """Any representation by name of the line: ``model.encoder.path=FILE``."""
-
-    Options: ClassVar[type] = with_defaults(DeepCdrOptions, encoder_of("precomputed"))
-
-
-class NoLowExpression(NeuralModel):
-    """scLong without its encoder of low expression."""
-
-    Options: ClassVar[type] = with_defaults(
-        DeepCdrOptions, encoder_of("sclong", low_expression="none")
-    )
-
-
-class RandomLowExpression(NeuralModel):
-    """scLong with random weights in its encoder of low expression."""
-
-    Options: ClassVar[type] = with_defaults(
-        DeepCdrOptions, encoder_of("sclong", low_expression="random")
-    )
-
-
-class NoGraph(NeuralModel):
-    """scLong without its gene graph."""
-
-    Options: ClassVar[type] = with_defaults(DeepCdrOptions, encoder_of("sclong", graph="none"))
-
-
-class RandomGraph(NeuralModel):
-    """scLong with random weights of its gene graph."""
-
-    Options: ClassVar[type] = with_defaults(DeepCdrOptions, encoder_of("sclong", graph="random"))
-
-
-class ShuffledGraph(NeuralModel):
-    """scLong whose gene graph leads elsewhere: edges shuffled, degrees kept."""
-
-    Options: ClassVar[type] = with_defaults(DeepCdrOptions, encoder_of("sclong", graph="shuffled"))

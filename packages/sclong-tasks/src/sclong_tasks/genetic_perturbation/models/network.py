@@ -327,6 +327,24 @@ class Gears(PerturbationNetwork):
         return np.arange(data.control.shape[0])
 
 
+@dataclass
+class WideOptions(NetworkOptions):
+    """Of GEARS as wide as the published head of scLong."""
+
+    @classmethod
+    def for_protocol(cls, protocol: ProtocolName) -> Self:
+        """1,024 in either."""
+        options = super().for_protocol(protocol)
+        options.shape.hidden = 1024
+        return options
+
+
+class WideGears(Gears):
+    """GEARS with the published width of scLong's head, which is 16 times its own."""
+
+    Options: ClassVar[type] = WideOptions
+
+
 class Encoded(PerturbationNetwork):
     """GEARS's head on gene representations of an encoder that stays as it is."""
 
@@ -351,7 +369,8 @@ class Encoded(PerturbationNetwork):
 
     def _represented(self, data: PerturbationData) -> Representation:
         options, context = replace(self.options.encoder, pool="none"), self._context
-        if context.cache is None:
+        every = len(self.controls(data)) == data.control.shape[0]
+        if context.cache is None or (context.cache_is_temporary and not every):
             # They would not fit into memory for a whole screen: they lie on disk until the end.
             context = replace(context, cache=context.scratch / "representations")
         encoder = make_encoder(options, context, data.genes)

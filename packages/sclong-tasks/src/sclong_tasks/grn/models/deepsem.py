@@ -11,7 +11,6 @@ import torch
 from sclong_core.errors import ConfigError
 from sclong_tasks.batches import row_batches
 from sclong_tasks.cache import ContentCache
-from sclong_tasks.encoders.variants import with_defaults
 from sclong_tasks.grn.config import NetworkOptions
 from sclong_tasks.grn.data import GrnData
 from sclong_tasks.grn.models.edges import EdgeModel
@@ -86,6 +85,11 @@ class DeepSem(EdgeModel):
 
     Options: ClassVar[type] = DeepSemOptions
 
+    @classmethod
+    def uses_checkpoint(cls, options: Any) -> bool:
+        """Only where it starts from representations."""
+        return options.start == "representation" and super().uses_checkpoint(options)
+
     def infer(self, data: GrnData, context: RunContext) -> npt.NDArray[Any]:
         """Train, or take what was trained on the same cells with the same options and seed."""
         options: DeepSemOptions = self.options
@@ -150,18 +154,6 @@ class DeepSem(EdgeModel):
         fit = fit_module(module, batches, None, training, replace(context, seed=seed))
         loss = np.array([line.get("training_loss", np.nan) for line in fit.history])
         return {"weights": module.layer.weight.detach().numpy(), "loss": loss}
-
-
-class Uniform(DeepSem):
-    """DeepSEM as its authors start it."""
-
-    Options: ClassVar[type] = with_defaults(DeepSemOptions, start="uniform")
-
-
-class FromCorrelation(DeepSem):
-    """Control: DeepSEM from the correlation of expression, that no model is needed for."""
-
-    Options: ClassVar[type] = with_defaults(DeepSemOptions, start="correlation")
 
 
 def standardised(

@@ -20,7 +20,6 @@ from sclong_tasks.task import RunContext
 
 _LOG = logging.getLogger("sclong")
 RULES = ("channel_mean", "flattened")
-_BY_GENE = ("gene2vec", "graph", "precomputed")
 _NOISE = 1e-5
 """Means over channels that differ by less are the same number: LayerNorm leaves only rounding."""
 
@@ -73,7 +72,7 @@ def gene_cosines(
         found = encoder.genes_in_cells(data.cells)
         values = np.asarray(found.values)[order]
         weights = cosines(values, regulators)
-    elif options.encoder.name in _BY_GENE:
+    elif options.encoder.one_vector_a_gene:
         found = encoder.genes(data.genes)
         values = found.values[order]
         weights = cosines(np.asarray(values), regulators)

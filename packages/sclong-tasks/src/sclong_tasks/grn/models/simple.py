@@ -120,6 +120,11 @@ class GoGraph(EdgeModel):
 
     Options: ClassVar[type] = GraphOptions
 
+    @classmethod
+    def uses_checkpoint(cls, options: Any) -> bool:
+        """Unless the graph is in a file."""
+        return not options.path
+
     def infer(self, data: GrnData, context: RunContext) -> npt.NDArray[Any]:
         """Weights of the graph."""
         graph, vocabulary = self._graph(context)

@@ -16,7 +16,6 @@ from sclong_tasks.encoders.choose import EncoderOptions, make_encoder, make_mode
 from sclong_tasks.encoders.genes import find_genes, gene_table
 from sclong_tasks.encoders.protocol import ExpressionTable
 from sclong_tasks.encoders.sclong import model_digest, vocabulary_names
-from sclong_tasks.encoders.variants import encoder_of, with_defaults
 from sclong_tasks.marker_clustering.data import MarkerData
 from sclong_tasks.marker_clustering.models.base import GeneModel, Values
 
@@ -102,70 +101,10 @@ class ScLongGenes(GeneModel):
         return (total / len(table.cells)).astype(np.float32)
 
 
-class RandomScLong(ScLongGenes):
-    """Weights that were never trained."""
+class FixedVectors(GeneModel):
+    """Vectors of genes that are the same in every cell."""
 
-    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("random"))
-
-
-class NormalScLong(ScLongGenes):
-    """Weights that were never trained, all from N(0, 1)."""
-
-    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("random", weights="normal"))
-
-
-class NoLowExpression(ScLongGenes):
-    """Ablation: genes of low expression left out."""
-
-    Options: ClassVar[type] = with_defaults(
-        ScLongOptions, encoder_of("sclong", low_expression="none")
-    )
-
-
-class RandomLowExpression(ScLongGenes):
-    """Ablation: random encoder of genes of low expression."""
-
-    Options: ClassVar[type] = with_defaults(
-        ScLongOptions, encoder_of("sclong", low_expression="random")
-    )
-
-
-class NoGraph(ScLongGenes):
-    """Ablation: gene graph left out."""
-
-    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("sclong", graph="none"))
-
-
-class RandomGraph(ScLongGenes):
-    """Ablation: random weights of the gene graph."""
-
-    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("sclong", graph="random"))
-
-
-class ShuffledGraph(ScLongGenes):
-    """scLong whose gene graph leads elsewhere: edges shuffled, degrees kept."""
-
-    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("sclong", graph="shuffled"))
-
-
-class NoGene2vec(ScLongGenes):
-    """Ablation: Gene2vec left out."""
-
-    Options: ClassVar[type] = with_defaults(
-        ScLongOptions, encoder_of("sclong", gene_vectors="none")
-    )
-
-
-class SingleEncoder(ScLongGenes):
-    """Ablation: all genes through the large encoder."""
-
-    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("sclong", high_genes=-1))
-
-
-class Gene2vec(GeneModel):
-    """Gene2vec vectors of the checkpoint, the same in every cell."""
-
-    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("gene2vec"))
+    Options: ClassVar[type] = ScLongOptions
 
     def vectors(self, data: MarkerData, kind: int, genes: npt.NDArray[np.int64]) -> Values:
         """The same in every type."""
@@ -175,9 +114,3 @@ class Gene2vec(GeneModel):
         found = encoder.genes([data.expression.genes[gene] for gene in genes])
         self.facts.update(found.provenance)
         return found.values
-
-
-class Graph(Gene2vec):
-    """Graph embeddings of genes, the same in every cell."""
-
-    Options: ClassVar[type] = with_defaults(ScLongOptions, encoder_of("graph"))
