@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sclong_bench.results.references import FIRST, find_reference, find_references
@@ -159,6 +159,7 @@ def test_a_run_that_failed_counts_as_run():
 NAMES = st.sampled_from((FIRST, *BASELINES["grn"], "deepsem", "random", "linear"))
 
 
+@settings(deadline=None)
 @given(
     models=st.lists(NAMES, min_size=1, unique=True),
     values=st.lists(st.floats(-1e70, 1e70), min_size=8, max_size=8),
