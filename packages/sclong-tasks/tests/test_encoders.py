@@ -319,3 +319,13 @@ def test_options_with_another_encoder_differ_in_it_alone():
     assert made.pool == "sum"
     assert made.encoder == EncoderOptions(name="random", weights="normal")
     assert with_defaults(Options)().encoder == EncoderOptions()
+
+
+def test_tables_name_what_the_name_of_a_model_does_not_say():
+    usual = EncoderOptions(name="scgpt")
+    assert usual.variant(usual) == ""
+    assert EncoderOptions(name="scgpt", tuning="lora").variant(usual) == "lora"
+    drawn = EncoderOptions(name="scgpt", options={"draws": "cell", "seed": 3})
+    assert drawn.variant(usual) == "draws=cell, seed=3"
+    assert EncoderOptions().variant(EncoderOptions()) == "frozen, channel_mean"
+    assert EncoderOptions(name="raw").variant(EncoderOptions(name="raw")) == ""
