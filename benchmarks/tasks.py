@@ -1,15 +1,15 @@
 """All tasks: what the package does beside the original's way; one report.
 
 ``python -m benchmarks.tasks`` runs :mod:`benchmarks.response`, :mod:`benchmarks.combination`,
-:mod:`benchmarks.perturbation` and :mod:`benchmarks.grn`, and writes their reports end to end into
-``tasks.md``.
+:mod:`benchmarks.perturbation`, :mod:`benchmarks.grn` and :mod:`benchmarks.encoders`, and writes
+their reports end to end into ``tasks.md``.
 """
 
 import argparse
 import json
 from pathlib import Path
 
-from benchmarks import combination, grn, perturbation, response
+from benchmarks import combination, encoders, grn, perturbation, response
 from benchmarks.machine import ROOT
 from benchmarks.turns import TURNS
 from sclong_core.files import atomic_file, write_json
@@ -19,6 +19,7 @@ PARTS = {
     "combination": combination,
     "perturbation": perturbation,
     "grn": grn,
+    "encoders": encoders,
 }
 
 
