@@ -21,6 +21,7 @@ COUNTS = [
     "pbmc/pbmc_5k_protein_v3.h5ad",
     "pbmc/pbmc_10k_protein_v3.h5ad",
 ]
+SOME_MOUSE = "cellxgene/example_invalid_CL.h5ad"
 LOGGED = ["cellxgene/scimilarity_test.h5ad", "pbmc/symphony_pbmcs_small.h5ad"]
 
 
@@ -45,10 +46,15 @@ def prepared(path, **options):
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_real_counts_are_raw(name):
-    with prepared(real(name)) as cells:
+    with prepared(real(name), allow_other_species=name == SOME_MOUSE) as cells:
         assert cells.survey.normalisation == "raw"
         sums = np.expm1(cells.block(0, 20).astype(np.float64)).sum(axis=1)
     np.testing.assert_allclose(sums, 1e4, rtol=1e-4)
+
+
+def test_two_cells_of_the_mouse_are_found_by_their_annotation():
+    with pytest.raises(InputError, match="'NCBITaxon:10090' for 2 of 320 cells"):
+        prepared(real(SOME_MOUSE))
 
 
 @pytest.mark.parametrize("name", LOGGED)

@@ -67,6 +67,9 @@ def test_symbols_in_the_spelling_of_the_mouse_are_those_of_the_mouse():
     assert species_of_genes(mixed, "human").foreign.sum() == N
     few = pd.DataFrame(index=[*SYMBOLS, "Xist", "C1orf43"])
     assert not species_of_genes(few, "human").foreign.any()
+    known = pd.DataFrame(index=["GAPDH", "C1orf112", "ENSG00000000003", "MT-CO1"])
+    assert species_of_genes(known, "human").reason is None
+    assert species_of_genes(pd.DataFrame(index=["Gapdh", "1700001C02Rik"]), "human").reason
     small = species_of_genes(pd.DataFrame(index=["gapdh", "actb1", "tp53"]), "human")
     assert "small letters" in str(small.reason)
 

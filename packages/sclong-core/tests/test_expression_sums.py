@@ -32,13 +32,15 @@ OTHERS = {
     "frequencies of scVI": (SMOOTH, "sums to 1;"),
     "frequencies of scVI over some genes": (SMOOTH[:, ::2], "neither counts nor log1p"),
     "scaled counts of scVI, cut at 19.9": (np.minimum(SMOOTH * 2000, 19.9), "neither counts"),
-    "scaled by gene": (SCALED, "neither counts"),
-    "scaled by gene, cut at 10": (np.minimum(SCALED, 10), "neither counts"),
+    "scaled by gene": (SCALED, "log values multiplied by a weight of each gene"),
+    "scaled by gene, cut at 10": (np.minimum(SCALED, 10), "zero_center=False"),
     "z-scores above zero": (np.clip((LOGGED - LOGGED.mean(0)) / LOGGED.std(0), 0, 10), "neither"),
     "ranks from 0 to 1": (np.argsort(np.argsort(LOGGED, 1), 1) / GENES, "ranks"),
     "ranks": (np.argsort(np.argsort(LOGGED, 1), 1), "ranks"),
-    "TF-IDF": (FREQUENCIES * np.log1p(CELLS / (1 + EXPRESSED_IN)), "neither counts"),
-    "log1p of TF-IDF": (np.log1p(FREQUENCIES * 1e4 * CELLS / (1 + EXPRESSED_IN)), "neither counts"),
+    "TF-IDF": (FREQUENCIES * np.log1p(CELLS / (1 + EXPRESSED_IN)), "looks like counts multiplied"),
+    "log1p of TF-IDF": (np.log1p(FREQUENCIES * 1e4 * CELLS / (1 + EXPRESSED_IN)), "as TF-IDF"),
+    "TF-IDF of logarithms": (LOGGED * np.log1p(CELLS / (1 + EXPRESSED_IN)), "TF-IDF of logarithms"),
+    "cells of length 1": (LOGGED / np.linalg.norm(LOGGED, axis=1, keepdims=True), "L2 normal"),
     "counts of decontX": (np.minimum(RAW * RANDOM.uniform(0.7, 1, RAW.shape), 19), "neither"),
     "counts of SoupX": (SOUP, "count as raw if you say so"),
     "square roots": (np.sqrt(SMOOTH * 1e4) / 10, "square roots"),
@@ -51,7 +53,7 @@ OTHERS = {
     "tenths of counts": (RAW * 0.1, "counts times 0.1"),
     "log1p of counts that were not scaled": (np.log1p(RAW), "not scaled to a common sum"),
     "log1p twice": (np.log1p(LOGGED), "twice"),
-    "log1p corrected by gene": (LOGGED * RANDOM.uniform(0.8, 1.2, GENES), "neither counts"),
+    "log1p corrected by gene": (LOGGED * RANDOM.uniform(0.8, 1.2, GENES), "weight of each gene"),
 }
 
 

@@ -124,6 +124,40 @@ def test_scaled_values_are_refused_and_the_counts_of_the_same_file_proposed(adat
         found(scaled)
 
 
+WIDE = np.random.default_rng(0).poisson(
+    np.random.default_rng(1).gamma(0.4, size=300) * 3 + 0.05, size=(60, 300)
+) + np.eye(60, 300)
+WIDE_LOGS = np.log1p(WIDE / WIDE.sum(1, keepdims=True) * 1e4)
+_EXPECTED = WIDE.sum(1, keepdims=True) * WIDE.sum(0) / WIDE.sum()
+OTHERS = {
+    "Pearson residuals do": (WIDE - _EXPECTED) / np.sqrt(_EXPECTED + _EXPECTED**2 / 100),
+    "scaled and centred gene by gene do": (WIDE_LOGS - WIDE_LOGS.mean(0)) / WIDE_LOGS.std(0),
+    "as TF-IDF and": WIDE / WIDE.sum(1, keepdims=True) * np.log(60 / (WIDE > 0).sum(0) + 1),
+    "scaling without centring": WIDE_LOGS / WIDE_LOGS.std(0),
+    "rounded logarithms": np.rint(WIDE_LOGS),
+}
+
+
+@pytest.mark.parametrize("place", ["raw", "layers"])
+@pytest.mark.parametrize("logged", [False, True])
+@pytest.mark.parametrize("said", OTHERS)
+def test_what_is_refused_is_named_and_so_is_what_can_be_used(said, logged, place):
+    held = anndata.AnnData((WIDE_LOGS if logged else WIDE).astype(np.float32))
+    held.var_names = synthetic_gene_ids(300)
+    cells = held.copy()
+    cells.X = OTHERS[said].astype(np.float32)
+    if place == "raw":
+        cells.raw = held
+        name = "raw"
+    else:
+        cells.layers["before"] = held.X
+        name = "before"
+    kind = "log1p values" if logged else "raw counts"
+    vocabulary = GeneVocabulary.from_ids(synthetic_gene_ids(300))
+    with pytest.raises(InputError, match=rf"{said}.*'{name}' of the same file holds {kind}, pass"):
+        found(cells, vocabulary=vocabulary)
+
+
 def test_unknown_values_are_refused_with_how_to_force_them(adata):
     adata.X = np.random.default_rng(0).gamma(2, size=adata.shape)
     with pytest.raises(

@@ -7,6 +7,7 @@ from sclong_core.expression.genes import match_genes
 from sclong_core.human_genes import (
     HumanGenes,
     human_genes,
+    symbols_of_other_species,
     vocabulary_of_symbols,
     with_symbols,
 )
@@ -85,6 +86,7 @@ def test_symbols_become_ids_in_their_order_and_what_has_none_is_named():
     assert vocabulary.symbols[1] in {"SEPTIN9", "SEPT9"}
     assert lost[0] == "AL627309.1"
     assert vocabulary_of_symbols(["Actb", "Gapdh", "TP53"]) is None
+    assert vocabulary_of_symbols(["one", "two"]) is None
 
 
 def test_all_names_of_a_gene_lead_back_to_it():
@@ -95,3 +97,17 @@ def test_all_names_of_a_gene_lead_back_to_it():
     assert genes.names_of("ENSG2") == ("B",)
     assert genes.names_of("ENSG3") == ()
     assert {"SEPTIN9", "SEPT9"} <= set(human_genes().names_of(SEPTIN9))
+
+
+def test_few_symbols_among_names_of_clones_become_ids_and_ids_stay():
+    clones = [f"AL{n:06d}.1" for n in range(7)]
+    found = vocabulary_of_symbols(["TP53", *clones, f"{BRCA1}.12", "BRCA2"])
+    assert found is not None
+    assert found[0].ids[:2] == (TP53, BRCA1)
+    assert found[0].symbols == ("TP53", "BRCA1", "BRCA2")
+    assert found[1] == tuple(clones)
+
+
+def test_symbols_of_other_species_are_seen_by_their_capitals():
+    names = ["Cd3e", "actb", "TP53", "C1orf43", "gene1", "mt-Nd1"]
+    assert symbols_of_other_species(names) == ("Cd3e", "actb", "mt-Nd1")

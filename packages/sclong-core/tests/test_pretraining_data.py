@@ -120,6 +120,24 @@ def test_symbols_of_human_genes_are_stored_by_their_ids(caplog):
     assert "1 have none and are no genes of the model: AL627309.1" in caplog.text
 
 
+@pytest.mark.parametrize("clones", [0, 6, 40])
+@pytest.mark.parametrize("symbols", [["Cd3e", "Actb", "Gapdh", "Trp53"], ["gapdh", "tp53", "actb"]])
+def test_symbols_of_another_species_are_never_ids(symbols, clones):
+    ids = [f"ENSMUSG{n:011d}" for n in range(len(symbols) + clones // 2)]
+    names = [*symbols, *(f"Gm{n}" for n in range(clones // 2))]
+    with pytest.raises(InputError, match=r"as those of the mouse.*data\.gene_column"):
+        genes_of(pd.DataFrame(index=names), None)
+    found = genes_of(pd.DataFrame({"gene_ids": ids}, index=names), None)
+    assert found.ids == tuple(ids)
+    assert found.symbols == tuple(names)
+
+
+def test_no_symbol_among_ids_is_an_id():
+    ids = [f"ENSG{n:011d}" for n in range(1, 20)]
+    found = genes_of(pd.DataFrame(index=[*ids, "TP53"]), None)
+    assert found.ids == (*ids, "ENSG00000141510")
+
+
 def test_names_that_are_neither_ids_nor_symbols_are_kept_with_a_warning(caplog):
     assert genes_of(pd.DataFrame(index=["one", "two"]), None).ids == ("one", "two")
     assert "named neither by Ensembl ids nor by symbols" in caplog.text

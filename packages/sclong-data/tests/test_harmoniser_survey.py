@@ -29,7 +29,7 @@ def look(tmp_path):
 
         with open_dataset(entry, path, tmp_path / "scratch") as source:
             return survey_dataset(
-                source, path, entry, made_up_vocabulary(), None, rules, reopen=reopen
+                source, entry, made_up_vocabulary(), None, rules, reopen=reopen
             ).survey
 
     return look

@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 from sclong_core.errors import InputError
-from sclong_tasks.cells import genes_only, read_h5ad, scale_of
+from sclong_tasks.cells import genes_only, other_matrices, read_h5ad, scale_of
 
 
 @pytest.fixture
@@ -72,6 +72,8 @@ COUNTS = np.random.default_rng(0).poisson(
     np.random.default_rng(1).gamma(0.6, size=120) * 4 + 0.3, size=(60, 120)
 )
 SHARES = COUNTS / COUNTS.sum(1, keepdims=True)
+LOGGED = np.log1p(SHARES * 1e4)
+CENTRED = (LOGGED - LOGGED.mean(0)) / (LOGGED.std(0) + 1e-9)
 
 
 @pytest.mark.parametrize("logged", [False, True])
@@ -81,8 +83,11 @@ SHARES = COUNTS / COUNTS.sum(1, keepdims=True)
         (SHARES * 1e6, "without the logarithm"),
         (np.maximum(COUNTS - np.random.default_rng(2).uniform(0, 0.4, COUNTS.shape), 0), "neither"),
         (np.sqrt(SHARES * 1e4), "square roots"),
+        (SHARES * np.log1p(60 / (1 + (COUNTS > 0).sum(0))), "TF-IDF"),
+        (CENTRED, "centred gene by gene"),
+        (np.rint(np.log1p(SHARES * 1e4)), "rounded logarithms"),
     ],
-    ids=["CPM", "fractional counts", "square roots"],
+    ids=["CPM", "fractional counts", "square roots", "TF-IDF", "scaled", "rounded"],
 )
 def test_other_scales_are_refused_and_a_layer_is_named(values, said, logged):
     values = values.astype(np.float32)
@@ -96,6 +101,16 @@ def test_other_scales_are_refused_and_a_layer_is_named(values, said, logged):
             layers={"counts": COUNTS, "scaled": values},
         )
     assert scale_of(values, "counts", as_stored=False) == "counts"
+
+
+def test_raw_is_named_where_it_holds_what_is_needed():
+    adata = anndata.AnnData(COUNTS.astype("f4"))
+    adata.raw = adata.copy()
+    adata.X = CENTRED.astype("f4")
+    with pytest.raises(InputError, match=r"centred.*raw holds counts, make it X \(adata.raw.to"):
+        scale_of(adata.X, "auto", as_stored=False, layers=other_matrices(adata))
+    adata.layers["logged"] = LOGGED
+    assert list(other_matrices(adata, "logged")) == [".raw"]
 
 
 def test_counts_and_log1p_are_recognised():
@@ -113,3 +128,19 @@ def test_features_that_are_no_genes_are_left_out(tmp_path):
     cells.var["feature_types"] = ["GEX", "odd", "GEX", "GEX"]
     with pytest.raises(InputError, match="odd"):
         genes_only(cells, tmp_path)
+
+
+def test_cells_of_another_species_are_warned_of(tmp_path, caplog):
+    cells = anndata.AnnData(np.ones((3, 2), dtype="f4"))
+    cells.var_names = ["ACTB", "CD4"]
+    genes_only(cells, tmp_path)
+    assert "not human data" not in caplog.text
+    cells.obs["species"] = ["mouse", "human", "mouse"]
+    genes_only(cells, tmp_path)
+    assert "species in obs is 'mouse' for 2 of 3 cells" in caplog.text
+    cells.obs = cells.obs[[]]
+    cells.uns["organism"] = "Mus musculus"
+    cells.var_names = ["Actb", "Cd4"]
+    genes_only(cells, tmp_path)
+    assert "uns says that its cells are of 'Mus musculus'" in caplog.text
+    assert "2 of its 2 genes are those of mouse" in caplog.text

@@ -193,6 +193,19 @@ def test_a_wrong_file_is_named_with_cell_and_gene(gears, tmp_path, change, said)
         read_screen(changed(gears, tmp_path, change))
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(lambda x: x - x.mean(0), "negative values"), (np.expm1, "expected"), (np.rint, "expected")],
+)
+def test_other_values_are_refused_and_the_matrix_of_log1p_is_named(gears, tmp_path, change, said):
+    def moved(table):
+        table.layers["logs"] = table.X.copy()
+        table.X = change(table.X.toarray())
+
+    with pytest.raises(InputError, match=rf"{said}.*layer 'logs' of the same file holds log1p"):
+        read_screen(changed(gears, tmp_path, moved))
+
+
 def test_fractions_among_counts_are_refused(counts, tmp_path):
     with pytest.raises(InputError, match=r"1\.5 in cell 'cell3', gene 'M0G2' is no count"):
         read_screen(changed(counts, tmp_path, put(1.5)))

@@ -11,12 +11,14 @@ from functools import cache, cached_property
 from importlib.resources import files
 
 from sclong_core.errors import InputError
-from sclong_core.vocabulary import GeneVocabulary
+from sclong_core.vocabulary import GeneVocabulary, plain_id
 
 FILE = "human_genes.tsv.xz"
 HEADER = "ensembl_gene_id\tsymbol\tprevious\talias"
 _FRAME = re.compile(r"(C(?:\d+|X|Y))ORF(\d+)")
 """Open reading frames are ``C1orf43``: whoever writes all symbols in capitals means these."""
+
+_SYMBOLS = 0.1
 
 Row = tuple[str, str, Sequence[str], Sequence[str]]
 
@@ -127,15 +129,19 @@ def with_symbols(vocabulary: GeneVocabulary) -> GeneVocabulary:
 def vocabulary_of_symbols(names: Sequence[str]) -> tuple[GeneVocabulary, tuple[str, ...]] | None:
     """A vocabulary of the genes that symbols stand for, and the names that stand for none.
 
+    Ensembl ids among the symbols stay.
+
     Args:
         names: of genes.
 
     Returns:
-        None where less than half of the names are approved symbols of human genes.
+        None where the names are not those of human genes: less than a tenth are approved symbols,
+        or more are so only when written in capitals.
     """
     genes = human_genes()
-    found = {name: genes.by_symbol(name) for name in names}
-    if 2 * sum(gene is not None for gene in found.values()) < len(names):
+    found = {name: _id_of(name) for name in names}
+    known = sum(gene is not None for gene in found.values())
+    if known < _SYMBOLS * len(found) or known < len(symbols_of_other_species(names)):
         return None
     ids = {gene: name for name, gene in found.items() if gene is not None}
     for name in names:
@@ -145,7 +151,22 @@ def vocabulary_of_symbols(names: Sequence[str]) -> tuple[GeneVocabulary, tuple[s
     order = {name: place for place, name in enumerate(names)}
     chosen = sorted(ids.items(), key=lambda pair: order[pair[1]])
     vocabulary = GeneVocabulary(
-        tuple(gene for gene, _ in chosen), tuple(genes.symbols[gene] for gene, _ in chosen)
+        tuple(gene for gene, _ in chosen), tuple(genes.symbols.get(gene, "") for gene, _ in chosen)
     )
     held = {name for _, name in chosen}
     return vocabulary, tuple(name for name in names if name not in held)
+
+
+def symbols_of_other_species(names: Iterable[str]) -> tuple[str, ...]:
+    """Names that are symbols of human genes only once they stand in capitals, as ``Cd3e`` is."""
+    genes = human_genes()
+    return tuple(
+        name
+        for name in dict.fromkeys(names)
+        if genes.by_symbol(name) is None and genes.by_symbol(name.upper()) is not None
+    )
+
+
+def _id_of(name: str) -> str | None:
+    """The Ensembl id that a name is, or that it is the approved symbol of."""
+    return plain_id(name) if name.startswith("ENS") else human_genes().by_symbol(name)

@@ -17,12 +17,17 @@ from scipy import sparse
 from sclong_core.errors import InputError
 from sclong_core.expression import recognise, source_from_anndata
 from sclong_core.expression.features import find_features
+from sclong_core.expression.organism import note_in_memory, other_organisms
+from sclong_core.expression.species import HUMAN, species_of_genes
 from sclong_core.expression.store import open_hdf5, refuse_unreadable, require_stored
 from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.encoders.protocol import Scale
 
 _LOG = logging.getLogger("sclong")
-_TASTE = 256
+_TASTE = 128
+_SLIPS = 0.001
+RAW = ".raw"
+"""Stands for ``adata.raw`` among the layers of a file; no layer is named so by tools."""
 CELL_TYPE_KEYS = (
     "cell_type", "celltype", "cell_types", "CellType", "cell.type", "cell_line", "bulk_labels",
 )  # fmt: skip
@@ -117,6 +122,8 @@ def dense_matrix(adata: anndata.AnnData, layer: str, path: Path) -> npt.NDArray[
 def genes_only(adata: anndata.AnnData, path: Path) -> anndata.AnnData:
     """The cells without features that are no genes, as embedding and corpora have it.
 
+    Cells of another species, by their genes or by what ``obs`` and ``uns`` note, are warned of.
+
     Raises:
         InputError: a type of features is not known, or none is a gene.
     """
@@ -124,10 +131,23 @@ def genes_only(adata: anndata.AnnData, path: Path) -> anndata.AnnData:
         features = find_features(adata.var)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    if features.kept.all():
-        return adata
-    _LOG.info("%s: left out features that are not genes: %s", path.name, features.describe())
-    return adata[:, features.kept].copy()
+    genes = adata
+    if not features.kept.all():
+        _LOG.info("%s: left out features that are not genes: %s", path.name, features.describe())
+        genes = adata[:, features.kept].copy()
+    _warn_of_species(genes, path)
+    return genes
+
+
+def _warn_of_species(adata: anndata.AnnData, path: Path) -> None:
+    """Warn of cells of another species: a baseline may take them, a model of human genes not."""
+    noted = other_organisms(adata.obs, note_in_memory(adata.uns), HUMAN)
+    for reason in (species_of_genes(adata.var, HUMAN).reason, noted):
+        if reason is not None:
+            _LOG.warning(
+                "%s is not human data: %s; map genes to their human orthologs before an encoder of "
+                "human genes reads them", path.name, reason,
+            )  # fmt: skip
 
 
 def noted_log(adata: anndata.AnnData, layer: str = "") -> bool:
@@ -161,7 +181,7 @@ def scale_of(
         return "log1p"
     if scale != "auto":
         return scale  # type: ignore[return-value]  # settings and tables check it
-    if not np.isfinite(values).all() or values.min(initial=0) < 0:
+    if not np.isfinite(values).all() or 0 < (values < 0).mean() < _SLIPS:
         return "counts"  # whatever they are: the table of expression names the cell and the gene
     found = recognise(values, logged=logged)
     if found.normalisation is None:
@@ -175,13 +195,31 @@ def scale_of(
 
 
 def _advice(layers: Mapping[str, Any]) -> str:
-    """A layer that holds what is needed, counts first."""
-    kinds = {name: recognise(values[:_TASTE]).normalisation for name, values in layers.items()}
+    """A layer, or raw, that holds what is needed, counts first."""
     for kind, words in (("raw", "counts"), ("log1p", "log1p values")):
-        for name, held in kinds.items():
-            if held == kind:
-                return f"layer {name!r} holds {words}, name it with task.layer={name}"
+        name = matrix_of_kind(layers, kind)
+        if name == RAW:
+            return f"raw holds {words}, make it X (adata.raw.to_adata())"
+        if name is not None:
+            return f"layer {name!r} holds {words}, name it with task.layer={name}"
     return "give counts or their log1p"
+
+
+def matrix_of_kind(matrices: Mapping[str, Any], kind: str) -> str | None:
+    """The first matrix whose first and last cells are recognised as "raw" or "log1p"."""
+    return next((name for name, values in matrices.items() if _kind(values) == kind), None)
+
+
+def _kind(values: Any) -> str | None:
+    last = max(0, values.shape[0] - _TASTE)
+    rows = [values[at : at + _TASTE] for at in sorted({0, last})]
+    return recognise(sparse.vstack(list(map(sparse.csr_matrix, rows)))).normalisation
+
+
+def other_matrices(adata: anndata.AnnData, layer: str = "") -> dict[str, Any]:
+    """The matrices of the cells beside the one that is read, for messages."""
+    held = {name: values for name, values in adata.layers.items() if name != layer}
+    return held if adata.raw is None else {**held, RAW: adata.raw.X}
 
 
 def say_left_out(what: str, names: Sequence[str]) -> None:

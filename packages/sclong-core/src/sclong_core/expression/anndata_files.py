@@ -17,6 +17,7 @@ from anndata.io import read_elem
 
 from sclong_core.errors import InputError
 from sclong_core.expression.cell_source import CellSource, RowReader
+from sclong_core.expression.organism import note_in_store
 from sclong_core.expression.reading import CompressedRows, DenseRows, TurnedRows, require_numbers
 from sclong_core.expression.store import (
     is_zarr_store,
@@ -69,6 +70,7 @@ def _open(store: Any, name: str, matrix: str | None, closer: Callable[[], None])
         var=var,
         reader=reader,
         logged=chosen == "X" and _logged(store),
+        organism=_organism(store, name),
         others={
             other: partial(_open, store, name, other, closer)
             for other in matrices
@@ -172,6 +174,12 @@ def _logged(store: Any) -> bool:
     require_stored(note["base"])
     base = read_elem(note["base"])
     return base is None or natural(base)
+
+
+def _organism(store: Any, name: str) -> str:
+    """What uns says of the species."""
+    with refuse_unreadable(name, "uns"):
+        return note_in_store(store)
 
 
 def natural(base: Any) -> bool:

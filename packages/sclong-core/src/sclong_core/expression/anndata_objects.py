@@ -11,6 +11,7 @@ from scipy import sparse
 from sclong_core.errors import InputError
 from sclong_core.expression.anndata_files import natural
 from sclong_core.expression.cell_source import CellSource, RowReader, checked
+from sclong_core.expression.organism import note_in_memory
 from sclong_core.expression.reading import RowsInMemory, require_numbers
 from sclong_core.expression.store import refuse_unreadable
 
@@ -53,6 +54,7 @@ def _open(adata: AnnData, matrix: str | None) -> CellSource:
         var=adata.raw.var if chosen == "raw" else adata.var,
         reader=_reader(adata, chosen, name),
         logged=chosen == "X" and _natural_log(adata),
+        organism=note_in_memory(adata.uns),
         others={key: partial(_open, adata, key) for key in held if key != chosen},
     )
 

@@ -17,6 +17,7 @@ from sclong_core.expression.anndata_objects import source_from_anndata
 from sclong_core.expression.cell_source import CellSource
 from sclong_core.expression.genes import Duplicates, GeneMatch, match_genes
 from sclong_core.expression.normalisation import normalise
+from sclong_core.expression.organism import other_organisms
 from sclong_core.expression.rows import cells_at_once
 from sclong_core.expression.sources import open_cells
 from sclong_core.expression.species import (
@@ -174,7 +175,9 @@ def prepare_cells(  # noqa: PLR0913  # settings of a user, each by its name
     try:
         match = match_genes(source.var, vocabulary, gene_column=gene_column, duplicates=duplicates)
         species = species_of_genes(source.var, species_of_vocabulary(vocabulary.ids))
-        check_species(source.name, species, allowed=allow_other_species)
+        noted = other_organisms(source.obs, source.organism, species.wanted)
+        reasons = (species.reason, noted if species.wanted else None)
+        check_species(source.name, species.wanted, reasons, allowed=allow_other_species)
         found = survey_matched(
             source,
             match,

@@ -44,6 +44,8 @@ class CellSource:
     """Reads cells of the matrix."""
     logged: bool = False
     """The file says that this matrix was transformed by log1p (``uns["log1p"]``)."""
+    organism: str = ""
+    """What ``uns`` of the file says of the species of its cells."""
     others: Mapping[str, "Callable[[], CellSource]"] = field(default_factory=dict)
     """Other matrices of the same cells, by the name to ask for them with."""
     closer: Callable[[], None] = lambda: None

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from sclong_core.config import InputConfig
 from sclong_core.errors import InputError
+from sclong_core.expression.gene_scaling import negative_values
 from sclong_core.expression.genes import GeneMatch
 from sclong_core.expression.recognition import Normalisation, whole_rows
 from sclong_core.expression.rows import Csr, Rows, canonical, filled, row_index
@@ -68,8 +69,8 @@ def refuse_impossible(
         place = f"in cell {cell!r}, gene {gene!r}"
         if what == "negative values":
             raise InputError(
-                f"{where} holds negative values (first {data[entry]:.4g} {place}), as scaled or "
-                f"centred data do: {advice()}"
+                f"{where} holds negative values (first {data[entry]:.4g} {place}), as "
+                f"{negative_values(values)}: {advice()}"
             )
         raise InputError(f"{where} holds {what} {place}: remove that cell or set it right")
 

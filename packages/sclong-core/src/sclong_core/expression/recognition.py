@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from sclong_core.expression.discrete import WholeCells
+from sclong_core.expression.gene_scaling import negative_values, weighted_genes
 from sclong_core.expression.rows import Csr, Rows, canonical, filled
 from sclong_core.expression.sums import SAME, CellSums, is_common, row_sums, spread
 from sclong_core.expression.units import LOG1P, Fit, Transform
@@ -26,6 +28,7 @@ _MOST_RANKED = 0.9
 _FEW_SUMS = 5
 _JUDGED = 1_000
 _MOST_JUDGED = 0.9
+_MOSTLY_UNFIT = 0.9
 _NONE = Transform(lambda x: x, np.ones_like, 1e9)
 _OTHER = {
     "scaled counts without the logarithm: apply log1p (sc.pp.log1p)": _NONE,
@@ -72,7 +75,8 @@ def recognise(rows: Rows, *, logged: bool = False) -> Recognition:
     if not np.isfinite(values.data).all():
         return Recognition(None, "holds NaN or infinite values")
     if values.nnz and values.data.min() < 0:
-        return Recognition(None, f"holds negative values, down to {values.data.min():.4g}")
+        words = f"holds negative values, down to {values.data.min():.4g}"
+        return Recognition(None, f"{words}, as {negative_values(values)}")
     evidence = Evidence()
     evidence.add(values, [str(number) for number in range(values.shape[0])])
     return evidence.decide(logged=logged)
@@ -124,6 +128,7 @@ class Evidence:
     highest: float = 0.0
     sums: CellSums = field(default_factory=CellSums)
     """What fractional cells sum to."""
+    _whole_cells: WholeCells = field(default_factory=WholeCells)
     _ranked: int = 0
     _rankable: int = 0
     _unscaled: bool = True
@@ -148,6 +153,7 @@ class Evidence:
         self.fractional.add(~whole, names)
         if self._rankable < _SAMPLE_CELLS:
             self._look_for_ranks(rows[whole][:_SAMPLE_CELLS])
+        self._whole_cells.add(rows[whole])
         if whole.all():
             return
         fractional = rows[~whole]
@@ -213,6 +219,8 @@ class Evidence:
         common = self.sums.logged_to()
         if other is None and common is not None:
             return self._logged(f"expm1 of each cell sums to {common:,.6g}")
+        if other is None and self.unfit.cells > _MOSTLY_UNFIT * self.fractional.cells:
+            other = weighted_genes(sparse.vstack(self._first, format="csr"))
         if logged and other is None and not self.log1p.contradicted:
             return self._noted()
         note = 'although uns["log1p"] notes a logarithm, it ' if logged else ""
@@ -232,6 +240,9 @@ class Evidence:
             return Recognition(
                 None, "holds whole numbers that are all different within a cell, as ranks are"
             )
+        other = self._whole_cells.other_than_counts()
+        if other is not None:
+            return Recognition(None, f"holds {other}")
         return Recognition("raw", f"holds whole numbers, up to {self.highest:,.0f}")
 
     def _too_small(self) -> Recognition:
@@ -304,7 +315,12 @@ class Evidence:
             if sample.data.max() <= transform.largest
         }
         closest = min(spreads, key=spreads.__getitem__, default="")
-        return closest if closest and spreads[closest] <= SAME else None
+        if not closest or spreads[closest] > SAME:
+            return None
+        lengths = row_sums(sample, np.square)
+        if _OTHER[closest].inverse is np.square and abs(float(np.median(lengths)) - 1) <= SAME:
+            return "cells scaled to length 1 (L2 normalisation), or square roots of frequencies"
+        return closest
 
     def _linear(self) -> bool:
         """Whether the values are multiples as they are, as small values are with any transform."""

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -212,17 +212,23 @@ class SpeciesTally:
         return words
 
 
-def check_species(where: str, species: GeneSpecies, *, allowed: bool) -> None:
-    """Refuse genes of another species than the wanted one, or say that they are allowed.
+def check_species(where: str, wanted: str, reasons: Iterable[str | None], *, allowed: bool) -> None:
+    """Refuse cells of another species than the wanted one, or say that they are allowed.
+
+    Args:
+        where: the file, for the message.
+        wanted: species of the model.
+        reasons: why they are of another one, by each kind of evidence; None where it is silent.
+        allowed: they are taken nevertheless.
 
     Raises:
-        InputError: the genes are those of another species, which is not allowed.
+        InputError: they are of another species, which is not allowed.
     """
-    if species.reason is None:
-        return
-    if not allowed:
-        refuse_species(where, species.reason, species.wanted)
-    _LOG.warning("%s is taken as %s although %s", where, species.wanted, species.reason)
+    for reason in reasons:
+        if reason is not None and not allowed:
+            refuse_species(where, reason, wanted)
+        if reason is not None:
+            _LOG.warning("%s is taken as %s although %s", where, wanted, reason)
 
 
 def refuse_species(where: str, reason: str, wanted: str) -> None:

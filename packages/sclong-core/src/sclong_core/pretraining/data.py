@@ -10,10 +10,10 @@ import pandas as pd
 from scipy import sparse
 
 from sclong_core.config import InputConfig
-from sclong_core.errors import ConfigError
+from sclong_core.errors import ConfigError, InputError
 from sclong_core.expression import PreparedCells, open_cells, prepare_cells
 from sclong_core.expression.genes import INDEX, gene_names_in
-from sclong_core.human_genes import vocabulary_of_symbols
+from sclong_core.human_genes import symbols_of_other_species, vocabulary_of_symbols
 from sclong_core.pretraining.cells import CellDataset, cells_digest, split_cells
 from sclong_core.pretraining.datamodule import (
     PretrainingData,
@@ -32,6 +32,7 @@ from sclong_core.pretraining.reference import SampledCells
 from sclong_core.vocabulary import GeneVocabulary, without_version
 
 _LOG = logging.getLogger("sclong")
+_OTHERS = 0.1
 _IDS = 0.9
 """Share of names that look like Ensembl ids in a column of ids."""
 
@@ -248,10 +249,11 @@ def genes_of(var: pd.DataFrame, gene_column: str | None) -> GeneVocabulary:
 
     Raises:
         ConfigError: there is no such column.
-        InputError: a gene occurs twice.
+        InputError: a gene occurs twice, or genes are named by symbols of another species.
 
     Symbols of human genes become the Ensembl ids that HGNC gives them; names without one are no
-    genes of the model. Names that are neither are kept, with a warning.
+    genes of the model. Symbols of other species are refused: no table of them is at hand. Names
+    that are neither ids nor symbols are kept, with a warning.
     """
     index = gene_names_in(var, INDEX)[0][1]
     if gene_column not in (None, "var_names"):
@@ -268,10 +270,11 @@ def genes_of(var: pd.DataFrame, gene_column: str | None) -> GeneVocabulary:
 
 def _named(names: list[str]) -> GeneVocabulary:
     """A vocabulary of ids, or of the ids that HGNC knows for symbols: a symbol is never an id."""
-    if _are_ids(names):
+    if all(map(_is_id, names)):
         return GeneVocabulary.from_ids(names)
     found = vocabulary_of_symbols(names)
     if found is None:
+        _refuse_other_symbols(names)
         _LOG.warning(
             "the genes are named neither by Ensembl ids nor by symbols of human genes (%s, ...): "
             "the names are kept as they are, and only data with the same names fits the model",
@@ -290,8 +293,28 @@ def _named(names: list[str]) -> GeneVocabulary:
     return vocabulary
 
 
+def _refuse_other_symbols(names: list[str]) -> None:
+    """Refuse symbols of another species, of which no ids are known.
+
+    Raises:
+        InputError: a tenth of the names are human symbols but for their capitals.
+    """
+    others = symbols_of_other_species(names)
+    if len(others) >= _OTHERS * len(names):
+        raise InputError(
+            f"{len(others):,} of {len(names):,} genes are named by symbols written as those of the "
+            f"mouse or of other species are ({', '.join(others[:3])}, ...), and a model stores "
+            "Ensembl ids: give the column that holds them with data.gene_column, or a list of ids "
+            "with data.vocabulary"
+        )
+
+
+def _is_id(name: str) -> bool:
+    return without_version(name).startswith(("ENS", "FBgn", "WBGene"))
+
+
 def _are_ids(names: list[str]) -> bool:
-    return sum(without_version(name).startswith("ENS") for name in names) >= _IDS * len(names)
+    return sum(map(_is_id, names)) >= _IDS * len(names)
 
 
 def _read(path: str | Path) -> GeneVocabulary:

@@ -4,7 +4,6 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +14,12 @@ from sclong_core.errors import InputError, ScLongError
 from sclong_core.expression import CellSource, GeneMatch, Normalisation
 from sclong_core.expression.genes import INDEX
 from sclong_core.expression.normalisation import refuse_impossible
+from sclong_core.expression.organism import (
+    cells_of_organism,
+    declared_organisms,
+    is_organism,
+    plain_species,
+)
 from sclong_core.expression.proposals import advice
 from sclong_core.expression.recognition import Evidence, Recognition
 from sclong_core.expression.rows import Csr, canonical, cells_at_once
@@ -23,13 +28,6 @@ from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.genes.mapping import GeneMapping, map_genes
 from sclong_data.genes.table import GeneTable
 from sclong_data.harmoniser.matrices import chosen_matrix
-from sclong_data.harmoniser.organism import (
-    cells_of_organism,
-    declared_organisms,
-    is_organism,
-    organism_of_file,
-    plain_species,
-)
 from sclong_data.harmoniser.rules import HarmoniseRules
 from sclong_data.manifest import DatasetEntry
 
@@ -116,7 +114,6 @@ class Surveyed:
 
 def survey_dataset(
     source: CellSource,
-    path: Path,
     entry: DatasetEntry,
     vocabulary: GeneVocabulary,
     gene_table: GeneTable | None,
@@ -128,7 +125,6 @@ def survey_dataset(
 
     Args:
         source: the data set's first matrix, or the one that the manifest names.
-        path: its file.
         entry: what the manifest says of it.
         vocabulary: genes of the corpus.
         gene_table: names of genes.
@@ -140,7 +136,7 @@ def survey_dataset(
     """
     basics = Survey(source.n_cells, source.n_genes, source.matrix)
     try:
-        organism = _organism(source, path, entry, rules)
+        organism = _organism(source, entry, rules)
     except RejectedError as error:
         return Surveyed(_rejected(basics, error))
     basics = dataclasses.replace(basics, organism=organism)
@@ -200,9 +196,9 @@ def blocks(source: CellSource, start: int, stop: int) -> Iterator[tuple[int, Any
             step = max(step, SPARSE_CELLS)
 
 
-def _organism(source: CellSource, path: Path, entry: DatasetEntry, rules: HarmoniseRules) -> str:
+def _organism(source: CellSource, entry: DatasetEntry, rules: HarmoniseRules) -> str:
     """How the species is known, if it is the right one."""
-    noted = organism_of_file(path)
+    noted = source.organism
     for where, text in (("the manifest", entry.organism), ("uns of the file", noted)):
         named = declared_organisms(text or "")
         if named and not any(is_organism(name, rules.organism) for name in named):

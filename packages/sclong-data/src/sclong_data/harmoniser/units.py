@@ -13,13 +13,13 @@ from scipy import sparse
 from sclong_core.errors import InputError
 from sclong_core.expression import CellSource
 from sclong_core.expression.identity import Identity
+from sclong_core.expression.organism import cells_of_organism
 from sclong_core.files import sha256_file
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.corpus.shards import read_shard_record, write_shard
 from sclong_data.genes.table import GeneTable
 from sclong_data.harmoniser.annotation import describe_cells
 from sclong_data.harmoniser.digests import cell_digests
-from sclong_data.harmoniser.organism import cells_of_organism
 from sclong_data.harmoniser.rules import HarmoniseRules
 from sclong_data.harmoniser.survey import NOT_THE_ORGANISM, Survey, blocks, survey_dataset
 from sclong_data.harmoniser.tallies import Tally
@@ -140,7 +140,6 @@ def do_survey(shared: Shared, task: SurveyTask) -> Iterator[SurveyDone | Failed]
             _require_same_files(task.files)
             found = survey_dataset(
                 source,
-                task.path,
                 task.entry,
                 shared.vocabulary,
                 shared.gene_table,

@@ -20,6 +20,7 @@ from sclong_tasks.cells import (
     genes_only,
     noted_log,
     obs_column,
+    other_matrices,
     read_h5ad,
     say_left_out,
     scale_of,
@@ -95,7 +96,7 @@ def read_cells(path: Path, settings: IntegrationSettings, *, new: bool = False) 
         as_stored=settings.as_stored,
         logged=noted_log(adata, settings.layer),
         what=f"{path}: {settings.layer or 'X'}",
-        layers=adata.layers,
+        layers=other_matrices(adata, settings.layer),
     )
     cells = list(map(str, adata.obs_names))
     genes = np.asarray(adata.var_names, dtype=str)

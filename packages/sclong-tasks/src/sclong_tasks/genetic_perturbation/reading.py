@@ -22,7 +22,7 @@ from scipy import sparse
 from sclong_core.errors import InputError
 from sclong_core.expression import recognise
 from sclong_data.fetching.archives import unpack
-from sclong_tasks.cells import genes_only, read_h5ad
+from sclong_tasks.cells import RAW, genes_only, matrix_of_kind, other_matrices, read_h5ad
 from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.genetic_perturbation.conditions import CONTROL, genes_of
 from sclong_tasks.genetic_perturbation.spelling import Spelling
@@ -30,6 +30,7 @@ from sclong_tasks.genetic_perturbation.spelling import Spelling
 _LOG = logging.getLogger("sclong")
 _RANKING = "rank_genes_groups_cov_all"
 _YES, _NO = {"1", "true", "yes", "y", "t"}, {"0", "false", "no", "n", "f"}
+_SLIPS = 0.01
 _LARGEST_LOG = 15.0
 """No log1p of normalised counts is as large: there would have to be three million."""
 
@@ -60,7 +61,7 @@ def read_screen(path: Path) -> Screen:
     table = genes_only(read_h5ad(path), path)
     cells = sparse.csr_matrix(table.X, dtype=np.float32)
     genes = _gene_names(path, table.var)
-    _check_values(path, cells, table.obs_names, genes)
+    _check_values(path, cells, table, genes)
     if "condition" in table.obs:
         screen = _read_gears(path, table, cells, genes)
     elif "target" in table.obs:
@@ -90,26 +91,41 @@ def _read_gears(
     spelling.report(path.name)
     if "control" in obs:
         _check_control(path, obs["control"], condition)
-    _require_log(path, cells)
+    _require_log(path, cells, table)
     frame = pd.DataFrame({"condition": condition})
     return Screen(cells, frame, genes, _read_ranking(path, table, condition, genes))
 
 
-def _require_log(path: Path, cells: sparse.csr_matrix) -> None:
+def _require_log(path: Path, cells: sparse.csr_matrix, table: anndata.AnnData) -> None:
     """Refuse values that are not log1p: the format says that they are, so few values pass."""
+    wanted = "log1p of normalised counts is expected"
     if cells.nnz and cells.data.max() > _LARGEST_LOG:
         raise InputError(
-            f"{path} has the value {cells.data.max():g}: these are counts, and log1p of normalised "
-            "counts is expected"
+            f"{path} has the value {cells.data.max():g}: these are counts, and {wanted}"
+            f"{_held_elsewhere(table)}"
         )
     found = recognise(cells, logged=True)
     if found.normalisation == "raw":
         raise InputError(
-            f"{path}: X {found.seen}: these are counts, and log1p of normalised counts is "
-            "expected; apply sc.pp.normalize_total and sc.pp.log1p"
+            f"{path}: X {found.seen}: these are counts, and {wanted}"
+            f"{_held_elsewhere(table) or '; apply sc.pp.normalize_total and sc.pp.log1p'}"
         )
     if found.normalisation is None:
-        raise InputError(f"{path}: X {found.seen}; log1p of normalised counts is expected")
+        raise InputError(f"{path}: X {found.seen}; {wanted}{_held_elsewhere(table)}")
+
+
+def _held_elsewhere(table: anndata.AnnData) -> str:
+    """Where the file holds the values that are needed, or counts to make them of."""
+    held = other_matrices(table)
+    for kind, words, then in (
+        ("log1p", "log1p values", "make it X"),
+        ("raw", "counts", "make it X after sc.pp.normalize_total and sc.pp.log1p"),
+    ):
+        name = matrix_of_kind(held, kind)
+        if name is not None:
+            place = "raw" if name == RAW else f"layer {name!r}"
+            return f"; {place} of the same file holds {words}: {then}"
+    return ""
 
 
 def _read_ranking(
@@ -240,12 +256,18 @@ def _check_control(path: Path, column: pd.Series, condition: npt.NDArray[np.obje
 
 
 def _check_values(
-    path: Path, cells: sparse.csr_matrix, names: pd.Index, genes: tuple[str, ...]
+    path: Path, cells: sparse.csr_matrix, table: anndata.AnnData, genes: tuple[str, ...]
 ) -> None:
     wrong = np.flatnonzero(~np.isfinite(cells.data) | (cells.data < 0))
+    if np.isfinite(cells.data).all() and len(wrong) > _SLIPS * cells.data.size:
+        found = recognise(cells)
+        raise InputError(
+            f"{path}: X {found.seen}; log1p of normalised counts is expected"
+            f"{_held_elsewhere(table)}"
+        )
     if len(wrong):
         cell = int(np.searchsorted(cells.indptr, wrong[0], side="right")) - 1
         raise InputError(
             f"{path}: {len(wrong)} values are missing, infinite or negative: the first in cell "
-            f"{names[cell]!r}, gene {genes[cells.indices[wrong[0]]]!r}"
+            f"{table.obs_names[cell]!r}, gene {genes[cells.indices[wrong[0]]]!r}"
         )

@@ -27,6 +27,7 @@ from sclong_tasks.cells import (
     genes_only,
     noted_log,
     obs_column,
+    other_matrices,
     read_h5ad,
     say_left_out,
     scale_of,
@@ -156,7 +157,7 @@ def read_cells(path: Path, lists: Lists, settings: MarkerSettings) -> MarkerData
             as_stored=settings.as_stored,
             logged=noted_log(adata, settings.layer),
             what=f"{path}: {settings.layer or 'X'}",
-            layers=adata.layers,
+            layers=other_matrices(adata, settings.layer),
         ),
     )
     return _measured(table, types[chosen], lists, settings, path)
