@@ -144,6 +144,7 @@ def _run_rows(task: str, model: str, seed: int, value: float | None) -> list[dic
         "n": 200,
         "split_digest": f"{seed:064x}",
         "data_digest": "d" * 64,
+        "data_set": "paper",
         "config_digest": "c" * 64,
         "checkpoint_digest": "a" * 64 if "sclong" in model else "",
         "code_version": "0.1.0",

@@ -62,7 +62,7 @@ def test_published_ours_and_trivial_stand_in_one_table(evidence):
     combination = {line.label: line.role for line in main(evidence, "drug_combination").lines}
     assert combination["scGPT"] == "model"
     integration = of_rows({"task": "batch_integration", "metric": "batch_asw", "model": "pca",
-                           "value": 0.5})  # fmt: skip
+                           "value": 0.5, "data_set": "paper"})  # fmt: skip
     roles_there = {line.label: line.role for line in integration.settings[0].lines}
     assert roles_there["w/o GO"] == "ablation"  # also where only the paper has a number
     assert roles_there["HVG"] == "simple"

@@ -9,7 +9,7 @@ from sclong_tasks.result_figures import result_figures, write_result_figures
 METRIC = "mse_de_non_dropout"
 
 
-def rows():
+def rows(data_set="paper"):
     models = {"gears": (0.3, 0.2), "sclong": (0.1, 0.2), "other": (0.5, None)}
     common = {
         "task": "genetic_perturbation",
@@ -18,6 +18,7 @@ def rows():
         "metric": METRIC,
         "variant": "",
         "higher_is_better": False,
+        "data_set": data_set,
     }
     found = [
         {**common, "stratum": stratum, "model": model, "seed": seed, "value": value}
@@ -42,6 +43,13 @@ def test_each_stratum_is_drawn_with_runs_as_dots_and_the_best_first():
     assert part.count('class="published"') == 2
     assert 'class="published"' not in whole
     assert "seen 0/2" in part
+
+
+def test_numbers_of_the_paper_stand_beside_its_own_data_alone():
+    for one in result_figures(rows(data_set="")).values():
+        drawing = tostring(one, encoding="unicode")
+        assert 'class="published"' not in drawing
+        assert "the paper" not in drawing
 
 
 def test_drawings_are_files_and_metrics_are_chosen(tmp_path):

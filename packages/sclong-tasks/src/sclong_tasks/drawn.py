@@ -31,7 +31,7 @@ def draw_runs(
     Args:
         runs: a folder of runs, or a file of rows.
         output: a folder for the SVG files, which appears whole or not at all.
-        metrics: to draw; the first of each task by default.
+        metrics: to draw; by default those that the task declares for its headline, else the first.
         way: how cells are brought to two dimensions; None draws no maps.
         overwrite: replace a folder of drawings; one that holds anything else is never replaced.
 
@@ -44,7 +44,7 @@ def draw_runs(
     if overwrite:
         require_drawings(output)
     table = collect([runs])
-    drawings = dict(result_figures(table, metrics or _first(table)))
+    drawings = dict(result_figures(table, metrics or _headline(table)))
     if not drawings:
         raise InputError(f"{runs} has no {', '.join(metrics or [])}: see sclong task results")
     if way is not None and not runs.is_file():
@@ -55,10 +55,14 @@ def draw_runs(
     return sorted(drawings)
 
 
-def _first(rows: pd.DataFrame) -> list[str]:
-    """The first metric of each task, protocol and scenario."""
-    found = rows.groupby(["task", "protocol", "scenario"], sort=False)["metric"].first()
-    return sorted(set(map(str, found)))
+def _headline(rows: pd.DataFrame) -> list[str]:
+    """The headline of each task, protocol and scenario, else its first metric."""
+    found: set[str] = set()
+    for (task, *_), group in rows.groupby(["task", "protocol", "scenario"], sort=False):
+        there = list(dict.fromkeys(map(str, group["metric"])))
+        headline = get_task(str(task)).headline if task in task_names() else ()
+        found |= set(headline) if headline and set(headline) <= set(there) else set(there[:1])
+    return sorted(found)
 
 
 def _maps(runs: Path, way: Way) -> Iterator[tuple[str, Element]]:

@@ -16,8 +16,10 @@ from sclong_data.report.standalone import is_drawing
 from sclong_data.report.svg import Text
 from sclong_tasks.figures import write_svg
 from sclong_tasks.registry import get_task, task_names
+from sclong_tasks.results import on_papers_data
 
 _MAIN = "sclong"
+_MARKS = ", upright marks the paper's numbers"
 
 
 def result_figures(
@@ -37,14 +39,15 @@ def result_figures(
     files = plain_names(["-".join(map(_plain, names)) for names in every], every)
     for (names, group), key in zip(groups, files, strict=True):
         task, protocol, scenario, metric, stratum = map(str, names)
-        lines = _lines(group, _published(task, scenario, metric, stratum))
+        papers = _published(task, scenario, metric, stratum) if on_papers_data(group) else {}
+        lines = _lines(group, papers)
         place = "" if stratum == "all" else f", {stratum}"
         better = "Higher" if group["higher_is_better"].iloc[0] else "Lower"
         text = Text(
             key,
             f"{metric.replace('_', ' ')}{place}",
             f"{task}, {protocol} protocol, split {scenario}. {better} is better; bars are means, "
-            "dots runs, whiskers one s.d., upright marks the paper's numbers.",
+            f"dots runs, whiskers one s.d.{_MARKS if papers else ''}.",
         )
         found[key] = run_chart(text, lines, label=text.title)
     return found

@@ -12,8 +12,11 @@ import pandas as pd
 
 from sclong_core.errors import InputError
 from sclong_core.files import write_json
+from sclong_tasks.registry import get_task, task_names
 
 FORMAT = "sclong task metrics 1"
+PAPER = "paper"
+"""Name of the paper's data set in results."""
 _PACKAGES = (
     "numpy", "scipy", "pandas", "scikit-learn", "torch", "lightning", "torch-geometric", "rdkit",
 )  # fmt: skip
@@ -48,6 +51,8 @@ class ResultRow:
     peak_memory_bytes: int
     date: str
     """UTC, ISO 8601."""
+    data_set: str = ""
+    """"paper" where it is the paper's, as :meth:`.task.Task.is_papers` knows it; else empty."""
 
 
 def config_digest(config: Mapping[str, Any]) -> str:
@@ -165,6 +170,21 @@ def summarise(rows: pd.DataFrame, *, seeds: Iterable[int] | None = None) -> pd.D
             }
         )
     return pd.DataFrame(found)
+
+
+def on_papers_data(rows: pd.DataFrame) -> bool:
+    """Whether results of one task are about the paper's data set.
+
+    Args:
+        rows: of one task. Runs of earlier versions recorded a digest and not the data set.
+    """
+    if "data_set" in rows and rows["data_set"].eq(PAPER).any():
+        return True
+    task = str(rows["task"].iloc[0])
+    if task not in task_names() or "data_digest" not in rows:
+        return False
+    known = get_task(task).papers_digests
+    return bool(known) and bool(rows["data_digest"].astype(str).str.startswith(known).any())
 
 
 def _refuse_mixed(rows: pd.DataFrame) -> None:

@@ -26,7 +26,7 @@ from sclong_tasks.model_files import save_model
 from sclong_tasks.models import FUNCTION
 from sclong_tasks.named_models import NamedModel
 from sclong_tasks.registry import get_task
-from sclong_tasks.results import ResultRow, config_digest, package_versions, write_metrics
+from sclong_tasks.results import PAPER, ResultRow, config_digest, package_versions, write_metrics
 from sclong_tasks.settings import as_plain, resolve
 from sclong_tasks.splits import Split
 from sclong_tasks.task import Metric, ProtocolName, RunContext, Task, TaskData, TaskModel
@@ -277,6 +277,7 @@ def _row_maker(
         "seed": request.seed,
         "split_digest": plan.split.digest,
         "data_digest": plan.loaded.data.digest,
+        "data_set": PAPER if plan.loaded.task.is_papers(plan.loaded.data) else "",
         "config_digest": config_digest(plan.config["settings"]),
         "checkpoint_digest": str(facts.get("checkpoint_digest", "")),
         "code_version": sclong_tasks.__version__,

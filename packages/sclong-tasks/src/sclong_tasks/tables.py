@@ -1,6 +1,6 @@
 """Tables of many runs, in Markdown, with the paper's numbers in a column of their own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +9,7 @@ from sclong_core.errors import InputError
 from sclong_core.escaping import for_markdown, from_spreadsheet, table_for_spreadsheet
 from sclong_core.files import atomic_file
 from sclong_tasks.registry import get_task, task_names
-from sclong_tasks.results import read_runs, refuse_twice, summarise
+from sclong_tasks.results import on_papers_data, read_runs, refuse_twice, summarise
 
 _TEXT = ("variant", "checkpoint_digest", "split_digest", "data_digest", "config_digest")
 _WITHOUT = ("packages", "code_version", "date")
@@ -94,7 +94,9 @@ def markdown_tables(
     for (task, protocol, scenario), group in sorted(groups, key=lambda item: _place(*item[0])):
         heading = f"{task}, {protocol} protocol, split {scenario!r}"
         parts.append(f"### {for_markdown(heading)}\n")
-        parts.append(_table(group, str(task), str(scenario), metrics))
+        mine = rows[rows["task"].eq(task) & rows["protocol"].eq(protocol)]
+        papers = _published(str(task), str(scenario)) if on_papers_data(mine) else {}
+        parts.append(_table(group, papers, metrics))
     return "\n".join(parts)
 
 
@@ -106,12 +108,16 @@ def _place(task: str, protocol: str, scenario: str) -> tuple[str, int, int, str]
     return task, 0 if protocol == "published" else 1, place, scenario
 
 
-def _table(group: pd.DataFrame, task: str, scenario: str, wanted: Sequence[str] | None) -> str:
+def _table(
+    group: pd.DataFrame,
+    published: Mapping[tuple[str, str], Mapping[str, str]],
+    wanted: Sequence[str] | None,
+) -> str:
     metrics = list(dict.fromkeys(zip(group["metric"], group["stratum"], strict=True)))
     if wanted is not None:
         metrics = [one for name in wanted for one in metrics if _column(one) == name] or metrics
     names = [_column(metric) for metric in metrics]
-    paper = _published(task, scenario, metrics[0])
+    paper = dict(published.get(metrics[0], {}))
     lines = [
         _line(["model", "seeds", "n", *names, "95 % interval", "paper", "s"]),
         "|" + "---|" * (len(names) + 6),
@@ -171,14 +177,14 @@ def _interval(found: pd.DataFrame, metric: tuple[str, str]) -> str:
     return f"{line['low']:.3f} to {line['high']:.3f} ({line['unit']}s)"
 
 
-def _published(task: str, scenario: str, metric: tuple[str, str]) -> dict[str, str]:
-    if task not in task_names():
-        return {}
-    return {
-        number.model: f"{number.value:.3f}"
-        for number in get_task(task).published
-        if number.scenario == scenario and (number.metric, number.stratum) == metric
-    }
+def _published(task: str, scenario: str) -> dict[tuple[str, str], dict[str, str]]:
+    """The paper's numbers of a split, by metric and stratum, then by model."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for number in get_task(task).published if task in task_names() else ():
+        if number.scenario == scenario:
+            of_metric = found.setdefault((number.metric, number.stratum), {})
+            of_metric[number.model] = f"{number.value:.3f}"
+    return found
 
 
 def _shortened(rows: pd.DataFrame) -> pd.DataFrame:

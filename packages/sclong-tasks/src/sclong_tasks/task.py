@@ -257,6 +257,12 @@ class Task(ABC, Generic[DataT]):
     """What it needs."""
     published: ClassVar[tuple[PublishedNumber, ...]] = ()
     """The paper's numbers."""
+    papers_rows: ClassVar[int] = 0
+    """Rows of the paper's data set, by which :meth:`is_papers` knows it; 0 where it has none."""
+    papers_digests: ClassVar[tuple[str, ...]] = ()
+    """Beginnings of digests of the paper's data set, as far as it can be had, prepared here."""
+    headline: ClassVar[tuple[str, ...]] = ()
+    """Metrics that a reader sees first, all of them; the first metric where empty."""
     map_labels: ClassVar[tuple[str, ...]] = ()
     """Columns of a run's predictions to colour a map by, where a prediction places a cell."""
     inputs: ClassVar[Mapping[str, str]]
@@ -307,6 +313,15 @@ class Task(ABC, Generic[DataT]):
     ) -> Mapping[str, Element]:
         """Drawings of a run by file name, beside its training curve."""
         return {}
+
+    def is_papers(self, data: DataT) -> bool:
+        """Whether these are the cells or rows of the paper: only then are its numbers comparable.
+
+        Recorded in the results of a run as its data set.
+        """
+        if data.digest.startswith(self.papers_digests or ("-",)):
+            return True
+        return bool(self.papers_rows) and len(data.labels) == self.papers_rows
 
     def selection(self, split: Split, settings: Any) -> Split:
         """The split that a model selects by: its own, or, as a fault of an original, on test rows.

@@ -11,7 +11,7 @@ from sclong_bench.report.units import Beyond, beyond_seeds
 from sclong_bench.results.integrity import expected_seeds
 from sclong_bench.results.reading import Results
 from sclong_bench.results.references import Reference, Wanted, find_references
-from sclong_bench.results.roles import roles
+from sclong_bench.results.roles import headline_of, roles
 from sclong_bench.results.schema import SETTING
 from sclong_bench.statistics.comparison import Plan, compare_rows
 
@@ -56,13 +56,17 @@ class Evidence:
         return tuple(setting for setting in self.settings if setting.task == task)
 
     def main_settings(self, task: str) -> tuple[Setting, ...]:
-        """Those that a reader sees first: metrics that the paper has numbers for, else the first.
+        """Those that a reader sees first.
 
-        Strata are parts of them, and never among them.
+        These are the metrics that the task declares, and those that the paper has numbers for;
+        where there is neither, the first. Strata are parts of them, and never among them.
         """
         whole = [setting for setting in self.of_task(task) if not setting.stratum]
+        there = {setting.metric for setting in whole}
         published = {setting.metric for setting in whole if setting.has_published}
-        chosen = published or {setting.metric for setting in whole[:1]}
+        declared = set(headline_of(task))
+        chosen = published | (declared if declared <= there else set())
+        chosen = chosen or {setting.metric for setting in whole[:1]}
         return tuple(setting for setting in whole if setting.metric in chosen)
 
     def comparisons_of(self, setting: Setting) -> pd.DataFrame:

@@ -83,7 +83,6 @@ def models_frame(evidence: Evidence) -> pd.DataFrame:
             "role": line.role,
             "published": None if line.published is None else line.published.value,
             "published_origin": "" if line.published is None else line.published.origin,
-            "published_scenario": "" if line.published is None else line.published.scenario,
             "n_seeds": len(line.seeds),
             "missing_seeds": line.missing,
             "mean": line.mean,
@@ -229,8 +228,6 @@ def _rows(evidence: Evidence, setting: Setting) -> list[list[str]]:
             row = table.loc[line.label]
             tested = [p_text(row["p_value"]), p_text(row["q_value"]), plain(row["hedges_g"], 1)]
         published = "" if line.published is None else line.published.printed
-        if line.published is not None and line.published.scenario:
-            published += f" ({name_of(line.published.scenario)} split)"
         ours = _ours(line, decimals)
         sd = plain(line.sd, decimals + 1)
         found.append([line.label, role_words(line), published, ours, sd, _seeds(line), *tested])

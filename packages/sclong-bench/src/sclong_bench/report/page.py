@@ -109,14 +109,13 @@ def _summary(evidence: Evidence) -> list[Block]:
             where = f"{name_of(setting.metric)}{', ' if place else ''}{place}"
             ours = setting.of(evidence.reference_of(task))
             published = ours.published if ours is not None else None
-            shown = published is not None and not published.scenario
             rows.append(
                 [
                     name_of(task),
                     where,
                     _best(setting, "reference", named=not evidence.reference),
                     Ranked(published.printed, published.value)
-                    if published is not None and shown
+                    if published is not None
                     else Ranked(NOTHING, math.nan),
                     _best(setting, "model", "ablation"),
                     _best(setting, "simple", "floor"),

@@ -10,10 +10,11 @@ import pandas as pd
 from scipy import stats
 
 from sclong_bench.published.numbers import key, published_results
-from sclong_bench.results.roles import ROLES, role_of
+from sclong_bench.results.roles import ROLES, published_splits, role_of
 from sclong_bench.results.schema import LABEL, SETTING, measured
 from sclong_bench.statistics.comparison import sample_of
 from sclong_data.report.names import plain_names
+from sclong_tasks.results import on_papers_data
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,6 @@ class Published:
     sd: float
     p_text: str
     origin: str
-    scenario: str
-    """That the number is about, where it is not the one that it stands beside."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +85,8 @@ class Setting:
 
     @property
     def has_published(self) -> bool:
-        """Whether the paper has a number for it, of the same scenario."""
-        return any(
-            line.published is not None and not line.published.scenario for line in self.lines
-        )
+        """Whether the paper has a number for it."""
+        return any(line.published is not None for line in self.lines)
 
     def better(self, one: float, other: float) -> bool:
         """Whether ``one`` is better than ``other``."""
@@ -143,7 +140,10 @@ def settings(
     slugs = plain_names(wanted, [keys for keys, _ in groups])
     for (keys, group), slug in zip(groups, slugs, strict=True):
         task, protocol, scenario, stratum, metric = keys
-        numbers, sole = _published(task, metric, scenario, stratum), _sole(group)
+        # The paper's numbers are about its own cells or rows, in its own split.
+        papers = on_papers_data(group)
+        numbers = _published(task, metric, scenario, stratum) if papers else {}
+        sole = _sole(group)
         lines = [
             replace(
                 _line(label, roles[label], runs, missing.get((*keys, label), ""), confidence),
@@ -187,15 +187,23 @@ def _published(
 ) -> dict[str, tuple[str, Published]]:
     found: dict[str, tuple[str, Published]] = {}
     for _, row in published_results(task, metric, scenario, stratum).iterrows():
-        named = key(row["scenario"]) in ("", key(scenario), key(stratum))
-        other = "" if named else row["scenario"]
+        if not _same_split(task, str(row["scenario"]), scenario, stratum):
+            continue
         relation = "P" if row["p_relation"] else ""
         p_text = f"{relation} {row['p_relation']} {row['p_value']:g}" if relation else ""
         found[row["key"]] = (
             str(row["model"]),
-            Published(row["value"], row["printed"], row["sd"], p_text, row["origin"], other),
+            Published(row["value"], row["printed"], row["sd"], p_text, row["origin"]),
         )
     return found
+
+
+def _same_split(task: str, published: str, scenario: str, stratum: str) -> bool:
+    """Whether a number of the paper is about this split, or about a part of its test rows."""
+    if published:
+        return key(published) in (key(scenario), key(stratum))
+    splits = {key(name) for name in published_splits(task)}
+    return not scenario or not splits or key(scenario) in splits
 
 
 def _line(label: str, role: str, runs: pd.DataFrame, missing: str, confidence: float) -> Line:

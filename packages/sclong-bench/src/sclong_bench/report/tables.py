@@ -73,13 +73,7 @@ def models_table(evidence: Evidence, setting: Setting) -> Table:
     caption = f"{metric_of(setting)}{': ' if place else ''}{place}."
     if any(line.published is not None and line.published.p_text for line in setting.lines):
         caption += " P as the paper prints it, of the test against scLong."
-    if any(_other_scenario(line) for line in setting.lines):
-        caption += " Published numbers with a note are about another split."
     return Table(columns, rows, caption=caption, best=best, sortable=True)
-
-
-def _other_scenario(line: Line) -> bool:
-    return line.published is not None and bool(line.published.scenario)
 
 
 def published_cell(number: Published | None) -> Cell:
@@ -88,7 +82,6 @@ def published_cell(number: Published | None) -> Cell:
         return Ranked(NOTHING, math.nan)
     sd = "" if math.isnan(number.sd) else f" ± {number.sd:g}"
     notes = [number.p_text]
-    notes += [f"{name_of(number.scenario)} split"] if number.scenario else []
     notes += ["plotting history"] if number.origin == "history" else []
     printed = number.printed.replace("-", "\N{MINUS SIGN}")
     return Ranked(_noted(f"{printed}{sd}", [note for note in notes if note]), number.value)

@@ -62,6 +62,19 @@ def baselines_of(task: str) -> tuple[str, ...]:
     return get_task(name).baselines if name else ()
 
 
+def published_splits(task: str) -> tuple[str, ...]:
+    """Splits that the paper's numbers of a task are about."""
+    name = _task_named(task)
+    found = get_task(name).published if name else ()
+    return tuple(dict.fromkeys(number.scenario for number in found))
+
+
+def headline_of(task: str) -> tuple[str, ...]:
+    """Metrics that a task declares for its headline, all of them together."""
+    name = _task_named(task)
+    return get_task(name).headline if name else ()
+
+
 def role_of(model: str, task: str = "") -> str:
     """The role that is declared of a model.
 

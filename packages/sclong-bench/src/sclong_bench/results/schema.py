@@ -22,7 +22,7 @@ REQUIRED = ("task", "metric", "model", "seed", "value")
 TEXT = (
     *("protocol", "scenario", "stratum", "unit", "variant", "role", "reason", "command"),
     *("split_digest", "data_digest", "config_digest", "checkpoint_digest"),
-    *("code_version", "packages", "date"),
+    *("code_version", "packages", "date", "data_set"),
 )
 """Columns of text, empty where they are missing."""
 NUMBERS = ("low", "high", "n", "wall_seconds", "peak_memory_bytes")

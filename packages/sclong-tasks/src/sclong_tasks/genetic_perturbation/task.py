@@ -22,6 +22,7 @@ from sclong_tasks.task import DataFile, EncoderPlace, Metric, ModelSpec, Protoco
 
 _MODELS = "sclong_tasks.genetic_perturbation.models"
 _SCREEN, _ANNOTATIONS = "perturb_processed.h5ad", "goa_human.gaf"
+_PAPERS_GENES = 5_045
 
 
 class GeneticPerturbation(Task[PerturbationData]):
@@ -82,6 +83,10 @@ class GeneticPerturbation(Task[PerturbationData]):
     published: ClassVar = published_numbers()
     inputs: ClassVar = {"perturbations": 'table with a column perturbation: "A", "A+ctrl" or "A+B"'}
     Settings: ClassVar = GeneticPerturbationSettings
+
+    def is_papers(self, data: PerturbationData) -> bool:
+        """By the genes of Norman's screen as GEARS publishes it."""
+        return len(data.genes) == _PAPERS_GENES
 
     def prepare(self, sources: Mapping[str, Path], folder: Path) -> None:
         """Convert a screen; see :mod:`sclong_tasks.genetic_perturbation.reading`."""

@@ -50,6 +50,7 @@ _ABLATED = {
     "sclong_no_graph": 1.12,
     "sclong_random_graph": 1.12,
 }
+_PAPERS_GENES = 17_735
 
 
 class GeneRegulatoryNetworks(Task[GrnData]):
@@ -168,6 +169,10 @@ class GeneRegulatoryNetworks(Task[GrnData]):
         *(PublishedNumber(m, "specific", "aupr_ratio", v, _ABLATION) for m, v in _ABLATED.items()),
     )
     Settings: ClassVar = GrnSettings
+
+    def is_papers(self, data: GrnData) -> bool:
+        """By the genes of the paper's hESC, which are all that were measured."""
+        return len(data.genes) == _PAPERS_GENES
 
     def prepare(self, sources: Mapping[str, Path], folder: Path) -> None:
         """Convert the original files; see :mod:`sclong_tasks.grn.reading`."""
