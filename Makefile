@@ -57,11 +57,13 @@ format: $(INSTALLED)  ## write every file in the style of the house
 typecheck: $(INSTALLED)  ## check types
 	$(BIN)/mypy
 
-lint: $(INSTALLED)  ## check style, types, the order of imports and the documentation
+lint: $(INSTALLED)  ## check style, types, the order of imports, spelling and the documentation
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/python -m benchmarks.phrases
 	@$(MAKE) --no-print-directory docs
 
 bench: $(INSTALLED)  ## measure core and tasks beside plain implementations (ARGS: core alone)

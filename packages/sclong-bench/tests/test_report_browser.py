@@ -118,7 +118,10 @@ def test_texts_of_a_figure_do_not_overlap_and_stay_inside(browser, page):
 
 
 ON_PAPERS = {
-    "task": "drug_response", "metric": "pearson", "scenario": "random", "data_set": "paper"
+    "task": "drug_response",
+    "metric": "pearson",
+    "scenario": "random",
+    "data_set": "paper",
 }
 NEAR = [
     {**ON_PAPERS, "model": model, "seed": seed, "value": value}

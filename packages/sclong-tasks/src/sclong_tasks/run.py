@@ -122,7 +122,7 @@ def run_task(request: RunRequest, loaded: Loaded | None = None) -> RunResult:
     reset_peak()
     plan = _plan(request, load_task(request) if loaded is None else loaded)
     if plan.folder.exists() and not request.overwrite:
-        raise InputError(f"{plan.folder} already exists: it is the same run; ask to overwrite it")
+        raise InputError(f"{plan.folder} already exists: same run; use --overwrite to replace it")
     if plan.folder.exists() and not (plan.folder / METRICS_FILE).is_file():
         raise InputError(f"{plan.folder} is no run: move it away, or choose another folder")
     task, settings, data = plan.loaded.task, plan.loaded.settings, plan.loaded.data

@@ -66,7 +66,7 @@ def _lede(evidence: Evidence) -> str:
     return (
         f"{counted(runs, 'run')} of {counted(models, 'model')}, each compared with "
         f"{beside} over its seeds. The paper's numbers stand beside ours and are never "
-        "mixed with them. Tests over seeds speak of the noise of training alone; "
+        "mixed with them. Tests over seeds measure training noise only; "
         "intervals over units say how far a result holds for other drugs, cell lines or genes."
     )
 

@@ -23,7 +23,7 @@ _NUMBERS_A_WEIGHT = 4
 
 @dataclass(frozen=True)
 class PlanConfig:
-    """What a dry run reckons with; training does not read it."""
+    """Assumptions used by ``--dry-run``; training does not read them."""
 
     cells: int | None = None
     """Training cells of an epoch; counted in the data by default."""
