@@ -28,9 +28,17 @@ config = ScLongConfig.preset("tiny", genes=len(ids))
 ScLong(config, GeneVocabulary.from_ids(ids), graph).save_pretrained("checkpoint")
 """
 
+MAKE_PUBLISHED = """
+from pathlib import Path
+from sclong_tasks.encoders.testing import tiny_cells, tiny_folder
+
+tiny_folder("scgpt", Path())
+tiny_cells().write_h5ad("cells.h5ad")
+"""
+
 
 def run(*words: str | Path, cwd: Path, ok: bool = True) -> str:
-    """Standard output of a command, started away from the sources."""
+    """Standard output of a command, started away from the sources; where it fails, its errors."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
         [str(word) for word in words],
@@ -41,7 +49,7 @@ def run(*words: str | Path, cwd: Path, ok: bool = True) -> str:
         check=False,
     )
     assert (done.returncode == 0) == ok, done.stdout + done.stderr
-    return done.stdout
+    return done.stdout if ok else done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +109,22 @@ def test_core_alone_embeds_cells(clean, tmp_path):
     embedding = anndata.read_h5ad(tmp_path / "out.h5ad").obsm["X_sclong"]
     assert embedding.shape == (20, 64)
     assert np.isfinite(embedding).all()
+
+
+def test_core_alone_names_the_package_of_other_encoders(clean, tmp_path):
+    run(clean / "python", "-c", MAKE_CELLS_AND_CHECKPOINT, cwd=tmp_path)
+    embed = (clean / "sclong", "embed", "cells.h5ad", "--encoder", "scgpt", "--checkpoint", ".")
+    errors = run(*embed, "-o", "out.h5ad", cwd=tmp_path, ok=False)
+    assert errors.strip().count("\n") == 0
+    assert "pip install sclong-tasks" in errors
+    assert not (tmp_path / "out.h5ad").exists()
+
+
+def test_the_installed_command_embeds_with_the_encoders_of_the_tasks_package(tmp_path):
+    """By the entry points that the packages were installed with, in a process of its own."""
+    run(sys.executable, "-c", MAKE_PUBLISHED, cwd=tmp_path)
+    program = Path(sys.executable).with_name("sclong")
+    embed = (program, "embed", "cells.h5ad", "--encoder", "scgpt", "--checkpoint", "scgpt")
+    run(*embed, "-o", "out.h5ad", cwd=tmp_path)
+    assert anndata.read_h5ad(tmp_path / "out.h5ad").obsm["X_scgpt"].shape == (9, 16)
+    assert "--encoder scgpt" in run(program, "info", "scgpt", cwd=tmp_path)
