@@ -1,0 +1,1 @@
+"""Studies with the packages: what they hold is no part of an installed one."""

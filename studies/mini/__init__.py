@@ -1,0 +1,1 @@
+"""sclong-mini: its corpus, what judges it, and its parts one at a time."""
