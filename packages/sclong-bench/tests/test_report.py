@@ -205,6 +205,8 @@ def test_roles_by_name_and_by_hand():
         "Geneformer": "model",
         "sclong_finetuned": "model",
         "permuted_pca": "floor",
+        "untrained_sclong": "floor",
+        "permuted_embedding": "floor",
         "random_sclong_mean": "floor",
         "random_vectors": "floor",
         "constant_and_noise": "floor",

@@ -95,5 +95,5 @@ def as_plain(settings: Any) -> dict[str, Any]:
 
 def _word(word: str) -> str:
     if "=" not in word:
-        raise ConfigError(f"{word!r} is not a setting; expected NAME=VALUE")
+        raise ConfigError(f"{word!r} is not a setting; expected name=value")
     return word
