@@ -333,3 +333,17 @@ def test_the_interval_of_a_mean():
     low, high = mean_interval([1.0, 2.0, 3.0], 0.95)
     assert (low, high) == pytest.approx((2 - 2.484, 2 + 2.484), abs=1e-3)
     assert math.isnan(mean_interval([1.0], 0.95)[0])
+
+
+def test_the_papers_number_stands_beside_the_only_variant_of_a_model():
+    base = {"task": "batch_integration", "metric": "batch_asw", "data_set": "paper"}
+    rows = [
+        {**base, "model": "scgpt", "variant": "draws=cell", "value": 0.5},
+        {**base, "model": "uce", "variant": "a", "value": 0.5},
+        {**base, "model": "uce", "variant": "b", "value": 0.6},
+    ]
+    lines = {line.label: line for line in of_rows(*rows).settings[0].lines}
+    assert lines["scgpt (draws=cell)"].published.value == 0.89
+    assert "scGPT" not in lines
+    assert lines["uce (a)"].published is lines["uce (b)"].published is None
+    assert lines["UCE"].published.value == 0.83
