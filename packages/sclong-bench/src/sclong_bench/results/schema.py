@@ -27,6 +27,8 @@ TEXT = (
 """Columns of text, empty where they are missing."""
 NUMBERS = ("low", "high", "n", "wall_seconds", "peak_memory_bytes")
 """Columns of numbers, NaN where they are missing."""
+AMOUNTS = ("n", "wall_seconds", "peak_memory_bytes")
+"""Those of them that are never infinite."""
 SETTING = ["task", "protocol", "scenario", "stratum", "metric"]
 """What makes results comparable: only models within one setting are compared."""
 RUN = ["task", "protocol", "scenario", "model", "variant", "seed"]
@@ -37,6 +39,7 @@ LABEL, SOURCE = "label", "source"
 LARGEST, SMALLEST = 1e70, 1e-70
 """Numbers that are further from zero are refused, such that are nearer are taken for zero: the
 fourth powers of others, of which tests are made, leave the range of double precision."""
+_MOST = 2.0**63
 _MOST_DIGITS = 24
 _DEFAULTS = {"stratum": ("", "all"), "variant": ("", "default")}
 """Names that say no more than an empty cell does."""
@@ -150,6 +153,11 @@ def _number(value: Any, column: str, place: str) -> float:
         raise InputError(
             f"{place}, column {column!r}: {_shortened(value)} is too large; numbers go up to "
             f"{LARGEST:g}"
+        )
+    if column in AMOUNTS and abs(number) >= _MOST:
+        raise InputError(
+            f"{place}, column {column!r}: {_shortened(value)} is too large; it is a number of "
+            "rows, seconds or bytes, below 2^63"
         )
     return 0.0 if abs(number) < SMALLEST else number
 
