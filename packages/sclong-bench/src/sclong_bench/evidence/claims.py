@@ -58,6 +58,7 @@ CLAIMS = (
         (
             ("sclong_no_graph", "no graph"),
             ("sclong_random_graph", "weights of edges drawn at random"),
+            ("sclong_shuffled_graph", "edges led to other genes"),
         ),
     ),
 )
