@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from sclong_core.cli.main import main
+from sclong_core.errors import ConfigError
 from sclong_core.pickled_numbers import read_pickled_dictionary
 from sclong_tasks.encoders.offered import provider
 from sclong_tasks.encoders.registry import PUBLISHED, get_encoder, model_class
@@ -209,3 +210,79 @@ def test_another_pad_token_of_the_settings_is_taken(tmp_path):
     encoder = get_encoder("scgpt", folder)
     assert np.array_equal(encoder.embed(tiny_cells()), before)
     assert (encoder.model.token_of(["[PAD]", "<cls>"]) == -1).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "prefix"),
+    [
+        ("scgpt", "best_model.pt", "transformer_encoder.layers."),
+        ("uce", "*layer*.torch", "transformer_encoder.layers."),
+        ("scfoundation", "models.ckpt", "encoder.transformer_encoder."),
+    ],
+)
+def test_the_last_layer_is_missing(name, file, prefix, tmp_path, refused):
+    """Sizes come from the tensors, so that what is cut off must be found by the settings."""
+    folder = tiny_folder(name, tmp_path)
+    names = [path for path in folder.rglob("*") if path.match(file) and "tokens" not in path.name]
+    (weights,) = names or [
+        path for path in folder.glob("*.torch") if path.name != "all_tokens.torch"
+    ]
+    content = torch.load(weights, weights_only=True)
+
+    def cut(state):
+        found = [re.search(re.escape(prefix) + r"(\d+)\.", tensor) for tensor in state]
+        last = max(int(match[1]) for match in found if match)
+        return {n: t for n, t in state.items() if f"{prefix}{last}." not in n}
+
+    if name == "scfoundation":
+        content = {
+            part: {**of, "state_dict": cut(of["state_dict"])} for part, of in content.items()
+        }
+    else:
+        content = cut(content)
+    torch.save(content, weights)
+    line = refused(name, folder, tiny_cells())
+    assert "layers" in line
+    assert "missing" in line
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_of_two_folders_are_never_put_together(name, tmp_path, refused):
+    model = tiny_folder(name, tmp_path / "several")
+    cells = tiny_cells()
+    alone = get_encoder(name, model).embed(cells)
+    found = get_encoder(name, tmp_path / "several").embed(cells)
+    np.testing.assert_array_equal(found, alone)
+    shutil.copytree(model, model.with_name("another"))
+    line = refused(name, tmp_path / "several", cells)
+    assert "holds several models" in line
+    assert "another" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("scgpt", {"seed": -1}, "seed must be"),
+        ("scgpt", {"draws": "cell", "seed": 10**14}, "seed must be"),
+        ("scgpt", {"max_length": 10**20}, "max_length must be"),
+        ("uce", {"draws": "cell", "seed": -1}, "seed must be"),
+        ("uce", {"species": "*"}, "species must be"),
+        ("uce", {"species": "../human"}, "species must be"),
+        ("geneformer", {"max_length": 1}, "no place for a gene"),
+        ("geneformer", {"max_length": 2}, "no place for a gene"),
+        ("scfoundation", {"target_sum": float("inf")}, "target_sum must be"),
+    ],
+)
+def test_options_that_leave_nothing_to_compute(name, options, words, tmp_path):
+    with pytest.raises(ConfigError, match=words):
+        get_encoder(name, tiny_folder(name, tmp_path), **options)
+
+
+def test_values_as_they_stand_are_asked_for(tmp_path, capsys):
+    folder = tiny_folder("scfoundation", tmp_path)
+    tiny_cells().write_h5ad(tmp_path / "cells.h5ad")
+    words = ["embed", f"{tmp_path}/cells.h5ad", "--encoder", "scfoundation", "--checkpoint"]
+    words += [str(folder), "--encoder-option", "normalised=true", "-o", f"{tmp_path}/out.h5ad"]
+    assert main(words) == 2
+    assert "--normalisation raw" in capsys.readouterr().err
+    assert not (tmp_path / "out.h5ad").exists()

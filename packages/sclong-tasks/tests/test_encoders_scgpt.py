@@ -152,7 +152,7 @@ def test_options_are_checked(tmp_path):
     folder = tiny_folder(NAME, tmp_path)
     with pytest.raises(ConfigError, match="draws must be one of none, cell, stream"):
         get_encoder(NAME, folder, draws="twice")
-    with pytest.raises(ConfigError, match="max_length must be at least 2"):
+    with pytest.raises(ConfigError, match="max_length must be from 2 to"):
         get_encoder(NAME, folder, max_length=1)
     with pytest.raises(ConfigError, match="colour is not an option of scgpt: it has draws"):
         get_encoder(NAME, folder, colour="red")

@@ -333,7 +333,9 @@ def _function(options: EncoderOptions, context: RunContext) -> EncoderFunction:
 def _path(options: EncoderOptions) -> str:
     if not options.path:
         what = "the folder of its files" if options.published else "a file"
-        raise ConfigError(f"encoder.name={options.name} needs encoder.path: {what}")
+        raise ConfigError(
+            f"encoder.name={options.name} needs encoder.path: {what} (--set model.encoder.path=...)"
+        )
     return options.path
 
 

@@ -167,6 +167,11 @@ class Geneformer(PublishedModel):
             self.options.pool == "mean" or _CLS in vocabulary,
             "pool=cls: this Geneformer has no <cls>, as V1; take pool=mean",
         )
+        marks = sum(mark in vocabulary for mark in (_CLS, _EOS))
+        require(
+            self.limit > marks,
+            f"max_length={self.limit} leaves no place for a gene beside {marks} special tokens",
+        )
         require(
             self.limit <= sizes.positions,
             f"max_length={self.limit}: the model has positions for {sizes.positions} tokens",

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from sclong_core.cells import ReadingOptions
-from sclong_core.errors import CheckpointError
+from sclong_core.errors import CheckpointError, ConfigError
 from sclong_core.expression import CellSource
 from sclong_tasks.encoders.counts import CountedCells, open_counts
 from sclong_tasks.encoders.published import BLOCK_CELLS, PublishedEncoder, Values
@@ -89,6 +89,11 @@ class OfferedModel:
 
     def open(self, source: Path, reading: ReadingOptions) -> OpenedCells:
         """The cells of a file."""
+        options, normalisation = self.encoder.model.options, reading.get("normalisation", "auto")
+        if getattr(options, "normalised", False) and normalisation != "raw":
+            raise ConfigError(
+                "normalised=true takes values as they stand: say so with --normalisation raw"
+            )
         cells = open_counts(
             source,
             matrix=reading.get("matrix"),

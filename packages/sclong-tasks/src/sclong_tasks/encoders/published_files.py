@@ -152,17 +152,45 @@ def shape_of(state: Mapping[str, Tensor], name: str, rank: int, path: Path) -> t
     return shape
 
 
-def count_layers(state: Mapping[str, Tensor], prefix: str, path: Path) -> int:
+def count_layers(
+    state: Mapping[str, Tensor], prefix: str, path: Path, *, stated: object = None
+) -> int:
     """Layers that are numbered after a prefix.
 
+    Args:
+        state: tensors by name.
+        prefix: of their names.
+        path: of the file, for messages.
+        stated: how many the settings of the model say that there are; None if they do not.
+
     Raises:
-        CheckpointError: there are none.
+        CheckpointError: there are none, or another number than is stated.
     """
     pattern = re.compile(re.escape(prefix) + r"(\d+)\.")
     numbers = {int(match[1]) for name in state if (match := pattern.match(name))}
     if not numbers:
         raise CheckpointError(f"{path} has no layers {prefix}0: it is of another model or version")
-    return max(numbers) + 1
+    found = max(numbers) + 1
+    if stated is not None and stated != found:
+        raise CheckpointError(
+            f"{path} holds {found} layers {prefix}..., and the settings of the model say "
+            f"{stated!r}: a part of the file is missing, or the settings are of another model"
+        )
+    return found
+
+
+def require_stated(settings: Mapping[str, Any], path: Path, **wanted: object) -> None:
+    """Refuse settings that state something else than what is read; those that are absent pass.
+
+    Raises:
+        CheckpointError: one differs.
+    """
+    for name, value in wanted.items():
+        if name in settings and settings[name] != value:
+            raise CheckpointError(
+                f"{path}: {name} is {settings[name]!r}, and the model beside it has {value!r}: "
+                "they are of different models, or of a version that is not the published one"
+            )
 
 
 def fill(

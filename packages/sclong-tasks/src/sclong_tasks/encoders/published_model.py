@@ -23,6 +23,8 @@ from sclong_core.errors import ConfigError
 from sclong_core.expression.rows import Csr
 
 Ints = npt.NDArray[np.int64]
+LONGEST = 1_000_000
+"""Tokens of a cell that may be asked for."""
 DRAWS = ("none", "cell", "stream")
 """What stands in for the original's random draws: a rule without any, draws by a generator that
 the cell itself seeds, or draws from one stream over all cells, as the original."""
@@ -155,6 +157,7 @@ class DrawOptions(ModelOptions):
 
     def __post_init__(self) -> None:
         require_choices(self, draws=DRAWS)
+        require(0 <= self.seed < 1 << 32, f"seed must be from 0 to 2**32 - 1, not {self.seed}")
 
 
 def require(holds: bool, message: str) -> None:  # noqa: FBT001  # reads as an assertion does

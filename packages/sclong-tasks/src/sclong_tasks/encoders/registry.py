@@ -12,6 +12,7 @@ from sclong_tasks.encoders.published_model import PublishedModel
 
 __all__ = ["PUBLISHED", "get_encoder", "model_class", "published_models", "recognise"]
 _LOG = logging.getLogger("sclong")
+_WEIGHTS = frozenset({".pt", ".bin", ".safetensors", ".ckpt", ".torch"})
 _RUNNING = ("batch_size", "device", "dtype", "cache", "rename")
 
 
@@ -52,6 +53,7 @@ def get_encoder(name: str, folder: str | Path, **options: Any) -> PublishedEncod
             f"{place} is not a folder, and nothing is downloaded: give the folder that holds the "
             f"files of {chosen.card.title}"
         )
+    place = _model_folder(place, chosen)
     if not chosen.recognise(place):
         other = recognise(place)
         title = chosen.card.title
@@ -61,6 +63,27 @@ def get_encoder(name: str, folder: str | Path, **options: Any) -> PublishedEncod
     if chosen.card.notice:
         _LOG.warning("%s: %s", chosen.card.title, chosen.card.notice)
     return PublishedEncoder(model, **running)
+
+
+def _model_folder(folder: Path, model: type[PublishedModel]) -> Path:
+    """The folder of the model itself, where one above it is given.
+
+    Files of two models are never put together: each is read from its own folder.
+
+    Raises:
+        CheckpointError: several folders below hold such a model.
+    """
+    if any(path.suffix in _WEIGHTS for path in folder.iterdir()):
+        return folder
+    below = [path for pattern in ("*/", "*/*/") for path in sorted(folder.glob(pattern))]
+    found = [path for path in below if path.is_dir() and model.recognise(path)]
+    found = [path for path in found if not any(other in path.parents for other in found)]
+    if len(found) > 1:
+        names = ", ".join(str(path.relative_to(folder)) for path in found)
+        raise CheckpointError(
+            f"{folder} holds several models of {model.card.title} ({names}): give the folder of one"
+        )
+    return found[0] if found else folder
 
 
 def recognise(folder: Path) -> str:

@@ -97,7 +97,7 @@ class ScFoundationOptions(ModelOptions):
             _DEPTH.fullmatch(self.depth) is not None,
             f"depth must be t, f or a and a number, such as t4, not {self.depth!r}",
         )
-        require(self.target_sum > 0, f"target_sum must be positive, not {self.target_sum}")
+        require(0 < self.target_sum < np.inf, f"target_sum must be positive, not {self.target_sum}")
         require(
             not self.total or (self.normalised and self.input == "cell"),
             f"total={self.total} goes with normalised=true and input=cell",
@@ -394,7 +394,7 @@ def _sizes(
         genes=rows - 3,
         width=width,
         heads=size_of(encoder, "heads", path),
-        layers=count_layers(state, prefix, path),
+        layers=count_layers(state, prefix, path, stated=encoder.get("depth")),
         hidden=shape_of(state, f"{prefix}0.linear1.weight", 2, path)[0],
         bins=shape_of(state, "token_emb.emb.weight", 2, path)[0],
         bin_alpha=float(numbers["bin_alpha"]),  # type: ignore[arg-type]  # checked above
@@ -402,7 +402,7 @@ def _sizes(
         mask_value=float(numbers["mask_token_id"]),  # type: ignore[arg-type]  # checked above
         decoder_width=shape_of(state, "decoder_embed.weight", 2, path)[0],
         decoder_heads=size_of(decoder, "heads", path),
-        decoder_layers=count_layers(state, performer, path),
+        decoder_layers=count_layers(state, performer, path, stated=decoder.get("depth")),
         decoder_head_width=head_width,
         features=features,
     )

@@ -30,10 +30,12 @@ from sclong_tasks.encoders.published_files import (
     read_ids,
     read_settings,
     read_state,
+    require_stated,
     shape_of,
     size_of,
 )
 from sclong_tasks.encoders.published_model import (
+    LONGEST,
     Arrangement,
     Batch,
     CellTokens,
@@ -66,8 +68,8 @@ class ScGptOptions(DrawOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(
-            self.max_length == 0 or self.max_length >= 2,
-            f"max_length must be at least 2, not {self.max_length}",
+            self.max_length == 0 or 2 <= self.max_length <= LONGEST,
+            f"max_length must be from 2 to {LONGEST:,}, not {self.max_length}",
         )
 
 
@@ -170,11 +172,18 @@ class ScGpt(PublishedModel):
             width=width,
             heads=heads,
             hidden=shape_of(state, f"{prefix}0.linear1.weight", 2, weights)[0],
-            layers=count_layers(state, prefix, weights),
+            layers=count_layers(state, prefix, weights, stated=settings.get("nlayers")),
+        )
+        require_stated(
+            settings,
+            settings_file,
+            d_hid=sizes.hidden,
+            input_emb_style="continuous",
+            pre_norm=False,
         )
         pad_value = settings.get("pad_value", -2)
-        if not isinstance(pad_value, int | float):
-            raise CheckpointError(f"{settings_file}: pad_value must be a number")
+        if type(pad_value) not in (int, float) or not np.isfinite(pad_value):
+            raise CheckpointError(f"{settings_file}: pad_value must be a number, not {pad_value!r}")
         limit = options.max_length or settings.get("max_seq_len", _PUBLISHED_LENGTH)
         if type(limit) is not int or limit < 2:
             raise ConfigError(f"{settings_file}: max_seq_len must be at least 2, not {limit!r}")

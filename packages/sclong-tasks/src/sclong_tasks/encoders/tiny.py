@@ -140,7 +140,8 @@ def _uce(folder: Path, genes: Genes) -> None:
     ]
     table = "\n".join(["gene_symbol,chromosome,start,species", *lines])
     (folder / "species_chrom.csv").write_text(table + "\n", encoding="utf-8")
-    more = {"nhead": _HEADS, "sample_size": 24, "pad_length": 64, "n_token_rows": first}
+    more = {"nhead": _HEADS, "nlayers": _LAYERS, "sample_size": 24, "pad_length": 64}
+    more["n_token_rows"] = first
     write_json(folder / "sizes.json", more)
 
 

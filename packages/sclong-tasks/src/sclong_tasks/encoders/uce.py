@@ -9,6 +9,7 @@ take part in attention, so that a cell's vector depends on the longest cell of i
 there is none, unless ``padding=original`` asks for it.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,6 +73,9 @@ _LOOKED_AT = 16
 _COLUMNS = ("gene_symbol", "chromosome", "start", "species")
 _UNUSED = (r"binary_decoder\.", r"gene_embedding_layer\.", r"pe_embedding\.weight$")
 _PADDINGS = ("none", "original")
+_LAYERS = (4, 33)
+"""Of the published models."""
+_SPECIES = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass
@@ -88,6 +92,10 @@ class UceOptions(DrawOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_choices(self, padding=_PADDINGS)
+        require(
+            _SPECIES.fullmatch(self.species) is not None,
+            f"species must be a name in small letters, such as human, not {self.species!r}",
+        )
         require(self.sample_size >= 0, f"sample_size must not be negative: {self.sample_size}")
 
 
@@ -203,13 +211,19 @@ class Uce(PublishedModel):
         matrix = _token_matrix(read_tensors(tokens_file), tokens_file, stored, first)
         prefix = "transformer_encoder.layers."
         width, token_width = shape_of(state, "encoder.0.weight", 2, weights)
+        if not sizes_files and count_layers(state, prefix, weights) not in _LAYERS:
+            raise CheckpointError(
+                f"{weights} has {count_layers(state, prefix, weights)} layers, where the published "
+                f"models have {' or '.join(map(str, _LAYERS))}: a part of it is missing; a model "
+                "of another size needs sizes.json"
+            )
         sizes = UceSizes(
             rows=len(matrix),
             token_width=token_width,
             width=width,
             heads=size_of(settings, "nhead", where),
             hidden=shape_of(state, f"{prefix}0.linear1.weight", 2, weights)[0],
-            layers=count_layers(state, prefix, weights),
+            layers=count_layers(state, prefix, weights, stated=settings.get("nlayers")),
             decoder=shape_of(state, "decoder.0.0.weight", 2, weights)[0],
             output=shape_of(state, "decoder.3.weight", 2, weights)[0],
             positions=places,
