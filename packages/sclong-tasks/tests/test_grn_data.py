@@ -226,10 +226,65 @@ def test_a_network_is_needed_and_expression_is_not(files, tmp_path):
 
 
 def test_wrong_settings_are_refused():
+    assert GrnSettings().scale == GrnSettings.for_protocol("published").scale == "log1p"
     for change in ({"candidates": "x"}, {"ties": "x"}, {"scale": "x"}, {"bootstrap": -1}):
         with pytest.raises(ConfigError, match="task"):
             GrnSettings(**change)
     assert GrnSettings.for_protocol("published").self_loops
+
+
+def scales():
+    """The same cells as counts, as scaled values without the logarithm, and as logarithms."""
+    made = np.random.default_rng(0)
+    counts = made.poisson(made.gamma(0.6, size=10) + 2, size=(12, 10)).astype(np.float32)
+    share = counts / counts.sum(axis=1, keepdims=True)
+    return {
+        "counts": counts, "cpm": share * 1e6, "part": share[:, :9] * 1e6, "shares": share,
+        "noise": made.uniform(25, 90, size=(12, 10)), "log2": np.log2(1 + share * 1e4),
+        "log1p": np.log1p(share * 1e4), "log": np.log1p(share[:, :9] * 1e4),
+        "rounded": np.log1p(share * 1e4).round(2), "none": made.uniform(0, 9, size=(12, 10)),
+    }  # fmt: skip
+
+
+def with_values(files, values):
+    table = pd.read_csv(files / "ExpressionData.csv", index_col=0)
+    table = pd.DataFrame(values.T, index=table.index[: values.shape[1]], columns=table.columns)
+    table.to_csv(files / "ExpressionData.csv")
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("counts", "holds whole numbers, up to .*, as counts are: say so with task.scale=counts"),
+        ("cpm", "scaled counts without the logarithm.*task.scale=tpm"),
+        ("part", "scaled counts without the logarithm.*task.scale=tpm"),
+        ("shares", "without the logarithm.*task.scale=tpm"),
+        ("noise", "values up to .*, too high for logarithms.*task.scale=tpm"),
+        ("log2", r"log2\(1 \+ x\) of scaled counts.*task.scale=log2"),
+    ],
+)
+def test_expression_that_is_no_log1p_is_refused_unless_the_scale_is_said(
+    kind, what, files, tmp_path, caplog
+):
+    with_values(files, scales()[kind])
+    with pytest.raises(InputError, match=what):
+        loaded(files, tmp_path)
+    assert "ExpressionData.csv is no log1p: it " in caplog.text
+    as_stored = load(tmp_path / "data", GrnSettings(scale="stored")).cells
+    assert as_stored.scale == "log1p"
+    np.testing.assert_allclose(as_stored.values, scales()[kind], rtol=1e-6)
+    counts = load(tmp_path / "data", GrnSettings(scale="counts")).cells
+    np.testing.assert_allclose(np.expm1(counts.log1p).sum(axis=1), 10_000, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["log1p", "log", "rounded", "none"])
+def test_logarithms_and_what_may_be_one_are_read_as_they_are(kind, files, tmp_path, caplog):
+    with_values(files, scales()[kind])
+    data = loaded(files, tmp_path)
+    assert data.cells.scale == "log1p"
+    np.testing.assert_allclose(data.cells.log1p, scales()[kind], rtol=1e-6)
+    assert "no log1p" not in caplog.text
+    assert data.digest == load(tmp_path / "data", GrnSettings(scale="stored")).digest
 
 
 @pytest.mark.real_data

@@ -58,6 +58,9 @@ class Recognition:
     """None where it is neither, or cannot be told."""
     seen: str
     """What was seen, in words that follow the name of the matrix."""
+    other: str | None = None
+    """Which other scale the values have, and what makes counts or log1p of it, where that is told;
+    ``seen`` says it too."""
 
 
 def recognise(rows: Rows, *, logged: bool = False) -> Recognition:
@@ -224,7 +227,7 @@ class Evidence:
         if logged and other is None and not self.log1p.contradicted:
             return self._noted()
         note = 'although uns["log1p"] notes a logarithm, it ' if logged else ""
-        return Recognition(None, note + self._unknown(other))
+        return Recognition(None, note + self._unknown(other), other)
 
     def _noted(self) -> Recognition:
         """What only the note says, if values can be that."""

@@ -7,7 +7,7 @@ from sclong_tasks.task import ProtocolName
 
 CANDIDATES = ("tf", "pairs")
 TIES = ("kept", "first")
-SCALES = ("log1p", "log2", "counts", "tpm")
+SCALES = ("log1p", "log2", "counts", "tpm", "stored")
 
 
 @dataclass
@@ -24,7 +24,9 @@ class GrnSettings:
     tie are "kept", as in BEELINE, and edges of weight 0 never are; or the "first" in the order of
     the file are taken, as in DeepSEM."""
     scale: str = "log1p"
-    """Of the expression: "log1p", "log2", "counts" or "tpm"."""
+    """Of the expression: "log1p", which is refused where values show that they are no logarithms,
+    "log2", "counts", "tpm" (any scaled values without the logarithm), or "stored": log1p, whatever
+    the values look like."""
     most_candidates: int = 50_000_000
     """More candidates than this are refused, because each is a row in memory."""
     bootstrap: int = 200

@@ -18,7 +18,7 @@ from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.encoders.protocol import ExpressionTable
 from sclong_tasks.grn.config import GrnSettings
 from sclong_tasks.grn.names import GeneNames
-from sclong_tasks.grn.reading import read_expression, read_factors, read_network
+from sclong_tasks.grn.reading import read_expression, read_factors, read_network, unlike_log1p
 from sclong_tasks.task import Rows
 
 _LOG = logging.getLogger("sclong")
@@ -132,6 +132,9 @@ def prepare(sources: Mapping[str, Path], folder: Path, networks: Mapping[str, st
         write_json(folder / _FACTORS, list(read_factors(sources["tfs.csv"])))
     if "ExpressionData.csv" in sources:
         table = read_expression(sources["ExpressionData.csv"])
+        unlike = unlike_log1p(table.values)
+        if unlike is not None:
+            _LOG.warning("%s is no log1p: it %s", sources["ExpressionData.csv"].name, unlike)
         np.save(folder / _EXPRESSION, table.values, allow_pickle=False)
         write_json(folder / _GENES, {"genes": list(table.genes), "cells": list(table.cells)})
 
@@ -199,11 +202,18 @@ def _load_expression(folder: Path, settings: GrnSettings) -> ExpressionTable | N
         return None
     names = json.loads((folder / _GENES).read_text(encoding="utf-8"))
     values = np.load(folder / _EXPRESSION, allow_pickle=False)
+    unlike = unlike_log1p(values) if settings.scale == "log1p" else None
+    if unlike is not None:
+        raise InputError(
+            f"{folder}: the expression {unlike}; or take the values as log1p all the same with "
+            "task.scale=stored"
+        )
+    scale = "log1p" if settings.scale == "stored" else settings.scale
     return ExpressionTable(
         values,
         tuple(names["cells"]),
         tuple(names["genes"]),
-        settings.scale,  # type: ignore[arg-type]  # checked there
+        scale,  # type: ignore[arg-type]  # checked there
     )
 
 

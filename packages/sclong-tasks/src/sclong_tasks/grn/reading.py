@@ -9,12 +9,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from sclong_core.errors import InputError
+from sclong_core.expression import recognise
+from sclong_core.expression.units import LOG1P
 from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.encoders.protocol import ExpressionTable
 
 _LOG = logging.getLogger("sclong")
 _GENE_COLUMNS = ("Gene1", "Gene2")
 _TF_COLUMNS = ("TF", "Gene", "gene")
+_TASTE = 512
 
 
 def read_expression(path: Path) -> ExpressionTable:
@@ -41,6 +44,32 @@ def read_expression(path: Path) -> ExpressionTable:
     values = np.ascontiguousarray(numbers.T, dtype=np.float32)
     _say_constant(values, genes)
     return ExpressionTable(values, tuple(map(str, text.columns)), tuple(genes), "log1p")
+
+
+def unlike_log1p(values: npt.NDArray[np.float32]) -> str | None:
+    """What expression is that is no log1p, and the setting for it; None where it may be one.
+
+    BEELINE's own tables are logarithms of values that cells do not share a unit or a sum of, and
+    simulated cells have neither: what is not recognised as another thing is taken as log1p.
+
+    Args:
+        values: ``(cells, genes)``, not negative.
+    """
+    highest = float(values.max())
+    found = recognise(values[:_TASTE])
+    if found.normalisation == "raw" and highest > 0:
+        return f"{found.seen}, as counts are: say so with task.scale=counts"
+    if found.normalisation is None and found.other is not None:
+        return (
+            f"{found.seen}; task.scale=tpm takes log1p of scaled values as they are, task.scale="
+            "log2 reads log2(1 + x)"
+        )
+    if highest > LOG1P.largest:
+        return (
+            f"holds values up to {highest:,.6g}, too high for logarithms: say what they are with "
+            "task.scale=counts, or task.scale=tpm for scaled values (CPM, TPM)"
+        )
+    return None
 
 
 def read_network(path: Path) -> pd.DataFrame:
