@@ -212,6 +212,34 @@ def test_a_network_with_other_names_is_refused_though_a_few_fit():
     assert names.edges("network string", part).tolist() == [[80, 81]]
 
 
+def network_with(kept, lost):
+    """Edges of which some are between two genes of the expression, and the others from one."""
+    known = [(f"F{number % 5}", f"G{number}") for number in range(kept)]
+    strange = [(f"F{number % 5}", f"ENSG{number:011d}") for number in range(lost)]
+    return pd.DataFrame([*known, *strange], columns=["Gene1", "Gene2"])
+
+
+def test_a_network_of_which_hardly_an_edge_fits_is_refused_though_its_factors_do():
+    genes = GeneNames(
+        [f"F{number}" for number in range(5)] + [f"G{number}" for number in range(40)]
+    )
+    what = "8 of its 1,208 edges are between genes of the expression.*network has ENSG0"
+    with pytest.raises(InputError, match=what):
+        genes.edges("network string", network_with(8, 1200))
+    for kept, lost in ((8, 60), (40, 5000), (29, 261)):  # few of few, a network of all genes
+        found = genes.edges("network string", network_with(kept, lost))
+        assert (found >= 0).all(axis=1).sum() == kept
+
+
+def test_a_network_without_a_pair_that_is_no_edge_is_refused(files, tmp_path):
+    edges = pd.read_csv(files / "refNetwork.csv")
+    edges.iloc[:1].to_csv(files / "refNetwork.csv", index=False)
+    with pytest.raises(InputError, match="all 1 candidates of the network reference are edges"):
+        loaded(files, tmp_path)
+    pairs = loaded(files, tmp_path, candidates="pairs")
+    assert pairs.truth["edge"][pairs.rows_of("reference")].tolist() == [1, 0]
+
+
 def test_a_network_is_needed_and_expression_is_not(files, tmp_path):
     (files / "ExpressionData.csv").unlink()
     data = loaded(files, tmp_path)

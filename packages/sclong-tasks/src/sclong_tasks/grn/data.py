@@ -263,6 +263,11 @@ def _candidates(
     source = np.repeat(sources, len(nodes)).astype(np.int32)
     target = np.tile(nodes, len(sources)).astype(np.int32)
     kept = np.ones(count, dtype=bool) if settings.self_loops else source != target
+    if edge.ravel()[kept].all():
+        raise InputError(
+            f"all {int(kept.sum()):,} candidates of the network {name} are edges, so that no model "
+            "is better than another: give a network of more genes, or take task.candidates=pairs"
+        )
     return source[kept], target[kept], edge.ravel()[kept]
 
 

@@ -13,6 +13,9 @@ from sclong_tasks.chemistry.molecules import shown
 _LOG = logging.getLogger("sclong")
 _FEW = 0.1
 """Where a smaller share of the genes on both sides is known to the other, names do not fit."""
+_FEW_EDGES = 30
+"""Nor do they where a smaller share of the edges, and fewer than this, are between known genes: a
+few names fit by chance (C3, F3, H19), and a network cut to a few hundred genes keeps more."""
 
 
 class GeneNames:
@@ -44,7 +47,8 @@ class GeneNames:
         """``(edges, 2)`` places of ``Gene1`` and ``Gene2``; what differs by capitals is said.
 
         Raises:
-            InputError: hardly a gene of the expression is in the network, nor the other way round.
+            InputError: hardly a gene of the expression is in the network, nor the other way round,
+                or hardly an edge is between genes of the expression.
         """
         names = pd.unique(pd.concat([edges["Gene1"], edges["Gene2"]]))
         place = pd.Series(self.places(names), index=names)
@@ -57,11 +61,19 @@ class GeneNames:
                 "are taken for them (%s); if they are of another species, translate the names",
                 what, len(spelled), len(names), shown(pairs),
             )  # fmt: skip
+        both = np.stack([place[edges[side]].to_numpy() for side in ("Gene1", "Gene2")], axis=1)
         share = max(len(known) / len(names), known.nunique() / len(self.genes))
+        kept = int((both >= 0).all(axis=1).sum())
+        found = ""
         if share < _FEW:
+            found = f"{len(known)} of its {len(names)} genes are among the {len(self.genes)}"
+        elif 0 < kept < min(_FEW_EDGES, _FEW * len(both)):
+            found = f"{kept} of its {len(both):,} edges are between genes"
+        if found:
+            absent = [name for name in names if place[name] < 0]
             raise InputError(
-                f"{what}: {len(known)} of its {len(names)} genes are among the {len(self.genes)} "
-                f"of the expression. Use the same kind of names on both sides: the network has "
-                f"{shown(list(names), 3)}, the expression {shown(list(self.genes), 3)}"
+                f"{what}: {found} of the expression. Use the same kind of names on both sides, and "
+                f"a network of these genes: the network has {shown(absent, 3)}, the expression "
+                f"{shown(list(self.genes), 3)}"
             )
-        return np.stack([place[edges[side]].to_numpy() for side in ("Gene1", "Gene2")], axis=1)
+        return both
