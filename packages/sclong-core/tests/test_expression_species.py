@@ -57,6 +57,31 @@ def test_the_genome_of_features_tells_their_species(genome, species):
     assert prepared(cells(SYMBOLS, genome=["GRCh38"] * N)).match.matched == N
 
 
+@pytest.mark.parametrize(
+    "column", ["feature_reference", "species", "organism", "organism_ontology_term_id"]
+)
+@pytest.mark.parametrize(
+    ("value", "species"),
+    [("NCBITaxon:9544", "rhesus macaque"), ("NCBITaxon:10116", "rat"), ("NCBITaxon:9541", "crab"),
+     ("NCBITaxon:30608", "mouse lemur"), ("ncbitaxon:7955", "zebrafish"), ("10116", "rat"),
+     ("NCBITaxon:10090", "mouse")],
+)  # fmt: skip
+def test_taxa_are_known_in_var_as_in_obs(column, value, species):
+    with pytest.raises(InputError, match=f"not human data: .*{species}"):
+        prepared(cells(SYMBOLS, **{column: [value] * N}))
+    noted = cells(SYMBOLS)
+    noted.obs["organism_ontology_term_id"] = value
+    with pytest.raises(InputError, match="not human data: "):
+        prepared(noted)
+    assert prepared(cells(SYMBOLS, **{column: ["NCBITaxon:9606"] * N})).match.matched == N
+
+
+def test_taxa_of_no_species_that_is_known_say_nothing():
+    for value in ("NCBITaxon:32630", "NCBITaxon:2697049", "NCBITaxon:96061", "38"):
+        assert prepared(cells(SYMBOLS, feature_reference=[value] * N)).match.matched == N
+    assert species_of_genome("NCBITaxon:9606 and NCBITaxon:10116") == ""
+
+
 def test_data_that_was_mapped_to_human_ids_is_human():
     adata = cells(IDS, mouse_id=[f"ENSMUSG{n:011d}" for n in range(N)], genome=["mm10"] * N)
     assert prepared(adata).match.matched == N

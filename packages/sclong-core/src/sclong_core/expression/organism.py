@@ -10,16 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 import zarr
 
-from sclong_core.expression.species import species_of_genome
+from sclong_core.expression.species import TAXA, species_of_genome, species_of_taxon
 from sclong_core.expression.store import require_stored
 
-_TAXA = {
-    "9606": "human", "10090": "mouse", "10116": "rat", "9544": "rhesus macaque",
-    "9541": "crab-eating macaque", "9823": "pig", "7955": "zebrafish", "9031": "chicken",
-    "9913": "cow", "9615": "dog", "9598": "chimpanzee", "9483": "marmoset", "7227": "fruit fly",
-    "6239": "roundworm",
-}  # fmt: skip
-_TAXON = re.compile(r"(?:ncbitaxon|ncbi|taxon|taxid|txid)?[:_ ]?(\d+)(?:\.0)?")
 _SHORT = {
     "hs": "human", "hsap": "human", "hsapiens": "human", "h. sapiens": "human", "homo": "human",
     "h sapiens": "human", "h_sapiens": "human", "mm": "mouse", "mmus": "mouse", "mice": "mouse",
@@ -42,12 +35,9 @@ def named_species(value: str) -> str:
         value: for example "Homo sapiens", "human", "NCBITaxon:9606" or "9606".
     """
     plain = value.strip().lower()
-    taxon = _TAXON.fullmatch(plain)
-    if taxon is not None:
-        return _TAXA.get(taxon[1], "")
-    if plain in _TAXA.values():
+    if plain in TAXA.values():
         return plain
-    return _SHORT.get(plain) or species_of_genome(plain)
+    return species_of_taxon(plain) or _SHORT.get(plain) or species_of_genome(plain)
 
 
 def is_organism(value: str, taxon: str) -> bool:

@@ -26,13 +26,21 @@ _PREFIXES = {
     "ENSMICG": "mouse lemur", "ENSCPOG": "guinea pig", "ENSECAG": "horse", "ENSFCAG": "cat",
     "ENSMAUG": "golden hamster", "ENSGGOG": "gorilla", "FBgn": "fruit fly", "WBGene": "roundworm",
 }  # fmt: skip
+TAXA = {
+    "9606": HUMAN, "10090": "mouse", "10116": "rat", "9544": "rhesus macaque",
+    "9541": "crab-eating macaque", "9823": "pig", "7955": "zebrafish", "9031": "chicken",
+    "9913": "cow", "9615": "dog", "9598": "chimpanzee", "9483": "marmoset", "7227": "fruit fly",
+    "6239": "roundworm", "9986": "rabbit", "9940": "sheep", "8364": "frog", "30608": "mouse lemur",
+    "10141": "guinea pig", "9796": "horse", "9685": "cat", "10036": "golden hamster",
+    "9593": "gorilla", "9595": "gorilla",
+}  # fmt: skip
+"""Ids of NCBI's taxonomy."""
+_TAXON = re.compile(r"(?:ncbitaxon|ncbi|taxon|taxid|txid)?[:_ ]?(\d+)(?:\.0)?", re.I)
+_NAMED_TAXON = re.compile(r"\bNCBITaxon[:_](\d+)\b", re.I)
 _ID = re.compile(r"(?P<prefix>ENS[A-Z]*?G)(?:R0|0|\d)\d{4,}.*|(?P<other>FBgn|WBGene)\d+")
 _GENOMES = (
-    (
-        re.compile(r"GRCh\d+|hg(18|19|38)|T2T|CHM13|homo.?sapiens|human|NCBITaxon:9606\b", re.I),
-        HUMAN,
-    ),
-    (re.compile(r"GRCm\d+|mm(9|10|39)|mus.?musculus|mouse|NCBITaxon:10090\b", re.I), "mouse"),
+    (re.compile(r"GRCh\d+|hg(18|19|38)|T2T|CHM13|homo.?sapiens|human", re.I), HUMAN),
+    (re.compile(r"GRCm\d+|mm(9|10|39)|mus.?musculus|mouse(?!.lemur)", re.I), "mouse"),
     (re.compile(r"Mmul|rheMac|mulatta", re.I), "rhesus macaque"),
     (re.compile(r"Mfas|macFas|fascicularis", re.I), "crab-eating macaque"),
     (re.compile(r"Rnor|mRatBN|\brn[67]\b|norvegicus|\brat\b", re.I), "rat"),
@@ -50,7 +58,9 @@ _MOUSE_SYMBOL = re.compile(
     r"(?!C(\d+|X|Y)orf)[A-Z][a-z0-9]*[a-z][a-zA-Z0-9.-]*|[0-9]+[A-Za-z0-9]+Rik"
 )
 _SMALL_SYMBOL = re.compile(r"(?!g(ene)?[-_.]?\d|feature)[a-z][a-z0-9.-]*[a-z0-9]")
-_GENOME_COLUMN = re.compile(r"(.+:)?genomes?([-_.:].*)?|(feature_)?reference|organism|species")
+_GENOME_COLUMN = re.compile(
+    r"(.+:)?genomes?([-_.:].*)?|(feature_)?reference|(organism|species)(_ontology_term_id)?"
+)
 _BY_SYMBOL = 0.1
 _MIXED = 0.1
 _MOST = 0.5
@@ -119,7 +129,7 @@ def species_of_genes(var: pd.DataFrame, wanted: str) -> GeneSpecies:
         for row, value in enumerate(values):
             if is_genome:
                 if value not in known:
-                    known[value] = species_of_genome(value)
+                    known[value] = species_of_taxon(value) or species_of_genome(value)
                 by_genome[row] = by_genome[row] or known[value]
             else:
                 species = species_of_name(value)
@@ -143,9 +153,16 @@ def species_of_name(name: str) -> str:
     return species_of_genome(genome) if genome else ""
 
 
+def species_of_taxon(value: str) -> str:
+    """The species of an id of NCBI's taxonomy ("NCBITaxon:10116", "10116"); "" for all else."""
+    taxon = _TAXON.fullmatch(value)
+    return TAXA.get(taxon[1], "") if taxon else ""
+
+
 def species_of_genome(genome: str) -> str:
-    """The species of a genome's name; "" where it is not known, or names several."""
+    """The species of a genome's name or of a taxon in it; "" where not known, or of several."""
     found = {species for pattern, species in _GENOMES if pattern.search(genome)}
+    found |= {TAXA[taxon] for taxon in _NAMED_TAXON.findall(genome) if taxon in TAXA}
     return found.pop() if len(found) == 1 else ""
 
 
