@@ -181,6 +181,19 @@ def test_a_data_set_that_cannot_be_read_does_not_keep_the_others(manifest, tmp_p
     assert corpus_bytes(tmp_path / "corpus") == corpus_bytes(undisturbed.corpus)
 
 
+@pytest.mark.parametrize("kinds", [["Gene Expression", "odd"], ["Peaks", "Peaks"]])
+def test_types_of_features_are_refused_without_an_option_that_is_not_there(
+    kinds, manifest, tmp_path
+):
+    cells = read_h5ad(manifest.folder / "a.h5ad")
+    cells.var["feature_types"] = [kinds[number % 2] for number in range(cells.n_vars)]
+    cells.write_h5ad(tmp_path / "a.h5ad")
+    result = run(Manifest((DatasetEntry("a", location="a.h5ad"),), tmp_path), tmp_path / "corpus")
+    assert "feature_types" in result.rows[0]["reason"]
+    assert "rename" in result.rows[0]["reason"]
+    assert "--feature-types" not in result.rows[0]["reason"]
+
+
 def test_another_checksum_than_the_manifests_is_refused(manifest, tmp_path):
     entry = DatasetEntry("a", location="a.h5ad", sha256="0" * 64)
     result = run(Manifest((entry,), manifest.folder), tmp_path / "corpus")

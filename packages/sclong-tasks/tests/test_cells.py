@@ -126,8 +126,11 @@ def test_features_that_are_no_genes_are_left_out(tmp_path):
     cells.var["feature_types"] = ["GEX", "ADT", "GEX", "GEX"]
     assert genes_only(cells, tmp_path).var_names.to_list() == ["ACTB", "chr1:1-500"]
     cells.var["feature_types"] = ["GEX", "odd", "GEX", "GEX"]
-    with pytest.raises(InputError, match="odd"):
-        genes_only(cells, tmp_path)
+    for kinds in (["GEX", "odd", "GEX", "GEX"], ["ADT"] * 4):
+        cells.var["feature_types"] = kinds
+        with pytest.raises(InputError, match=r"feature_types.*rename .* to 'Gene Expr") as error:
+            genes_only(cells, tmp_path)
+        assert "--feature-types" not in str(error.value)
 
 
 def test_cells_of_another_species_are_warned_of(tmp_path, caplog):

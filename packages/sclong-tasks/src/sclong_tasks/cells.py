@@ -16,7 +16,7 @@ from scipy import sparse
 
 from sclong_core.errors import InputError
 from sclong_core.expression import recognise, source_from_anndata
-from sclong_core.expression.features import find_features
+from sclong_core.expression.features import find_features, types_as_they_are
 from sclong_core.expression.organism import note_in_memory, other_organisms
 from sclong_core.expression.species import HUMAN, species_of_genes
 from sclong_core.expression.store import open_hdf5, refuse_unreadable, require_stored
@@ -128,7 +128,8 @@ def genes_only(adata: anndata.AnnData, path: Path) -> anndata.AnnData:
         InputError: a type of features is not known, or none is a gene.
     """
     try:
-        features = find_features(adata.var)
+        with types_as_they_are():
+            features = find_features(adata.var)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     genes = adata

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sclong_core.errors import InputError
-from sclong_core.expression.features import Features, find_features
+from sclong_core.expression.features import Features, FeatureTypesError, find_features
 from sclong_core.expression.rows import Rows
 from sclong_core.expression.store import refuse_unreadable
 
@@ -101,8 +101,8 @@ def checked(source: CellSource, feature_types: Collection[str] | None = None) ->
             raise InputError(f"{source.name} holds 0 {what}: there is nothing to embed")
     try:
         features = find_features(source.var, feature_types)
-    except InputError as error:
-        raise InputError(f"{source.name}: {error}") from error
+    except FeatureTypesError as error:
+        raise error.within(source.name) from error
     if source.others:
         others = {name: _checks(reopen, feature_types) for name, reopen in source.others.items()}
         source = replace(source, others=others)

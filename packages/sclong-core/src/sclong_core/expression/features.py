@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,6 +77,37 @@ class Features:
         return ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items()))
 
 
+class FeatureTypesError(InputError):
+    """Types of features are not known, or none of them is a gene.
+
+    Args:
+        problem: what is wrong.
+        choice: what to do where types can be chosen.
+        change: what to do where they cannot.
+    """
+
+    def __init__(self, problem: str, choice: str = "", change: str = "") -> None:
+        super().__init__(f"{problem}; {choice}" if choice else problem)
+        self.problem, self.choice, self.change = problem, choice, change
+
+    def within(self, where: str) -> "FeatureTypesError":
+        """The same of a file."""
+        return FeatureTypesError(f"{where}: {self.problem}", self.choice, self.change)
+
+
+@contextmanager
+def types_as_they_are() -> Iterator[None]:
+    """Name no option of types in errors, where cells are read without one.
+
+    Raises:
+        InputError: a type is not known, or no feature is a gene.
+    """
+    try:
+        yield
+    except FeatureTypesError as error:
+        raise InputError(f"{error.problem}; {error.change}") from error
+
+
 def find_features(var: pd.DataFrame, types: Collection[str] | None = None) -> Features:
     """Tell genes from peaks, antibodies, guides, spike-ins and everything else.
 
@@ -88,7 +120,7 @@ def find_features(var: pd.DataFrame, types: Collection[str] | None = None) -> Fe
         types: the types that are genes, as the file writes them; by default the usual ones.
 
     Raises:
-        InputError: a type is not known, or no feature is a gene.
+        FeatureTypesError: a type is not known, or no feature is a gene.
     """
     words = [_Typed(*column) for column in _type_columns(var, types)]
     found = ["" for _ in range(len(var))]
@@ -109,10 +141,13 @@ def find_features(var: pd.DataFrame, types: Collection[str] | None = None) -> Fe
     features = Features(kept, tuple(found))
     if len(var) and not kept.any() and typed.any():
         where = ", ".join(column.name for column in words if False in column.genes)
-        raise InputError(
+        raise FeatureTypesError(
             f"none of the {len(var):,} features is a gene: {where or 'their names'} say they are "
-            f"{features.describe()}; give a file with gene expression, or say which types are "
-            "genes with feature_types (--feature-types)"
+            f"{features.describe()}",
+            "give a file with gene expression, or say which types are genes with feature_types "
+            "(--feature-types)",
+            "give a file with gene expression, or rename the types of genes in var to "
+            "'Gene Expression'",
         )
     return features
 
@@ -139,11 +174,13 @@ def _type_columns(
         )
         if strict and unknown and len(known) > 1:
             listed = ", ".join(sorted(repr(kind) for kind in known if not _missing(kind)))
-            raise InputError(
+            raise FeatureTypesError(
                 f"{name} of var holds types of features that are not known: "
-                f"{', '.join(map(repr, unknown[:_SHOWN]))} (all types: {listed}); say which are "
-                "genes with feature_types, for example "
-                f"--feature-types {unknown[0]!r}"
+                f"{', '.join(map(repr, unknown[:_SHOWN]))} (all types: {listed})",
+                "say which are genes with feature_types, for example "
+                f"--feature-types {unknown[0]!r}",
+                f"rename those of genes to 'Gene Expression' in {name}, and leave the other "
+                "features out",
             )
         # Whether a gene codes for a protein says nothing of those whose biotype is another one.
         if not strict:

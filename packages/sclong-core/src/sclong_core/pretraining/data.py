@@ -12,6 +12,7 @@ from scipy import sparse
 from sclong_core.config import InputConfig
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.expression import PreparedCells, open_cells, prepare_cells
+from sclong_core.expression.features import types_as_they_are
 from sclong_core.expression.genes import INDEX, gene_names_in
 from sclong_core.human_genes import symbols_of_other_species, vocabulary_of_symbols
 from sclong_core.pretraining.cells import CellDataset, cells_digest, split_cells
@@ -102,16 +103,19 @@ class AnnDataModule(PretrainingData):
         """Check all cells once, split them, and take the mean of each gene."""
         if self._cells is not None:
             return
-        with prepare_cells(
-            self.path,
-            self.vocabulary,
-            self.input,
-            matrix=self.matrix,
-            gene_column=self.gene_column,
-            normalisation=self.normalisation,
-            duplicates=self.duplicates,
-            allow_poor_match=True,
-        ) as cells:
+        with (
+            types_as_they_are(),
+            prepare_cells(
+                self.path,
+                self.vocabulary,
+                self.input,
+                matrix=self.matrix,
+                gene_column=self.gene_column,
+                normalisation=self.normalisation,
+                duplicates=self.duplicates,
+                allow_poor_match=True,
+            ) as cells,
+        ):
             self._cells = cells
             names = cells.obs_names
         self._digest = cells_digest(names)
@@ -217,7 +221,7 @@ class AnnDataModule(PretrainingData):
         )
 
     def _own_genes(self) -> GeneVocabulary:
-        with open_cells(self.path, matrix=self.matrix) as source:
+        with types_as_they_are(), open_cells(self.path, matrix=self.matrix) as source:
             vocabulary = genes_of(source.var, self.gene_column)
         _LOG.info(
             "no vocabulary is given: the model gets the %s genes of %s",

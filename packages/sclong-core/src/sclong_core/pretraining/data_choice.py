@@ -53,8 +53,9 @@ class OneFile:
     def size(self, data: Any) -> tuple[int, int]:
         """Cells and genes of the file."""
         from sclong_core.expression import open_cells  # noqa: PLC0415  # only for plans
+        from sclong_core.expression.features import types_as_they_are  # noqa: PLC0415  # the same
 
-        with open_cells(data.path, matrix=data.matrix) as source:
+        with types_as_they_are(), open_cells(data.path, matrix=data.matrix) as source:
             return source.n_cells, source.n_genes
 
 

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from sclong_core.errors import InputError
 from sclong_core.expression import open_cells
+from sclong_core.expression.features import types_as_they_are
 from sclong_core.expression.genes import gene_names_in
 from sclong_core.expression.rows import canonical, cells_at_once
 from sclong_data.genes.table import GeneTable
@@ -31,7 +32,7 @@ def count_nonzeros(paths: Sequence[str | PathLike[str]], table: GeneTable) -> Co
     """
     counts: Counter[str] = Counter()
     for path in paths:
-        with open_cells(Path(path)) as source:
+        with types_as_they_are(), open_cells(Path(path)) as source:
             candidates = [table.resolve(names).ids for _, names in gene_names_in(source.var)]
             genes = max(candidates, key=lambda ids: len(set(ids) - {None}))
             known = [column for column, gene in enumerate(genes) if gene is not None]

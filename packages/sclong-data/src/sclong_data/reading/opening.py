@@ -10,6 +10,7 @@ from sclong_core.errors import InputError
 from sclong_core.expression import CellSource, open_cells
 from sclong_core.expression.anndata_files import open_h5ad, open_zarr
 from sclong_core.expression.cell_source import checked
+from sclong_core.expression.features import types_as_they_are
 from sclong_core.expression.reading import TurnedRows
 from sclong_core.expression.store import is_zarr_store, refuse_unreadable
 from sclong_data.manifest import DatasetEntry
@@ -50,11 +51,12 @@ def open_dataset(
     if not path.exists():
         raise InputError(f"{path} does not exist: check the name of the file")
     path = dataset_in(path)
-    if path.suffix == ".h5ad":
-        return _by_cells(open_h5ad(path, entry.matrix), entry, path, scratch)
-    if is_zarr_store(path):
-        return _by_cells(open_zarr(path, entry.matrix), entry, path, scratch)
-    return _open_other(entry, path, scratch, known_genes)
+    with types_as_they_are():
+        if path.suffix == ".h5ad":
+            return _by_cells(open_h5ad(path, entry.matrix), entry, path, scratch)
+        if is_zarr_store(path):
+            return _by_cells(open_zarr(path, entry.matrix), entry, path, scratch)
+        return _open_other(entry, path, scratch, known_genes)
 
 
 def _open_other(

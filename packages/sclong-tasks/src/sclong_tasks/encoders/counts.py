@@ -17,6 +17,7 @@ from anndata import AnnData
 
 from sclong_core.errors import InputError
 from sclong_core.expression import CellSource, Normalisation, open_cells, source_from_anndata
+from sclong_core.expression.features import types_as_they_are
 from sclong_core.expression.normalisation import exact_counts, refuse_empty, refuse_impossible
 from sclong_core.expression.recognition import Evidence
 from sclong_core.expression.rows import Csr, canonical, cells_at_once, filled, row_index
@@ -201,6 +202,7 @@ def _survey(source: CellSource, asked: Asked, progress: Progress | None) -> Norm
 def _source(cells: Cells, matrix: str | None) -> CellSource:
     if isinstance(cells, CellSource):
         return cells
-    if isinstance(cells, AnnData):
-        return source_from_anndata(cells, matrix=matrix)
-    return open_cells(cells, matrix=matrix)
+    with types_as_they_are():
+        if isinstance(cells, AnnData):
+            return source_from_anndata(cells, matrix=matrix)
+        return open_cells(cells, matrix=matrix)
