@@ -206,6 +206,19 @@ def test_other_values_are_refused_and_the_matrix_of_log1p_is_named(gears, tmp_pa
         read_screen(changed(gears, tmp_path, moved))
 
 
+@pytest.mark.parametrize("noted", [False, True])
+def test_a_note_of_the_logarithm_is_named_only_where_the_file_has_it(gears, tmp_path, noted):
+    def change(table):
+        table.X = table.X.toarray() / np.log(2)
+        table.uns.pop("log1p", None)
+        if noted:
+            table.uns["log1p"] = {}
+
+    with pytest.raises(InputError, match=r"log2\(1 \+ x\) of scaled counts") as error:
+        read_screen(changed(gears, tmp_path, change))
+    assert ("notes a logarithm" in str(error.value)) == noted
+
+
 def test_fractions_among_counts_are_refused(counts, tmp_path):
     with pytest.raises(InputError, match=r"1\.5 in cell 'cell3', gene 'M0G2' is no count"):
         read_screen(changed(counts, tmp_path, put(1.5)))

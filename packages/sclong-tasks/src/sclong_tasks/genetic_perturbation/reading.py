@@ -22,7 +22,14 @@ from scipy import sparse
 from sclong_core.errors import InputError
 from sclong_core.expression import recognise
 from sclong_data.fetching.archives import unpack
-from sclong_tasks.cells import RAW, genes_only, matrix_of_kind, other_matrices, read_h5ad
+from sclong_tasks.cells import (
+    RAW,
+    genes_only,
+    matrix_of_kind,
+    noted_log,
+    other_matrices,
+    read_h5ad,
+)
 from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.genetic_perturbation.conditions import CONTROL, genes_of
 from sclong_tasks.genetic_perturbation.spelling import Spelling
@@ -111,7 +118,8 @@ def _require_log(path: Path, cells: sparse.csr_matrix, table: anndata.AnnData) -
             f"{_held_elsewhere(table) or '; apply sc.pp.normalize_total and sc.pp.log1p'}"
         )
     if found.normalisation is None:
-        raise InputError(f"{path}: X {found.seen}; {wanted}{_held_elsewhere(table)}")
+        seen = recognise(cells, logged=noted_log(table)).seen  # in the words of what the file notes
+        raise InputError(f"{path}: X {seen}; {wanted}{_held_elsewhere(table)}")
 
 
 def _held_elsewhere(table: anndata.AnnData) -> str:
