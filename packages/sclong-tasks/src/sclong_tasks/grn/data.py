@@ -132,9 +132,6 @@ def prepare(sources: Mapping[str, Path], folder: Path, networks: Mapping[str, st
         write_json(folder / _FACTORS, list(read_factors(sources["tfs.csv"])))
     if "ExpressionData.csv" in sources:
         table = read_expression(sources["ExpressionData.csv"])
-        unlike = unlike_log1p(table.values)
-        if unlike is not None:
-            _LOG.warning("%s is no log1p: it %s", sources["ExpressionData.csv"].name, unlike)
         np.save(folder / _EXPRESSION, table.values, allow_pickle=False)
         write_json(folder / _GENES, {"genes": list(table.genes), "cells": list(table.cells)})
 
@@ -205,8 +202,9 @@ def _load_expression(folder: Path, settings: GrnSettings) -> ExpressionTable | N
     unlike = unlike_log1p(values) if settings.scale == "log1p" else None
     if unlike is not None:
         raise InputError(
-            f"{folder}: the expression {unlike}; or take the values as log1p all the same with "
-            "task.scale=stored"
+            f"{folder}: the expression, which is taken as log1p, {unlike}; task.scale=stored takes "
+            "the values as log1p whatever they look like. The data are prepared: give the setting "
+            "to sclong task run, with --set"
         )
     scale = "log1p" if settings.scale == "stored" else settings.scale
     return ExpressionTable(
