@@ -8,21 +8,17 @@ attention that holds its scores. Ours puts cells of nearly one length together a
 to PyTorch's own kernel. Nothing is judged.
 """
 
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.machine import ROOT, current_commit, describe_machine, load_average, memory
-from benchmarks.turns import TURNS, command, heading
+from benchmarks.machine import load_average, memory
+from benchmarks.turns import TURNS, circumstances, command, heading, measured_apart
 from sclong_tasks.encoders.genecompass import PRIORS, GeneCompass, GeneCompassOptions, GeneNames
 from sclong_tasks.encoders.geneformer import BertSizes, Geneformer
 from sclong_tasks.encoders.layers import Attention
@@ -268,17 +264,10 @@ def run(rows: int = ROWS, *, turns: int = TURNS, models: Iterable[str] = MODELS)
         # What takes long is not repeated: a cell of 33 layers takes half a minute.
         for _ in range(1 if MODELS[model].quarter else turns):
             for way in WAYS:
-                request = json.dumps({"way": way, "rows": rows, "model": model})
-                words = [sys.executable, "-m", "benchmarks.encoders", "--one", request]
-                done = subprocess.run(words, check=True, cwd=ROOT, capture_output=True, text=True)
-                found.append(json.loads(done.stdout))
+                found.append(measured_apart("benchmarks.encoders", way=way, rows=rows, model=model))
                 print(f"{model}, {way}: {found[-1]['cpu_seconds']:.2f} s")
     return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": current_commit(),
-        "load_at_start": load,
-        "machine": describe_machine(),
-        "turns": turns,
+        **circumstances(load, turns),
         "largest_difference": _difference(found),
         "measurements": [
             _least(found, model, way)

@@ -71,19 +71,35 @@ def compare(
     found: Measured = []
     for _ in range(turns):
         for way in names:
-            request = json.dumps({"way": way, "rows": rows})
-            command = [sys.executable, "-m", module, "--one", request]
-            done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
-            found.append(json.loads(done.stdout))
+            found.append(measured_apart(module, way=way, rows=rows))
             print(f"{way}: {found[-1]['seconds']:.2f} s")
+    return {
+        **circumstances(load, turns),
+        "largest_difference_of_losses": difference(found, same),
+        "measurements": [middle(found, way) for way in names],
+    }
+
+
+def measured_apart(module: str, **request: Any) -> dict[str, Any]:
+    """What a module measures of one request in a process of its own, with ``--one``."""
+    words = [sys.executable, "-m", module, "--one", json.dumps(request)]
+    done = subprocess.run(words, check=True, cwd=ROOT, capture_output=True, text=True)
+    return dict(json.loads(done.stdout))
+
+
+def circumstances(load: Any, turns: int) -> dict[str, Any]:
+    """When, of which commit and on which machine was measured.
+
+    Args:
+        load: of the machine before it began.
+        turns: how often.
+    """
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": current_commit(),
         "load_at_start": load,
         "machine": describe_machine(),
         "turns": turns,
-        "largest_difference_of_losses": difference(found, same),
-        "measurements": [middle(found, way) for way in names],
     }
 
 

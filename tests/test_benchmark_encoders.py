@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from benchmarks import encoders, tasks
+from benchmarks import encoders, tasks, turns
 
 from sclong_tasks.encoders.genecompass import PRIORS, GeneCompass, GeneCompassOptions, GeneNames
 from sclong_tasks.encoders.geneformer import BertSizes, Geneformer
@@ -74,11 +74,7 @@ def test_all_published_models_are_measured():
 def test_the_report_has_a_line_for_each_way_and_belongs_to_that_of_the_tasks(tmp_path):
     found = [row for name in SMALL for row in both_ways(name).values()]
     results = {
-        "date": "2026-01-01",
-        "commit": None,
-        "load_at_start": 0.5,
-        "machine": encoders.describe_machine(),
-        "turns": 1,
+        **turns.circumstances(0.5, 1),
         "largest_difference": encoders._difference(found),
         "measurements": [
             encoders._least(found, name, way) for name in SMALL for way in encoders.WAYS

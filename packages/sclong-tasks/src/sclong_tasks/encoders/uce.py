@@ -211,9 +211,10 @@ class Uce(PublishedModel):
         matrix = _token_matrix(read_tensors(tokens_file), tokens_file, stored, first)
         prefix = "transformer_encoder.layers."
         width, token_width = shape_of(state, "encoder.0.weight", 2, weights)
-        if not sizes_files and count_layers(state, prefix, weights) not in _LAYERS:
+        layers = count_layers(state, prefix, weights, stated=settings.get("nlayers"))
+        if not sizes_files and layers not in _LAYERS:
             raise CheckpointError(
-                f"{weights} has {count_layers(state, prefix, weights)} layers, where the published "
+                f"{weights} has {layers} layers, where the published "
                 f"models have {' or '.join(map(str, _LAYERS))}: a part of it is missing; a model "
                 "of another size needs sizes.json"
             )
@@ -223,7 +224,7 @@ class Uce(PublishedModel):
             width=width,
             heads=size_of(settings, "nhead", where),
             hidden=shape_of(state, f"{prefix}0.linear1.weight", 2, weights)[0],
-            layers=count_layers(state, prefix, weights, stated=settings.get("nlayers")),
+            layers=layers,
             decoder=shape_of(state, "decoder.0.0.weight", 2, weights)[0],
             output=shape_of(state, "decoder.3.weight", 2, weights)[0],
             positions=places,

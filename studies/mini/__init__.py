@@ -1,1 +1,0 @@
-"""sclong-mini: its corpus, what judges it, and its parts one at a time."""
