@@ -30,7 +30,8 @@ from sclong_tasks.encoders.published_model import (
 )
 from sclong_tasks.encoders.scfoundation import ScFoundation, ScFoundationSizes
 from sclong_tasks.encoders.scgpt import ScGpt, ScGptSizes
-from sclong_tasks.encoders.uce import ProteinGenes, Uce, UceOptions, UceSizes
+from sclong_tasks.encoders.uce import Uce, UceOptions, UceSizes
+from sclong_tasks.encoders.uce_genes import ProteinGenes
 
 ROWS = 4
 """Cells; of UCE with 33 layers a quarter."""

@@ -8,7 +8,8 @@ from sclong_tasks.encoders.genecompass import PRIORS, GeneCompass, GeneCompassOp
 from sclong_tasks.encoders.geneformer import BertSizes, Geneformer
 from sclong_tasks.encoders.scfoundation import ScFoundation, ScFoundationSizes
 from sclong_tasks.encoders.scgpt import ScGpt, ScGptSizes
-from sclong_tasks.encoders.uce import ProteinGenes, Uce, UceOptions, UceSizes
+from sclong_tasks.encoders.uce import Uce, UceOptions, UceSizes
+from sclong_tasks.encoders.uce_genes import ProteinGenes
 
 BERT = BertSizes(20_000, 16, 2, 24, 2, 64, activation="gelu")
 

@@ -228,6 +228,9 @@ def _embed_with_other(args: argparse.Namespace, jobs: "Sequence[Job]") -> int:
     wrong = [word for word in args.encoder_option if "=" not in word]
     if wrong:
         raise ScLongError(f"--encoder-option {wrong[0]!r} is not a setting; expected NAME=VALUE")
+    names = [word.split("=", 1)[0] for word in args.encoder_option]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ScLongError(f"--encoder-option {twice[0]} is given twice: leave one of them out")
     options = EmbedOptions(
         batch_size=args.batch_size,
         key=args.key or f"X_{args.encoder}",
@@ -261,6 +264,7 @@ def _embed_with_other(args: argparse.Namespace, jobs: "Sequence[Job]") -> int:
 def _load(args: argparse.Namespace, *, progress: bool) -> "Embedder":
     """The model, and what is asked of it."""
     from sclong_core.checkpoint import load_checkpoint, resolve_checkpoint  # noqa: PLC0415  # heavy
+    from sclong_core.embedding.offered import require_own  # noqa: PLC0415  # heavy
     from sclong_core.embedding.run import Embedder  # noqa: PLC0415  # heavy
     from sclong_core.embedding.work import EmbedOptions  # noqa: PLC0415  # heavy
     from sclong_core.manifest import read_checkpoint_info  # noqa: PLC0415  # heavy
@@ -283,6 +287,7 @@ def _load(args: argparse.Namespace, *, progress: bool) -> "Embedder":
         progress=progress,
     )
     folder = resolve_checkpoint(args.checkpoint, revision=args.revision)
+    require_own(folder)
     info = read_checkpoint_info(folder)
     _LOG.info("checkpoint: %s (digest %s)", info.source, info.digest[:12])
     # With several devices, each process moves the model to its own.

@@ -31,9 +31,10 @@ from sclong_core.embedding.writing import (
     prepare_output,
     write_output,
 )
-from sclong_core.errors import ConfigError, ScLongError
+from sclong_core.errors import CheckpointError, ConfigError, ScLongError
 from sclong_core.expression.cell_source import CellSource
 from sclong_core.expression.identity import Identity
+from sclong_core.manifest import VOCABULARY_FILE
 
 _LOG = logging.getLogger("sclong")
 GROUP = "sclong.encoders"
@@ -112,6 +113,10 @@ class Provider(Protocol):
         """
         ...
 
+    def recognise(self, folder: Path) -> str:
+        """Name of the model whose files a folder holds, empty if it is none of these."""
+        ...
+
     def describe(self, folder: Path) -> list[tuple[str, str]]:
         """Facts about the model whose files a folder holds; none where it holds none of these."""
         ...
@@ -155,6 +160,22 @@ def offered_encoder(
             return provider.make(name, Path(folder), options, **running)
     hint = "" if len(known) > 1 else "; pip install sclong-tasks for models of others"
     raise ConfigError(f"there is no encoder {name!r}: choose one of {', '.join(known)}{hint}")
+
+
+def require_own(folder: Path) -> None:
+    """Refuse a folder that holds a model of an installed package in place of an scLong checkpoint.
+
+    Raises:
+        CheckpointError: it does; the message names the model.
+    """
+    if (folder / VOCABULARY_FILE).is_file():
+        return
+    for provider in providers():
+        if name := provider.recognise(folder):
+            raise CheckpointError(
+                f"{folder} holds the files of {name}, not an scLong checkpoint: add "
+                f"--encoder {name}"
+            )
 
 
 def embed_with(

@@ -61,6 +61,8 @@ _SPECIES = tuple(_PREFIXES)
 _POOLS = ("cls", "mean")
 _PADDINGS = ("none", "original")
 _SPECIAL = ("<pad>", "<mask>")
+_TOKENS = ("h&m_token1000W.pickle", "human_mouse_tokens.pickle")
+_MEDIANS = "*_gene_median_after_filter.pickle"
 _FUSION_EPS = 1e-5
 _UNUSED = (r"cls\.", r"cls4value\.", r"emb_warmup\.", r"bert\.embeddings\.position_ids$")
 
@@ -192,6 +194,11 @@ class GeneCompass(PublishedModel):
         model.files = file_digests([config, weights, *files])
         return model.eval()
 
+    @property
+    def known_genes(self) -> int:
+        """Genes that it knows."""
+        return sum(name not in _SPECIAL for name in self.names.tokens)
+
     def token_of(self, names: Sequence[str]) -> Ints:
         """By symbol, through the authors' dictionary, or by Ensembl id."""
         found = []
@@ -309,10 +316,15 @@ def _require_homologous(
 def _read_names(folder: Path, species: str, vocabulary: int) -> tuple[GeneNames, list[Path]]:
     """The authors' dictionaries of genes, and the files that they are in."""
     title = GeneCompass.card.title
-    tokens_file = find_file(
-        folder, "h&m_token1000W.pickle", "human_mouse_tokens.pickle", model=title, what="tokens"
-    )
+    find_file(folder, *_TOKENS, model=title, what="tokens")
+    tokens_file, *copies = find_files(folder, *_TOKENS)
     tokens = read_ids(tokens_file, model=title)
+    for copy in copies:  # the authors publish one for their preprocessing, one for the network
+        if read_ids(copy, model=title) != tokens:
+            raise CheckpointError(
+                f"{tokens_file} and {copy.name} beside it give other numbers to genes, and nothing "
+                "tells which belongs to these weights: leave that one there"
+            )
     if [tokens.get(name) for name in _SPECIAL] != list(range(len(_SPECIAL))):
         raise CheckpointError(
             f"{tokens_file} does not begin with {' and '.join(_SPECIAL)}: it does not belong to "
@@ -323,15 +335,7 @@ def _read_names(folder: Path, species: str, vocabulary: int) -> tuple[GeneNames,
             f"{tokens_file} has {len(tokens):,} tokens, and the weights beside it vectors for "
             f"{vocabulary:,}: they do not belong to each other"
         )
-    pattern = "*_gene_median_after_filter.pickle"
-    find_file(folder, pattern, model=title, what="medians of genes")
-    medians: dict[str, float] = {}
-    for path in (median_files := find_files(folder, pattern)):
-        found = read_dictionary(path)
-        wrong = [name for name, value in found.items() if not _positive(value)]
-        if wrong:
-            raise CheckpointError(f"{path}: the median of {wrong[0]} is {found[wrong[0]]!r}")
-        medians |= found
+    medians, median_files = _read_medians(folder)
     name_files = find_files(
         folder, "Gene_id_name_dict1.pickle", "Gene_id_name_dict_human_mouse.pickle"
     )
@@ -345,6 +349,27 @@ def _read_names(folder: Path, species: str, vocabulary: int) -> tuple[GeneNames,
             ids.setdefault(str(symbol), str(gene))
     files = [tokens_file, *median_files, *name_files]
     return GeneNames(tokens, medians, ids), files
+
+
+def _read_medians(folder: Path) -> tuple[dict[str, float], list[Path]]:
+    """Medians of genes of all species, and the files that they are in."""
+    paths = find_files(folder, _MEDIANS)
+    if not paths:
+        raise CheckpointError(f"{folder} has no {_MEDIANS}: the medians of genes of GeneCompass")
+    medians: dict[str, float] = {}
+    for path in paths:
+        found = read_dictionary(path)
+        wrong = [name for name, value in found.items() if not _positive(value)]
+        if wrong:
+            raise CheckpointError(f"{path}: the median of {wrong[0]} is {found[wrong[0]]!r}")
+        other = [name for name in found if medians.get(name, found[name]) != found[name]]
+        if other:
+            raise CheckpointError(
+                f"{path} and {paths[0].name} give other medians to {len(other):,} genes (the "
+                f"first is {other[0]}): leave the one that belongs to these weights there"
+            )
+        medians |= found
+    return medians, paths
 
 
 def _positive(value: Any) -> bool:

@@ -140,6 +140,7 @@ class Geneformer(PublishedModel):
         genes_by="Ensembl id",
         columns=("ensembl_id", "gene_id", "gene_ids"),
         vector="mean state of genes, of the layer before the last",
+        licence="Apache-2.0, code and weights",
     )
     Options: ClassVar = GeneformerOptions
 
@@ -209,10 +210,9 @@ class Geneformer(PublishedModel):
             )
         files = [config, weights, tokens_file, medians_file]
         mapping = None
-        mappings = find_files(folder, *_patterns("ensembl_mapping_dict"))
-        if mappings:
-            mapping = _read_mapping(mappings[0])
-            files.append(mappings[0])
+        if find_files(folder, *_patterns("ensembl_mapping_dict")):
+            files.append(_dictionary_file(folder, "ensembl_mapping_dict", "other ids of genes"))
+            mapping = _read_mapping(files[-1])
         _require_special(vocabulary, config, tokens_file)
         medians = _read_medians(medians_file, vocabulary)
         model = cls(sizes, vocabulary, medians, mapping=mapping, options=options)
@@ -221,6 +221,11 @@ class Geneformer(PublishedModel):
         fill(model, state, names_of_bert, path=weights, unused=_UNUSED)
         model.files = file_digests(files)
         return model.eval()
+
+    @property
+    def known_genes(self) -> int:
+        """Genes that it knows."""
+        return sum(name not in _SPECIAL for name in self.vocabulary)
 
     def token_of(self, names: Sequence[str]) -> Ints:
         """By Ensembl id, through the authors' dictionary of other ids where it is there."""
@@ -359,13 +364,7 @@ def _patterns(stem: str) -> tuple[str, ...]:
 
 
 def _dictionary_file(folder: Path, stem: str, what: str) -> Path:
-    found = find_files(folder, *_patterns(stem))
-    if len(found) > 1 and found[0].parent == found[1].parent:
-        raise CheckpointError(
-            f"{folder} has several dictionaries of {what}: {found[0].name} and {found[1].name}; "
-            "leave the one of this version there"
-        )
-    return find_file(folder, *_patterns(stem), model="Geneformer", what=what)
+    return find_file(folder, *_patterns(stem), model="Geneformer", what=f"dictionaries of {what}")
 
 
 def _read_medians(path: Path, vocabulary: dict[str, int]) -> dict[str, float]:

@@ -12,8 +12,9 @@ from sclong_core.cells import ReadingOptions
 from sclong_core.errors import CheckpointError, ConfigError
 from sclong_core.expression import CellSource
 from sclong_tasks.encoders.counts import CountedCells, open_counts
+from sclong_tasks.encoders.layers import Layer
 from sclong_tasks.encoders.published import BLOCK_CELLS, PublishedEncoder, Values
-from sclong_tasks.encoders.published_model import Arrangement
+from sclong_tasks.encoders.published_model import Arrangement, PublishedModel
 from sclong_tasks.encoders.registry import get_encoder, model_class, published_models, recognise
 
 
@@ -130,6 +131,14 @@ class PublishedModels:
         running = {"batch_size": batch_size, "device": device, "dtype": dtype}
         return OfferedModel(get_encoder(name, folder, **running, **options))
 
+    def recognise(self, folder: Path) -> str:
+        """Name of the model whose files a folder holds, empty if it is none.
+
+        Raises:
+            CheckpointError: folders below hold several.
+        """
+        return recognise(folder)
+
     def describe(self, folder: Path) -> list[tuple[str, str]]:
         """Facts about the model whose files a folder holds.
 
@@ -146,8 +155,6 @@ class PublishedModels:
             ("genes by", card.genes_by),
             ("vector of a cell", card.vector),
         ]
-        if card.notice:
-            facts.append(("licence", card.notice))
         try:
             encoder = get_encoder(name, folder)
         except CheckpointError as error:
@@ -155,12 +162,24 @@ class PublishedModels:
         model = encoder.model
         parameters = sum(parameter.numel() for parameter in model.parameters())
         facts += [
-            ("parameters", f"{parameters:,}"),
-            ("width", f"{model.width:,}"),
+            *_layers(model),
+            ("width of the vector", f"{model.width:,}"),
+            ("genes", f"{model.known_genes:,}"),
             ("tokens of a cell", f"{model.limit:,} at most" if model.limit else "all it expresses"),
+            ("parameters", f"{parameters:,}"),
+            ("licence", "; ".join(text for text in (card.licence, card.notice) if text)),
             ("digest", encoder.digest[:12]),
         ]
-        return facts
+        return [(name, text) for name, text in facts if text not in ("", "0")]
+
+
+def _layers(model: PublishedModel) -> list[tuple[str, str]]:
+    """Layers, their width and heads, of a model that is made of those of this package."""
+    layers = [layer for layer in getattr(model, "layers", []) if isinstance(layer, Layer)]
+    if not layers:
+        return []
+    width, heads = layers[0].norm1.normalized_shape[0], layers[0].attention.heads
+    return [("layers", f"{len(layers):,}, of width {width:,} with {heads:,} heads")]
 
 
 provider = PublishedModels()

@@ -24,20 +24,33 @@ from sclong_core.plain_pickle import load_tensors
 Names = Callable[[str], Sequence[str]]
 """From the name of a tensor in the network to the names of its parts in the file."""
 _SHOWN = 3
+_WRAPPER = "module."
+"""Before every name in a file that was saved from a model in PyTorch's data-parallel wrapper."""
 
 
 def find_file(folder: Path, *patterns: str, model: str, what: str) -> Path:
     """The one file in a folder, or in a folder inside it, that one of these patterns fits.
 
     Raises:
-        CheckpointError: there is none, or the folder is not there.
+        CheckpointError: there is none, or several of no fixed name, or the folder is not there.
     """
     found = find_files(folder, *patterns)
+    if not found and (parts := find_files(folder, *(f"{one}.index.json" for one in patterns))):
+        raise CheckpointError(
+            f"{parts[0]}: the {what} of {model} are split into several files, which are not put "
+            "together here: save them as one"
+        )
     if not found:
         raise CheckpointError(
             f"{folder} is not a folder of {model}: it has no {patterns[0]} ({what})"
             if folder.is_dir()
             else f"{folder} is not a folder: give the one that holds the files of {model}"
+        )
+    beside = [path.name for path in found if path.parent == found[0].parent]
+    if len(beside) > 1 and found[0].name not in patterns:
+        raise CheckpointError(
+            f"{found[0].parent} has several {what} of {model}: {', '.join(beside)}; leave those "
+            "that belong together there"
         )
     return found[0]
 
@@ -125,7 +138,7 @@ def read_tensors(path: Path) -> Any:
 
 
 def read_state(path: Path, *, model: str) -> dict[str, Tensor]:
-    """Tensors by name.
+    """Tensors by name, without what PyTorch's data-parallel wrapper puts before every name.
 
     Raises:
         CheckpointError: the file holds anything else.
@@ -135,6 +148,8 @@ def read_state(path: Path, *, model: str) -> dict[str, Tensor]:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in found.items()
     ):
         raise CheckpointError(f"{path} does not hold tensors by name: it is not one of {model}")
+    if found and all(name.startswith(_WRAPPER) for name in found):  # saved while it was trained
+        return {name.removeprefix(_WRAPPER): tensor for name, tensor in found.items()}
     return dict(found)
 
 
@@ -237,7 +252,14 @@ def fill(
                     f"{path}: {part} has the shape {tuple(tensor.shape)}, not {tuple(shape)}: the "
                     "settings or the dictionary beside it are of another model"
                 )
-            if own[name].is_floating_point() and not torch.isfinite(tensor).all():
+            if own[name].is_floating_point() != tensor.is_floating_point():
+                kind = str(tensor.dtype).removeprefix("torch.")
+                raise CheckpointError(
+                    f"{path}: {part} holds {kind} values, where the model has "
+                    f"{'floating-point' if own[name].is_floating_point() else 'whole'} numbers: "
+                    "the file was converted; take the published one"
+                )
+            if not torch.isfinite(tensor.to(own[name].dtype)).all():
                 raise CheckpointError(f"{path}: {part} holds NaN or infinite values")
         filled[name] = torch.cat(found) if len(found) > 1 else found[0]
     with torch.no_grad():

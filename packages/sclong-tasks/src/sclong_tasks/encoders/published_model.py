@@ -46,6 +46,8 @@ class ModelCard:
     """What the licence of the weights restricts, one sentence."""
     vector: str = ""
     """What the vector of a cell is."""
+    licence: str = ""
+    """Of the code and of the weights, as their authors state them."""
 
 
 @dataclass(frozen=True)
@@ -212,6 +214,11 @@ class PublishedModel(nn.Module):
     in_order: bool = False
     """Batches hold cells in the order of the data: the original's behaviour, where a cell's vector
     depends on its batch."""
+
+    @property
+    def known_genes(self) -> int:
+        """Genes that it knows; 0 where the model does not say."""
+        return 0
 
     @property
     def of_human_cells(self) -> bool:

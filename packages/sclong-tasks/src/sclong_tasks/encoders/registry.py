@@ -73,7 +73,7 @@ def _model_folder(folder: Path, model: type[PublishedModel]) -> Path:
     Raises:
         CheckpointError: several folders below hold such a model.
     """
-    if any(path.suffix in _WEIGHTS for path in folder.iterdir()):
+    if _holds_weights(folder):
         return folder
     below = [path for pattern in ("*/", "*/*/") for path in sorted(folder.glob(pattern))]
     found = [path for path in below if path.is_dir() and model.recognise(path)]
@@ -87,6 +87,26 @@ def _model_folder(folder: Path, model: type[PublishedModel]) -> Path:
 
 
 def recognise(folder: Path) -> str:
-    """Name of the published model whose files a folder holds, empty if it is none."""
-    found = (name for name in published_models() if model_class(name).recognise(folder))
-    return next(found, "")
+    """Name of the published model whose files a folder holds, empty if it is none.
+
+    Raises:
+        CheckpointError: folders below hold several models.
+    """
+    models = {name: model_class(name) for name in published_models()}
+    places = {
+        name: _model_folder(folder, model)
+        for name, model in models.items()
+        if model.recognise(folder)
+    }
+    places = {name: place for name, place in places.items() if place != folder} or places
+    if len(set(places.values())) > 1:
+        listed = ", ".join(
+            f"{models[name].card.title} in {place.relative_to(folder)}"
+            for name, place in places.items()
+        )
+        raise CheckpointError(f"{folder} holds several models ({listed}): give the folder of one")
+    return next(iter(places), "")
+
+
+def _holds_weights(folder: Path) -> bool:
+    return any(path.suffix in _WEIGHTS for path in folder.iterdir())

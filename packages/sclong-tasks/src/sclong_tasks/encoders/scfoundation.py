@@ -30,6 +30,7 @@ from sclong_tasks.encoders.published_files import (
     find_file,
     find_files,
     read_tensors,
+    require_stated,
     shape_of,
     size_of,
 )
@@ -154,6 +155,7 @@ class ScFoundation(PublishedModel):
         columns=("gene_name", "feature_name", "gene_symbol"),
         notice="the licence of its weights allows non-commercial research only",
         vector="states of both depth tokens, largest and mean state of genes: four times the width",
+        licence="code Apache-2.0; weights under a licence of their own",
     )
     Options: ClassVar = ScFoundationOptions
 
@@ -199,7 +201,7 @@ class ScFoundation(PublishedModel):
         """From ``models.ckpt`` and the list of genes, ``*gene_index*.tsv``."""
         title = cls.card.title
         path = find_file(folder, "models.ckpt", "*.ckpt", model=title, what="weights")
-        list_file = find_file(folder, "*gene_index*.tsv", model=title, what="list of genes")
+        list_file = find_file(folder, "*gene_index*.tsv", model=title, what="lists of genes")
         genes = _read_genes(list_file)
         settings, state = _part(read_tensors(path), _VERSIONS[options.version], path)
         sizes = _sizes(settings, state, path)
@@ -213,6 +215,11 @@ class ScFoundation(PublishedModel):
         model.files = file_digests([path, list_file])
         model._folder = folder
         return model.eval()
+
+    @property
+    def known_genes(self) -> int:
+        """Genes that it knows."""
+        return self.genes
 
     def token_of(self, names: Sequence[str]) -> Ints:
         """Position in the list of genes, by symbol as it is written."""
@@ -408,6 +415,10 @@ def _sizes(
     )
     if sizes.width % sizes.heads or settings.get("seq_len") != sizes.genes + 2:
         raise CheckpointError(f"{path}: its settings do not fit its tensors (heads, seq_len)")
+    head = sizes.width // sizes.heads
+    require_stated(encoder, path, hidden_dim=sizes.width, dim_head=head)
+    require_stated(decoder, path, hidden_dim=sizes.decoder_width, dim_head=head_width)
+    require_stated(settings, path, bin_num=sizes.bins)
     return sizes
 
 

@@ -93,6 +93,7 @@ class ScGpt(PublishedModel):
         genes_by="symbol",
         columns=("feature_name", "gene_name", "gene_symbol"),
         vector="last state of <cls>, scaled to length 1",
+        licence="code MIT; none stated for the weights",
     )
     Options: ClassVar = ScGptOptions
 
@@ -193,6 +194,11 @@ class ScGpt(PublishedModel):
         fill(model, state, names_of_scgpt, path=weights, unused=_HEADS)
         model.files = file_digests([settings_file, vocabulary_file, weights])
         return model.eval()
+
+    @property
+    def known_genes(self) -> int:
+        """Genes that it knows."""
+        return sum(name not in self._special for name in self.vocabulary)
 
     def token_of(self, names: Sequence[str]) -> Ints:
         """By symbol, as it is written."""

@@ -29,7 +29,8 @@ from sclong_tasks.encoders.scfoundation import (
     names_of_scfoundation,
 )
 from sclong_tasks.encoders.scgpt import ScGpt, ScGptSizes, names_of_scgpt
-from sclong_tasks.encoders.uce import ProteinGenes, Uce, UceSizes, names_of_uce
+from sclong_tasks.encoders.uce import Uce, UceSizes, names_of_uce
+from sclong_tasks.encoders.uce_genes import ProteinGenes
 
 Genes = Mapping[str, str]
 """Symbol of each gene by its Ensembl id."""

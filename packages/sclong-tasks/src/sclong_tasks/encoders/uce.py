@@ -10,16 +10,14 @@ there is none, unless ``padding=original`` asks for it.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -33,10 +31,10 @@ from sclong_tasks.encoders.published_files import (
     fill,
     find_file,
     find_files,
-    read_dictionary,
     read_settings,
     read_state,
     read_tensors,
+    require_stated,
     shape_of,
     size_of,
 )
@@ -53,24 +51,12 @@ from sclong_tasks.encoders.published_model import (
     require_choices,
     rows_of,
 )
+from sclong_tasks.encoders.uce_genes import CHROMOSOMES, SAMPLE, ProteinGenes, read_genes
 
 _CLS, _CLOSE = 3, 2
-_HEADS, _SAMPLE, _CHROMOSOMES = 20, 1024, 1895
-"""Heads, genes drawn for a cell, and rows of chromosomes, as published: no file holds them, but
+_HEADS = 20
+"""As published: no file holds it, nor how many genes are drawn and rows are chromosomes, but
 ``sizes.json`` beside the weights may say otherwise."""
-_EMBEDDINGS: Mapping[str, str] = {
-    "human": "Homo_sapiens*",
-    "mouse": "Mus_musculus*",
-    "frog": "Xenopus_tropicalis*",
-    "zebrafish": "Danio_rerio*",
-    "mouse_lemur": "Microcebus_murinus*",
-    "pig": "Sus_scrofa*",
-    "macaca_fascicularis": "Macaca_fascicularis*",
-    "macaca_mulatta": "Macaca_mulatta*",
-}
-"""Files of protein embeddings, by species."""
-_LOOKED_AT = 16
-_COLUMNS = ("gene_symbol", "chromosome", "start", "species")
 _UNUSED = (r"binary_decoder\.", r"gene_embedding_layer\.", r"pe_embedding\.weight$")
 _PADDINGS = ("none", "original")
 _LAYERS = (4, 33)
@@ -114,27 +100,6 @@ class UceSizes:
     positions: int
 
 
-@dataclass(frozen=True)
-class ProteinGenes:
-    """Genes of a species that have a protein embedding and a place on a chromosome."""
-
-    rows: Mapping[str, int]
-    """Row of the token matrix by symbol in capitals."""
-    places: Mapping[str, tuple[int, int]]
-    """Code of the chromosome and start of the gene, by symbol in capitals."""
-    twice: frozenset[str]
-    """Symbols in capitals with several places."""
-    chromosome_rows: int
-    """Row of the token matrix of the chromosome with code 0."""
-    sample_size: int = _SAMPLE
-    """Genes drawn for a cell."""
-
-    @cached_property
-    def symbols(self) -> Mapping[int, str]:
-        """Symbol in capitals by row."""
-        return {row: symbol for symbol, row in self.rows.items()}
-
-
 class Uce(PublishedModel):
     """UCE with its weights."""
 
@@ -144,19 +109,32 @@ class Uce(PublishedModel):
         genes_by="symbol",
         columns=("feature_name", "gene_name", "gene_symbol"),
         vector="decoded first state, scaled to length 1",
+        licence="code MIT; none stated for the weights",
     )
     Options: ClassVar = UceOptions
 
     def __init__(
-        self, sizes: UceSizes, genes: ProteinGenes, *, options: UceOptions | None = None
+        self,
+        sizes: UceSizes,
+        genes: ProteinGenes,
+        *,
+        options: UceOptions | None = None,
+        sample_size: int = SAMPLE,
+        limit: int | None = None,
     ) -> None:
         super().__init__()
         self.options = options or UceOptions()
         self.proteins = genes
         self.width, self.files = sizes.output, {}
         self.in_order = self.options.padding == "original"
-        self.sample = self.options.sample_size or genes.sample_size
-        self.limit = sizes.positions
+        self.sample = self.options.sample_size or sample_size
+        self.limit = limit or sizes.positions
+        most = self.limit - 1 - 2 * genes.chromosomes
+        require(
+            self.options.sample_size <= max(most, sample_size),
+            f"sample_size={self.options.sample_size}: at most {most:,} genes fit into "
+            f"{self.limit:,} tokens beside those of {genes.chromosomes:,} chromosomes",
+        )
         self.matrix = nn.Embedding(sizes.rows, sizes.token_width)
         self.encoder = nn.Sequential(
             nn.Linear(sizes.token_width, sizes.width), nn.GELU(), nn.LayerNorm(sizes.width)
@@ -203,8 +181,8 @@ class Uce(PublishedModel):
             files += sizes_files[:1]
         rows, _ = shape_of(state, "pe_embedding.weight", 2, weights)
         places, _, _ = shape_of(state, "pos_encoder.pe", 3, weights)
-        published = {"nhead": _HEADS, "sample_size": _SAMPLE, "pad_length": places}
-        settings = {**published, "n_token_rows": rows - _CHROMOSOMES, **settings}
+        published = {"nhead": _HEADS, "sample_size": SAMPLE, "pad_length": places}
+        settings = {**published, "n_token_rows": rows - CHROMOSOMES, **settings}
         where = sizes_files[0] if sizes_files else weights
         first = size_of(settings, "n_token_rows", where)
         stored = state["pe_embedding.weight"]
@@ -229,23 +207,42 @@ class Uce(PublishedModel):
             output=shape_of(state, "decoder.3.weight", 2, weights)[0],
             positions=places,
         )
+        require_stated(
+            settings,
+            where,
+            d_model=width,
+            d_hid=sizes.hidden,
+            token_dim=token_width,
+            output_dim=sizes.output,
+            decoder_hidden=sizes.decoder,
+        )
         if width % sizes.heads or matrix.shape[1] != token_width:
             raise CheckpointError(
                 f"{weights}: width {width} and tokens of width {token_width} do not fit "
                 f"{sizes.heads} heads and {tokens_file.name}, whose tokens have {matrix.shape[1]}"
             )
-        genes, more = _read_genes(folder, options.species, settings, first, matrix)
+        genes, more = read_genes(folder, options.species, matrix, first, published=not sizes_files)
         last = first + max((code for code, _ in genes.places.values()), default=0)
         if last >= len(matrix):
             raise CheckpointError(
                 f"{tokens_file} has {len(matrix):,} rows, and the last chromosome of "
                 f"{options.species} has row {last:,}: species_chrom.csv is not the one of it"
             )
-        model = cls(sizes, genes, options=options)
-        model.limit = min(places, size_of(settings, "pad_length", where))
+        model = cls(
+            sizes,
+            genes,
+            options=options,
+            sample_size=size_of(settings, "sample_size", where),
+            limit=min(places, size_of(settings, "pad_length", where)),
+        )
         fill(model, {**state, _MATRIX: matrix}, names_of_uce, path=weights, unused=_UNUSED)
         model.files = file_digests([*files, *more])
         return model.eval()
+
+    @property
+    def known_genes(self) -> int:
+        """Genes that it knows."""
+        return len(self.proteins.rows)
 
     def token_of(self, names: Sequence[str]) -> Ints:
         """By symbol in any case: genes with a protein embedding."""
@@ -254,23 +251,9 @@ class Uce(PublishedModel):
 
     def tokens(self, counts: Csr, arrangement: Arrangement) -> list[CellTokens]:
         """Class token; for each chromosome its own token, drawn genes by start, closing token."""
-        symbols = self.proteins.symbols
-        upper = [symbols[token] for token in arrangement.tokens.tolist()]
-        lacking = [name for name in upper if name not in self.proteins.places]
-        if lacking:
-            raise CheckpointError(
-                f"{len(lacking):,} genes with a protein have no row in species_chrom.csv (the "
-                f"first is {lacking[0]}): the file is not the one of these protein embeddings"
-            )
-        twice = [name for name in upper if name in self.proteins.twice]
-        if twice:
-            raise CheckpointError(
-                f"species_chrom.csv has several rows for {len(twice):,} genes with a protein (the "
-                f"first is {twice[0]}): leave one of them there"
-            )
-        places = np.array([self.proteins.places[name] for name in upper], dtype=np.int64)
+        places = self.proteins.places_of(arrangement.tokens)
         return [
-            self._cell(columns, values, arrangement.tokens, places.reshape(-1, 2))
+            self._cell(columns, values, arrangement.tokens, places)
             for columns, values in rows_of(counts)
         ]
 
@@ -298,8 +281,9 @@ class Uce(PublishedModel):
             ids += [np.array([code + self.proteins.chromosome_rows]), tokens[here]]
             ids.append(np.array([_CLOSE]))
             genes += [np.array([-1]), here, np.array([-1])]
-        sentence, numbers = np.concatenate(ids)[: self.limit], np.concatenate(genes)[: self.limit]
-        return CellTokens(sentence, numbers)
+        sentence, numbers = np.concatenate(ids), np.concatenate(genes)
+        left_out = int((numbers[self.limit :] >= 0).sum())
+        return CellTokens(sentence[: self.limit], numbers[: self.limit], left_out=left_out)
 
     def embed_tokens(self, ids: Tensor) -> Tensor:
         """Vectors of tokens, before their positions."""
@@ -367,89 +351,3 @@ def _token_matrix(tokens: Any, path: Path, stored: Tensor, original: int) -> Ten
     if not isinstance(tokens, Tensor) or tokens.dim() != 2:
         raise CheckpointError(f"{path} must hold a matrix of tokens")
     return stored if len(tokens) in (original, len(stored)) else tokens
-
-
-def _read_genes(
-    folder: Path, species: str, settings: Mapping[str, Any], first: int, matrix: Tensor
-) -> tuple[ProteinGenes, list[Path]]:
-    """Genes of a species, and the files that tell of them."""
-    title = Uce.card.title
-    pattern = _EMBEDDINGS.get(species, f"{species}*")
-    proteins = find_file(
-        folder, f"{pattern}.pt", model=title, what=f"protein embeddings of {species}"
-    )
-    offsets_file = find_file(folder, "species_offsets.pkl", model=title, what="rows of species")
-    chromosomes = find_file(folder, "species_chrom.csv", model=title, what="places of genes")
-    offsets = read_dictionary(offsets_file)
-    offset = offsets.get(species)
-    if type(offset) is not int or offset < 0:
-        raise CheckpointError(
-            f"{offsets_file} has no species {species!r}: it has {', '.join(map(str, offsets))}"
-        )
-    symbols = read_tensors(proteins)
-    if not isinstance(symbols, Mapping) or not all(isinstance(one, str) for one in symbols):
-        raise CheckpointError(f"{proteins} must hold vectors of proteins by symbol")
-    if offset + len(symbols) > first:
-        raise CheckpointError(
-            f"{proteins} has {len(symbols):,} genes from row {offset:,} on, and chromosomes begin "
-            f"at row {first:,}: it does not belong to these weights"
-        )
-    _require_order(proteins, symbols, matrix[offset : offset + len(symbols)])
-    rows: dict[str, int] = {}
-    for number, symbol in enumerate(symbols):
-        rows.setdefault(symbol.upper(), offset + number)
-    places, twice = _read_places(chromosomes, species)
-    genes = ProteinGenes(
-        rows=rows,
-        places=places,
-        twice=twice,
-        chromosome_rows=first,
-        sample_size=size_of(settings, "sample_size", folder),
-    )
-    return genes, [proteins, offsets_file, chromosomes]
-
-
-def _require_order(path: Path, symbols: Mapping[str, Any], matrix: Tensor) -> None:
-    """Refuse proteins that are rows of the matrix, but of others than their place tells.
-
-    Some of them are looked at, evenly spread.
-    """
-    names = list(symbols)
-    for place in range(0, len(names), max(1, len(names) // _LOOKED_AT)):
-        vector = torch.as_tensor(symbols[names[place]]).float()
-        if vector.shape != matrix[place].shape or torch.equal(vector, matrix[place]):
-            continue
-        same = torch.nonzero((matrix == vector).all(1)).flatten().tolist()
-        if same:
-            raise CheckpointError(
-                f"{path}: the protein of {names[place]} is number {place:,} there and number "
-                f"{same[0]:,} of its species in the token matrix: the file is in another order "
-                "than the one that the weights belong to"
-            )
-
-
-def _read_places(path: Path, species: str) -> tuple[dict[str, tuple[int, int]], frozenset[str]]:
-    """Chromosome code and start of each gene, and symbols with several rows.
-
-    Codes run over the chromosomes of all species in the file, sorted; -1 where it is missing.
-    """
-    try:
-        found = pd.read_csv(path, dtype=str, keep_default_na=False)
-        starts = pd.to_numeric(found["start"]).fillna(0).astype(np.int64)
-        if lacking := [name for name in _COLUMNS if name not in found]:
-            raise KeyError(lacking[0])
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(
-            f"{path} must be a table with the columns {', '.join(_COLUMNS)} ({reason})"
-        ) from error
-    known = ~found["chromosome"].isin(["", "NA", "nan", "NaN"])
-    joined = (found["species"] + "_" + found["chromosome"]).where(known)
-    codes = pd.Categorical(joined).codes.astype(np.int64)
-    chosen = np.flatnonzero(found["species"] == species)
-    symbols = found["gene_symbol"].str.upper().to_numpy()[chosen]
-    places = {
-        symbol: (int(codes[row]), int(starts.iloc[row]))
-        for symbol, row in zip(symbols, chosen, strict=True)
-    }
-    return places, frozenset(symbols[pd.Index(symbols).duplicated()].tolist())
