@@ -235,3 +235,16 @@ def test_symbols_where_ids_are_needed(tmp_path):
         InputError, match="Geneformer knows none of the genes: it takes genes by Ens"
     ):
         get_encoder(NAME, tmp_path / "m").embed(cells)
+
+
+def test_two_columns_of_one_gene_have_its_vector(tmp_path):
+    """Ids that the mapping leads to one gene are added; each name gets what the sum gets."""
+    encoder = get_encoder(NAME, tiny_folder(NAME, tmp_path))
+    gene, symbol = next(iter(GENES.items()))
+    genes = (*GENES, symbol)
+    counts = np.random.default_rng(0).poisson(3, (6, len(genes))).astype(np.float32) + 1
+    names = tuple(f"cell {number}" for number in range(6))
+    found = encoder.genes_in_cells(ExpressionTable(counts, names, genes, "counts"))
+    vector = dict(zip(found.names, found.values, strict=True))
+    assert np.array_equal(vector[gene], vector[symbol])
+    assert not np.array_equal(vector[gene], vector[genes[1]])

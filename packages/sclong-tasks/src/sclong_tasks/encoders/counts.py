@@ -1,8 +1,9 @@
 """Raw counts of cells: what published models were trained on.
 
 Files and AnnData objects are checked and recognised as for scLong. log1p values of scaled counts
-are turned back into counts only where that is exact: each value of a cell is a whole multiple of
-one unit, as log1p of its scaled counts is.
+are turned back into counts only where each value of a cell is a whole multiple of one unit, as
+log1p of its scaled counts is. A factor that all counts of a cell share cannot be seen in them: it
+is taken as 1, which is said, and cells of so few genes that there may be one are named.
 """
 
 import logging
@@ -28,6 +29,9 @@ from sclong_tasks.encoders.protocol import ExpressionTable
 _LOG = logging.getLogger("sclong")
 _EXACT = 0.25
 """Largest distance from a multiple of the unit, in units, that is put down to float32."""
+_FEW = 10
+"""Genes of a cell below which all its counts may well share a factor."""
+_SHARED = "up to a factor that all counts of a cell share"
 _ADVICE = "give raw counts (--matrix names a layer that holds them)"
 Cells: TypeAlias = AnnData | CellSource | str | PathLike[str]
 
@@ -97,6 +101,7 @@ def open_counts(
     *,
     matrix: str | None = None,
     normalisation: Asked = "auto",
+    ratios: bool = False,
     progress: Progress | None = None,
 ) -> CountedCells:
     """Open cells, check all values, and recognise whether they are counts.
@@ -106,6 +111,7 @@ def open_counts(
         matrix: the matrix to read; by default X.
         normalisation: "raw" takes the values as they are; "log1p" undoes the logarithm even where
             counts do not follow exactly.
+        ratios: only the ratios of a cell's counts matter, so that a factor they share does not.
         progress: told how far the pass over all cells is.
 
     Raises:
@@ -113,7 +119,19 @@ def open_counts(
     """
     source = _source(cells, matrix)
     try:
-        kind = _survey(source, normalisation, progress)
+        kind, small, first = _survey(source, normalisation, progress)
+        if kind == "log1p" and small and not ratios:
+            _LOG.warning(
+                "%s: %s of %s cells express fewer than %s genes (the first is %r): a factor that "
+                "all their counts share cannot be seen in log1p values and is taken as 1, on which "
+                "their vectors depend; %s",
+                source.name,
+                f"{small:,}",
+                f"{source.n_cells:,}",
+                _FEW,
+                first,
+                _ADVICE,
+            )
     except BaseException:
         source.close()
         raise
@@ -135,15 +153,16 @@ def counts_of_table(expression: ExpressionTable) -> tuple[Csr, str]:
         return values, "log2 undone: transcripts per million in place of counts"
     found, exact = undo_log1p(values)
     if exact.all():
-        return found, "log1p undone: counts"
+        return found, f"log1p undone: counts, {_SHARED}"
     return found, f"log1p undone: {int((~exact).sum())} cells have scaled values in place of counts"
 
 
 def undo_log1p(rows: Csr) -> tuple[Csr, "np.ndarray[tuple[int], np.dtype[np.bool_]]"]:
-    """Counts behind log1p of scaled counts, and for which rows they are exact.
+    """Counts behind log1p of scaled counts, and for which rows they are whole numbers.
 
     The smallest value of a cell is taken for 1, 2, 3 or 4 counts, the first that makes whole
-    numbers of all. Other rows get ``expm1`` of their values.
+    numbers of all: counts that share a factor come without it, because the logarithm of their
+    shares is the same. Other rows get ``expm1`` of their values.
     """
     result = rows.copy()
     exact = np.ones(rows.shape[0], dtype=bool)
@@ -166,7 +185,11 @@ def undo_log1p(rows: Csr) -> tuple[Csr, "np.ndarray[tuple[int], np.dtype[np.bool
     return result, exact
 
 
-def _survey(source: CellSource, asked: Asked, progress: Progress | None) -> Normalisation:
+def _survey(
+    source: CellSource, asked: Asked, progress: Progress | None
+) -> tuple[Normalisation, int, str]:
+    """What the values are, how many cells express few genes, and the first of these."""
+    small, smallest = 0, ""
     where = f"{source.name}: {source.matrix}"
     names = [str(name) for name in source.obs.index]
     genes = [str(name) for name in source.var.index]
@@ -177,7 +200,12 @@ def _survey(source: CellSource, asked: Asked, progress: Progress | None) -> Norm
         rows = canonical(source.read_rows(start, stop))
         refuse_impossible(rows, names[start:stop], genes, where=where, advice=lambda: _ADVICE)
         evidence.add(rows, names[start:stop])
-        lacking = np.flatnonzero(np.diff(rows.indptr) == 0)
+        expressed = np.diff(rows.indptr)
+        few = np.flatnonzero(expressed < _FEW)
+        if few.size and not small:
+            smallest = names[start + int(few[0])]
+        small += few.size
+        lacking = np.flatnonzero(expressed == 0)
         if lacking.size and not empty:
             first = names[start + int(lacking[0])]
         empty += lacking.size
@@ -191,12 +219,12 @@ def _survey(source: CellSource, asked: Asked, progress: Progress | None) -> Norm
             _LOG.warning(
                 "%s %s; treated as %s, as requested by --normalisation", where, found.seen, asked
             )
-        return asked
+        return asked, small, smallest
     if found.normalisation is None:
         raise InputError(f"{where} {found.seen}: {_ADVICE}")
-    undone = "; the logarithm is undone, counts follow exactly"
+    undone = f"; the logarithm is undone, counts follow exactly, {_SHARED}"
     _LOG.info("%s %s%s", where, found.seen, undone if found.normalisation == "log1p" else "")
-    return found.normalisation
+    return found.normalisation, small, smallest
 
 
 def _source(cells: Cells, matrix: str | None) -> CellSource:

@@ -143,6 +143,7 @@ class Geneformer(PublishedModel):
         licence="Apache-2.0, code and weights",
     )
     Options: ClassVar = GeneformerOptions
+    by_ratios: ClassVar = True
 
     def __init__(
         self,

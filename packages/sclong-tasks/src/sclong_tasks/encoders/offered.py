@@ -99,6 +99,7 @@ class OfferedModel:
             source,
             matrix=reading.get("matrix"),
             normalisation=reading.get("normalisation", "auto"),
+            ratios=self.encoder.model.by_ratios,
         )
         try:
             arrangement = self.encoder.arrange(cells.var, reading.get("gene_column"))

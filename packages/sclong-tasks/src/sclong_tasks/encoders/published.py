@@ -108,7 +108,7 @@ class PublishedEncoder:
         Raises:
             InputError: the cells cannot be used as they are, or one has no gene of the model.
         """
-        with open_counts(cells, matrix=matrix, normalisation=normalisation) as opened:
+        with self._opened(cells, matrix, normalisation) as opened:
             arrangement = self.arrange(opened.var, gene_column)
             parts = [
                 self.block(opened, arrangement, start, min(start + BLOCK_CELLS, len(opened)))
@@ -138,7 +138,7 @@ class PublishedEncoder:
         Returns:
             ``(genes, dim)`` float32, and the names of these genes in the data.
         """
-        with open_counts(cells, matrix=matrix, normalisation=normalisation) as opened:
+        with self._opened(cells, matrix, normalisation) as opened:
             arrangement = self.arrange(opened.var, gene_column)
             blocks = (
                 opened.counts(start, min(start + BLOCK_CELLS, len(opened)))
@@ -311,10 +311,9 @@ class PublishedEncoder:
         def compute() -> dict[str, Any]:
             means, held = self._gene_means(iter([counts]), arrangement)
             table = np.tile(means[held].mean(0), (len(expression.genes), 1))
-            place = {name: number for number, name in enumerate(expression.genes)}
-            for name, vector, there in zip(arrangement.names, means, held, strict=True):
-                if there:
-                    table[place[name]] = vector
+            of_data, of_model = arrangement.select.nonzero()
+            there = held[of_model]
+            table[of_data[there]] = means[of_model[there]]
             return {"genes": table.astype(np.float32)}
 
         found = (self.cache or ContentCache(None)).arrays(key, compute)
@@ -324,6 +323,10 @@ class PublishedEncoder:
     def facts(self) -> dict[str, Any]:
         """Which model, for the record."""
         return {**self.model.describe(), "model": self.digest, "dtype": self.dtype}
+
+    def _opened(self, cells: Cells, matrix: str | None, normalisation: Asked) -> CountedCells:
+        ratios = self.model.by_ratios
+        return open_counts(cells, matrix=matrix, normalisation=normalisation, ratios=ratios)
 
     def _counted(self, expression: ExpressionTable) -> tuple[Csr, dict[str, Any]]:
         counts, done = counts_of_table(expression)

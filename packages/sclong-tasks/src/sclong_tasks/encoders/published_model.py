@@ -211,6 +211,8 @@ class PublishedModel(nn.Module):
     files: dict[str, str]
     """SHA-256 of the files that were read, by name."""
     options: Any
+    by_ratios: ClassVar[bool] = False
+    """Its tokens depend on the ratios of a cell's counts alone: a factor that all share is none."""
     in_order: bool = False
     """Batches hold cells in the order of the data: the original's behaviour, where a cell's vector
     depends on its batch."""

@@ -155,7 +155,7 @@ class ScFoundation(PublishedModel):
         columns=("gene_name", "feature_name", "gene_symbol"),
         notice="the licence of its weights allows non-commercial research only",
         vector="states of both depth tokens, largest and mean state of genes: four times the width",
-        licence="code Apache-2.0; weights under a licence of their own",
+        licence="code Apache-2.0",
     )
     Options: ClassVar = ScFoundationOptions
 

@@ -96,6 +96,7 @@ class ScGpt(PublishedModel):
         licence="code MIT; none stated for the weights",
     )
     Options: ClassVar = ScGptOptions
+    by_ratios: ClassVar = True
 
     def __init__(
         self,
