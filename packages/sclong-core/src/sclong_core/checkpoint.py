@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sclong_core.config import GraphUse, LowExpression, ScLongConfig
+from sclong_core.devices import find_device
 from sclong_core.errors import CheckpointError, ConfigError, InputError
 from sclong_core.files import atomic_folder
 from sclong_core.graph import GeneGraph
@@ -187,7 +188,7 @@ def load_checkpoint(
         from sclong_core.ablation import ablate  # noqa: PLC0415  # rarely used
 
         model = ablate(model, low_expression=low_expression, graph=graph)
-    return model.to(_device(device)).eval()
+    return model.to(find_device(device)).eval()
 
 
 def _stored(tensor: Tensor, config: ScLongConfig) -> Tensor:
@@ -280,12 +281,3 @@ def _check_dtype(dtype: str) -> None:
         )
     if dtype != "auto" and dtype not in _DTYPES:
         raise ConfigError(f"dtype must be auto, float32 or bfloat16, not {dtype!r}")
-
-
-def _device(device: str | torch.device) -> torch.device:
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.device(device)
-    except RuntimeError as error:
-        raise ConfigError(f"there is no device {device!r}") from error

@@ -208,12 +208,14 @@ def _load_torch(file: io.BytesIO | Path, where: str, *, mapped: bool = False) ->
 def one_line(error: BaseException) -> str:
     """What is wrong with a file; PyTorch's own messages go on to advise trusting it."""
     text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, EOFError | OSError) or "PytorchStreamReader" in text:
+        return "it is damaged, or a part of it is missing: get it again"
     asked = re.search(r"GLOBAL (\S{1,100})", text)
     if asked:
         return f"it asks for {asked[1]!r}, and only plain values and tensors are read"
     _, found, reason = text.rpartition("WeightsUnpickler error:")
     if found:
-        return reason.split("Please use", 1)[0].strip()
+        return re.split("Please use|Check the documentation", reason, maxsplit=1)[0].strip()
     return text if "weights_only" not in text else "PyTorch finds more in it than plain values"
 
 

@@ -222,10 +222,11 @@ def _embed_with_other(args: argparse.Namespace, jobs: "Sequence[Job]") -> int:
         "--revision": args.revision is not None,
         "--devices": args.devices > 1,
         "--duplicates": args.duplicates != "error",
+        "--feature-types": args.feature_types is not None,
     }
     if wrong := [name for name, value in given.items() if value]:
         raise ScLongError(f"{wrong[0]} goes with --encoder sclong; see --encoder-option")
-    wrong = [word for word in args.encoder_option if "=" not in word]
+    wrong = [word for word in args.encoder_option if not word.partition("=")[1] or word[0] == "="]
     if wrong:
         raise ScLongError(f"--encoder-option {wrong[0]!r} is not a setting; expected NAME=VALUE")
     names = [word.split("=", 1)[0] for word in args.encoder_option]
@@ -238,6 +239,7 @@ def _embed_with_other(args: argparse.Namespace, jobs: "Sequence[Job]") -> int:
             "matrix": args.matrix,
             "gene_column": args.gene_column,
             "normalisation": args.normalisation,
+            **({"allow_other_species": True} if args.allow_other_species else {}),
         },
         resume=args.resume,
         overwrite=args.overwrite,

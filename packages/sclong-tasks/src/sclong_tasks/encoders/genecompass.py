@@ -158,7 +158,9 @@ class GeneCompass(PublishedModel):
         for path in find_files(folder, "config.json"):
             try:
                 settings = read_settings(path)
-            except CheckpointError:
+            except CheckpointError:  # reading says what is wrong with it
+                if find_files(folder, *_TOKENS):
+                    return True
                 continue
             if set(PRIORS.values()) & settings.keys():
                 return True

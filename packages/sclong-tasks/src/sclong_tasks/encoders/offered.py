@@ -12,6 +12,7 @@ from sclong_core.cells import ReadingOptions
 from sclong_core.errors import CheckpointError, ConfigError
 from sclong_core.expression import CellSource
 from sclong_tasks.encoders.counts import CountedCells, open_counts
+from sclong_tasks.encoders.foreign import require_species
 from sclong_tasks.encoders.layers import Layer
 from sclong_tasks.encoders.published import BLOCK_CELLS, PublishedEncoder, Values
 from sclong_tasks.encoders.published_model import Arrangement, PublishedModel
@@ -103,6 +104,11 @@ class OfferedModel:
         )
         try:
             arrangement = self.encoder.arrange(cells.var, reading.get("gene_column"))
+            require_species(
+                cells.source,
+                self.encoder.model,
+                allowed=reading.get("allow_other_species", False),
+            )
         except BaseException:
             cells.close()
             raise

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from sclong_core.devices import find_device
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.expression.genes import gene_names_in
 from sclong_core.expression.rows import Csr, canonical
@@ -23,6 +24,7 @@ from sclong_core.expression.surveys import Asked
 from sclong_tasks.cache import ContentCache
 from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.encoders.counts import Cells, CountedCells, counts_of_table, open_counts
+from sclong_tasks.encoders.foreign import require_species, warn_of_poor_match
 from sclong_tasks.encoders.genes import by_other_symbols
 from sclong_tasks.encoders.protocol import Coverage, ExpressionTable, Representation
 from sclong_tasks.encoders.published_files import digest_of_files
@@ -41,6 +43,10 @@ BLOCK_CELLS = 256
 Values = npt.NDArray[np.float32]
 Dtype = Literal["float32", "bfloat16"]
 Advance = Callable[[int], None]
+
+
+def _nothing() -> npt.NDArray[np.float64]:
+    return np.zeros(2)
 
 
 @dataclass(eq=False)
@@ -64,6 +70,8 @@ class PublishedEncoder:
     rename: Callable[[Sequence[str]], Sequence[str]] | None = None
     digest: str = field(init=False)
     _left_out: list[int] = field(init=False, default_factory=list, repr=False)
+    _seen: npt.NDArray[np.float64] = field(init=False, default_factory=_nothing, repr=False)
+    """Counts of genes that the model knows, and of all, since what was left out was said."""
 
     def __post_init__(self) -> None:
         """Move the model to its device."""
@@ -71,7 +79,7 @@ class PublishedEncoder:
             raise ConfigError(f"batch_size must be a positive integer, not {self.batch_size}")
         if self.dtype not in ("float32", "bfloat16"):
             raise ConfigError(f'dtype must be "float32" or "bfloat16", not {self.dtype!r}')
-        self.model.to(self.device)
+        self.model.to(find_device(self.device))
         self.digest = digest_of_files(self.model.files)
 
     @property
@@ -91,6 +99,7 @@ class PublishedEncoder:
         matrix: str | None = None,
         gene_column: str | None = None,
         normalisation: Asked = "auto",
+        allow_other_species: bool = False,
     ) -> Values:
         """One vector a cell.
 
@@ -101,6 +110,7 @@ class PublishedEncoder:
             gene_column: column of ``var`` that names the genes, or "var_names"; by default the
                 one with most genes of the model.
             normalisation: "raw" or "log1p" to take the values as such whatever they look like.
+            allow_other_species: take cells that are of another species than the model's.
 
         Returns:
             ``(cells, width)`` float32.
@@ -110,6 +120,7 @@ class PublishedEncoder:
         """
         with self._opened(cells, matrix, normalisation) as opened:
             arrangement = self.arrange(opened.var, gene_column)
+            require_species(opened.source, self.model, allowed=allow_other_species)
             parts = [
                 self.block(opened, arrangement, start, min(start + BLOCK_CELLS, len(opened)))
                 for start in range(0, len(opened), BLOCK_CELLS)
@@ -124,6 +135,7 @@ class PublishedEncoder:
         matrix: str | None = None,
         gene_column: str | None = None,
         normalisation: Asked = "auto",
+        allow_other_species: bool = False,
     ) -> tuple[Values, tuple[str, ...]]:
         """One vector a gene: its states, averaged over the cells whose tokens hold it.
 
@@ -134,12 +146,14 @@ class PublishedEncoder:
             matrix: as there.
             gene_column: as there.
             normalisation: as there.
+            allow_other_species: as there.
 
         Returns:
             ``(genes, dim)`` float32, and the names of these genes in the data.
         """
         with self._opened(cells, matrix, normalisation) as opened:
             arrangement = self.arrange(opened.var, gene_column)
+            require_species(opened.source, self.model, allowed=allow_other_species)
             blocks = (
                 opened.counts(start, min(start + BLOCK_CELLS, len(opened)))
                 for start in range(0, len(opened), BLOCK_CELLS)
@@ -161,7 +175,9 @@ class PublishedEncoder:
         candidates.sort(key=lambda one: preferred.get(one[0], len(preferred)))
         best, column, most = None, "", 0
         for place, names in candidates:
-            known = int(self._knows(self._spelt(names)[0]).sum())
+            tokens = self.model.token_of(self._spelt(names)[0])
+            known, distinct = int((tokens >= 0).sum()), len(np.unique(tokens[tokens >= 0]))
+            known = known if 2 * distinct > known else distinct  # a column of something else
             if known > most:
                 best, column, most = names, place, known
         if best is None:
@@ -175,7 +191,9 @@ class PublishedEncoder:
             f"{genes:,}",
             card.genes_by,
             column,
-            f"; unknown: {shown(arrangement.unknown)}" if unknown else "",
+            f"; unknown: {shown([name or repr(name) for name in arrangement.unknown])}"
+            if unknown
+            else "",
         )
         return arrangement
 
@@ -238,7 +256,9 @@ class PublishedEncoder:
         Raises:
             InputError: a cell expresses no gene of the model.
         """
-        tokens = self.model.tokens(canonical(counts @ arrangement.select), arrangement)
+        of_model = canonical(counts @ arrangement.select)
+        self._seen += np.array([of_model.sum(), counts.sum()])
+        tokens = self.model.tokens(of_model, arrangement)
         empty = [name for name, cell in zip(names, tokens, strict=True) if not len(cell.ids)]
         if empty:
             raise InputError(
@@ -249,7 +269,9 @@ class PublishedEncoder:
         return tokens
 
     def say_left_out(self) -> None:
-        """Say for how many cells there were too many genes since the last time."""
+        """Say for how many cells there were too many genes, or too few, since the last time."""
+        warn_of_poor_match(self.model, *self._seen.tolist())
+        self._seen = _nothing()
         if self._left_out:
             _LOG.info(
                 "%s: %s cells express more genes than fit into its %s tokens: up to %s are left "
@@ -317,6 +339,7 @@ class PublishedEncoder:
             return {"genes": table.astype(np.float32)}
 
         found = (self.cache or ContentCache(None)).arrays(key, compute)
+        self.say_left_out()
         return Representation(found["genes"], expression.genes, coverage, facts)
 
     @property

@@ -223,9 +223,14 @@ class PublishedModel(nn.Module):
         return 0
 
     @property
+    def reads(self) -> str:
+        """Species of the cells that it takes."""
+        return str(getattr(self.options, "species", "human"))
+
+    @property
     def of_human_cells(self) -> bool:
         """Its cells are human, whose genes have other symbols in the table of core."""
-        return getattr(self.options, "species", "human") == "human"
+        return self.reads == "human"
 
     @classmethod
     @abstractmethod

@@ -184,6 +184,11 @@ class Uce(PublishedModel):
         published = {"nhead": _HEADS, "sample_size": SAMPLE, "pad_length": places}
         settings = {**published, "n_token_rows": rows - CHROMOSOMES, **settings}
         where = sizes_files[0] if sizes_files else weights
+        if not sizes_files and rows <= CHROMOSOMES:
+            raise CheckpointError(
+                f"{weights} has {rows:,} rows of tokens, and the published models have more than "
+                f"their {CHROMOSOMES:,} chromosomes: a model of another size needs sizes.json"
+            )
         first = size_of(settings, "n_token_rows", where)
         stored = state["pe_embedding.weight"]
         matrix = _token_matrix(read_tensors(tokens_file), tokens_file, stored, first)
