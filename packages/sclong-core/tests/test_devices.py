@@ -1,0 +1,20 @@
+"""The device that a user names."""
+
+import pytest
+import torch
+
+from sclong_core.devices import find_device
+from sclong_core.errors import ConfigError
+
+
+def test_devices_that_are_there():
+    assert find_device("cpu") == torch.device("cpu")
+    assert find_device(torch.device("cpu")) == torch.device("cpu")
+    there = "cuda" if torch.cuda.is_available() else "cpu"
+    assert find_device("auto") == torch.device(there)
+
+
+@pytest.mark.parametrize("name", ["abacus", "cuda:77", "cpu:x", ""])
+def test_devices_that_are_not(name):
+    with pytest.raises(ConfigError, match="there is no device"):
+        find_device(name)
