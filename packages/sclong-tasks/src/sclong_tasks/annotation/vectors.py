@@ -1,0 +1,128 @@
+"""Vectors of the cells of a file: those that it holds, or made by a model."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import numpy.typing as npt
+
+from sclong_core.checkpoint import resolve_checkpoint
+from sclong_core.embedding.pooling import chosen_pool
+from sclong_core.errors import InputError
+from sclong_core.manifest import read_checkpoint_info
+from sclong_core.model import ScLong
+
+_LOG = logging.getLogger("sclong")
+OWN_KEY = "X_sclong"
+
+
+@dataclass(frozen=True, eq=False)
+class CellVectors:
+    """Vectors, and what made them."""
+
+    vectors: npt.NDArray[Any]
+    """``(cells, width)``."""
+    encoder: str
+    """Digest of the model and its rule for cells; words where the file does not say."""
+
+
+class Embedder:
+    """Makes vectors with one model, which is loaded when it is first needed.
+
+    Args:
+        checkpoint: folder or hub id; the model that comes with the package if None.
+        batch_size: cells at a time.
+        device: to compute on.
+        allow_poor_match: embed cells whose genes the model hardly knows.
+        progress: draw a progress bar.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | None = None,
+        *,
+        batch_size: int = 32,
+        device: str = "auto",
+        allow_poor_match: bool = False,
+        progress: bool = False,
+    ) -> None:
+        self._folder = resolve_checkpoint(checkpoint)
+        self._digest = read_checkpoint_info(self._folder).digest
+        self._batch_size, self._device, self._progress = batch_size, device, progress
+        self._allow_poor_match = allow_poor_match
+        self._model: ScLong | None = None
+
+    def vectors_of(self, adata: anndata.AnnData, path: Path) -> CellVectors:
+        """Vectors of all cells: those in the file if this model made them.
+
+        Raises:
+            InputError: the cells cannot be used.
+        """
+        noted = recorded_encoder(adata, OWN_KEY)
+        if noted is not None and noted.startswith(f"{self._digest} ") and OWN_KEY in adata.obsm:
+            _LOG.info("%s: obsm[%r] was made by this model and is used", path.name, OWN_KEY)
+            return CellVectors(np.asarray(adata.obsm[OWN_KEY]), noted)
+        if self._model is None:
+            self._model = ScLong.from_pretrained(self._folder, device=self._device)
+        found = self._model.embed(
+            adata,
+            batch_size=self._batch_size,
+            progress=self._progress,
+            allow_poor_match=self._allow_poor_match,
+        )
+        return CellVectors(found, f"{self._digest} {chosen_pool(self._model, None)}")
+
+
+def stored_vectors(adata: anndata.AnnData, key: str, path: Path) -> CellVectors:
+    """Vectors that a file holds.
+
+    Raises:
+        InputError: it holds none of that name.
+    """
+    if key not in adata.obsm:
+        raise InputError(
+            f"{path} has no obsm[{key!r}]: it has {', '.join(map(str, adata.obsm)) or 'none'}"
+        )
+    stored = adata.obsm[key]
+    values = np.asarray(stored.toarray() if hasattr(stored, "toarray") else stored)
+    if values.dtype.kind not in "fiu":
+        raise InputError(f"{path}: obsm[{key!r}] holds no numbers")
+    encoder = recorded_encoder(adata, key)
+    if encoder is None:
+        _LOG.warning("%s does not say what made obsm[%r]: that is not checked", path.name, key)
+    return CellVectors(values, encoder or "")
+
+
+def require_same_encoder(query: CellVectors, encoder: str) -> None:
+    """Refuse vectors of another model than those of the reference.
+
+    Raises:
+        InputError: both say what made them, and that differs.
+    """
+    if query.encoder and encoder and query.encoder != encoder:
+        raise InputError(
+            f"the query was embedded by {_shown(query.encoder)}, the reference by "
+            f"{_shown(encoder)}: embed both with one model"
+        )
+
+
+def recorded_encoder(adata: anndata.AnnData, key: str) -> str | None:
+    """What made an embedding, as ``sclong embed`` notes it; None if nothing is noted."""
+    notes = adata.uns.get("sclong")
+    record = notes.get(key) if isinstance(notes, Mapping) else None
+    if not isinstance(record, Mapping):
+        return None
+    for part, rule in (("checkpoint", record.get("pool")), ("encoder", "")):
+        about = record.get(part)
+        if isinstance(about, Mapping) and "digest" in about:
+            return f"{about['digest']} {rule}".strip()
+    return None
+
+
+def _shown(encoder: str) -> str:
+    digest, _, rule = encoder.partition(" ")
+    return f"{digest[:12]} ({rule})" if rule else digest[:12]

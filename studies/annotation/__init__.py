@@ -1,0 +1,1 @@
+"""Labels carried from study to study: how well, and how surely."""
