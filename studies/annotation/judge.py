@@ -1,37 +1,45 @@
 """Labels carried from one study of blood to another: `sclong annotate` beside components.
 
-    python -m studies.annotation.judge --data DATA            # makes the rows
-    python -m studies.annotation.judge --page docs/annotating.md   # writes the tables from them
+    python -m studies.annotation.judge --data DATA                # makes the rows
+    python -m studies.annotation.judge --page docs/annotating.md  # tables and figure from them
 
-Every ordered pair of studies is judged: the reference has the labels, the query's are compared.
-Then each type in turn is taken out of the reference: are its cells found to be unlike it?
+Every ordered pair of four studies is judged: the reference has the labels, the query's are
+compared. Then each type in turn is taken out of the reference: are its cells found to be unlike it?
+How cells are compared was chosen on these pairs, so two more studies, which had no part in it, are
+told too. And each study is cut in halves, of which one tells the other: are stated rates kept?
+
+Five seeds draw the cells that calibrate, and the halves. Components and regression have no seed.
 """
 
 import argparse
 import json
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, roc_auc_score
 
 from sclong_bench.judging.models import Checkpoint
 from sclong_bench.judging.references import own_log1p
-from sclong_bench.judging.sets import LabelledCells, read_labelled, read_sets
+from sclong_bench.judging.sets import JudgingSet, LabelledCells, read_labelled, read_sets
 from sclong_core.files import atomic_file
 from sclong_core.packaged import packaged_checkpoint
-from sclong_tasks.annotation import Reference, annotate
-from sclong_tasks.annotation.agreement import Agreement, compare_labels
+from sclong_tasks.annotation import Annotation, Reference, annotate_vectors
+from sclong_tasks.annotation.agreement import compare_labels
+from sclong_tasks.annotation.neighbours import Voters, told_codes
+from sclong_tasks.annotation.space import Space
 
 Floats = npt.NDArray[np.float32]
+Names = npt.NDArray[np.str_]
 ROOT = Path(__file__).parents[2]
 ROWS = ROOT / "benchmarks" / "results" / "annotation.json"
 SETS = ROOT / "studies" / "mini" / "sets.yaml"
+SEEDS = range(5)
 LABELS = {
     "pbmc3k": {
         "B": "B", "CD14+ Mono": "CD14 monocyte", "FCGR3A+ Mono": "CD16 monocyte", "NK": "NK",
@@ -54,44 +62,67 @@ LABELS = {
     },
 }  # fmt: skip
 """Types of each study in common words."""
-OURS, COMPONENTS, LOGISTIC = "sclong annotate", "neighbours, PCA-50", "logistic regression, PCA-50"
-MEASURES = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "covered": "true label in the set",
-    "auroc_unknown": "AUROC of unknown",
-}
+FRESH = {
+    "zheng_sorted": {"B cells": "B", "CD4 T cells": "CD4 T", "CD8 T cells": "CD8 T"},
+    "lung_tumour_blood": {
+        "tB cells": "B", "tNK cells": "NK", "bNK cells": "NK", "bMonocytes": "CD14 monocyte",
+        "bT cells": "", "tT cells": "", "tMoMacDC": "",
+    },
+}  # fmt: skip
+"""The same of studies that had no part in any choice. Of mixed types nothing is compared; types of
+the tumour that are not named are foreign to blood."""
+SORTED = JudgingSet(
+    name="zheng_sorted",
+    role="report",
+    path="cells/pbmc_sorted_zheng_garnett.h5ad",
+    sha256="5cd90e3c238c54a4568fb9dfd408f035e810642ef6f5713e1888fa88ea30dfdd",
+    study="Zheng 2017 doi:10.1038/ncomms14049, sorted",
+    labels="cell_type",
+)
+OURS, ALIGNED = "sclong annotate", "the same, --align-query"
+ON_COMPONENTS = "the same on PCA-50"
+NEAREST, LOGISTIC = "15 neighbours, PCA-50", "logistic regression, PCA-50"
+WITHIN = "half of itself"
+BINS = np.linspace(0, 1, 11)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One number."""
+    """One measure, a value for each seed."""
 
+    kind: str
+    """"pair", "type" (one is left out), "fresh", "within" or "curve"."""
     reference: str
     query: str
     left_out: str
-    """Type that the reference lacks; empty where it has all of its own."""
     method: str
     measure: str
-    value: float
+    values: list[float]
     cells: int
+
+    @property
+    def mean(self) -> float:
+        """Over seeds."""
+        return float(np.mean(self.values))
 
 
 def main() -> None:
     """Make the rows, or fill the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder of the sets")
     parser.add_argument("--page", type=Path, help="Markdown page whose tables are filled")
     args = parser.parse_args()
     if args.data is not None:
-        rows = [row for row in _judge(args.data) if np.isfinite(row.value)]
-        lines = ",\n".join(json.dumps({**asdict(r), "value": round(r.value, 4)}) for r in rows)
+        rows = [row for row in _judge(args.data) if np.isfinite(row.values).all()]
+        lines = ",\n".join(
+            json.dumps({**asdict(r), "values": [round(v, 4) for v in r.values]}) for r in rows
+        )
         with atomic_file(ROWS) as temporary:
             temporary.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     if args.page is not None:
-        text = filled_page(args.page.read_text(encoding="utf-8"), read_rows())
-        with atomic_file(args.page) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        from studies.annotation.page import fill  # noqa: PLC0415  # draws from what is made above
+
+        fill(args.page, read_rows())
 
 
 def read_rows() -> list[Row]:
@@ -100,116 +131,180 @@ def read_rows() -> list[Row]:
 
 
 def _judge(data: Path) -> Iterator[Row]:
-    described = {one.name: one for one in read_sets(SETS)}
-    cells = {name: read_labelled(described[name], data) for name in LABELS}
+    described = {one.name: one for one in (*read_sets(SETS), SORTED)}
+    cells = {name: read_labelled(described[name], data) for name in (*LABELS, *FRESH)}
     types = {
-        name: np.array([LABELS[name][label] for label in found.types])
+        name: np.array([(LABELS | FRESH)[name].get(label, label) for label in found.types])
         for name, found in cells.items()
     }
     model = Checkpoint(packaged_checkpoint())
     vectors = {name: model.embed(found) for name, found in cells.items()}
+    curves = _Curves()
+    for name in LABELS:
+        yield from _within(name, vectors[name], types[name], curves)
     for reference in LABELS:
-        for query in LABELS:
+        for query in (*LABELS, *FRESH):
             if query == reference:
                 continue
-            ours = (vectors[reference], vectors[query])
+            kind = "pair" if query in LABELS else "fresh"
+            place = partial(Row, kind, reference, query)
             projected = _projected(cells[reference], cells[query])
-            for left_out in ("", *sorted(set(types[reference]) & set(types[query]))):
-                kept = types[reference] != left_out
-                for method, (known, asked) in ((OURS, ours), (COMPONENTS, projected)):
-                    found = _told(known[kept], types[reference][kept], asked, types[query])
-                    for measure in MEASURES if not left_out else ("auroc_unknown",):
-                        value = float(getattr(found, measure))
-                        yield Row(reference, query, left_out, method, measure, value, found.cells)
-            yield from _logistic(reference, query, projected, types)
+            spaces = {
+                OURS: (vectors[reference], vectors[query]),
+                ON_COMPONENTS: projected,
+            }
+            yield from _told(place, spaces, types[reference], types[query], curves)
+            yield from _plain(place, projected, types[reference], types[query])
+            if kind == "pair":
+                yield from _types(reference, query, spaces, types)
+    yield from curves.rows()
 
 
-def _told(known: Floats, labels: npt.ArrayLike, asked: Floats, truth: npt.ArrayLike) -> Agreement:
-    reference = Reference.fit(known, labels, encoder="")
-    return compare_labels(annotate(asked, reference), truth, reference)
+_MEASURES = (
+    "accuracy", "macro_f1", "covered", "labels_a_cell", "falsely_unknown", "called_unknown",
+    "auroc_unknown",
+)  # fmt: skip
+
+
+def _told(
+    place: "partial[Row]",
+    spaces: Mapping[str, tuple[Floats, Floats]],
+    labels: Names,
+    truth: Names,
+    curves: "_Curves",
+) -> Iterator[Row]:
+    """What is told with all labels of the reference."""
+    for method, (known, asked) in spaces.items():
+        for align in (False, True) if method == OURS else (False,):
+            found = []
+            for seed in SEEDS:
+                reference = Reference.fit(known, labels, seed=seed)
+                told = annotate_vectors(asked, reference, align=align)
+                found.append(compare_labels(told, truth))
+                if method == OURS:
+                    curves.add("aligned" if align else "across", told, truth)
+            for measure in _MEASURES:
+                values = [float(getattr(one, measure)) for one in found]
+                yield place("", ALIGNED if align else method, measure, values, found[0].cells)
+
+
+def _plain(
+    place: "partial[Row]", projected: tuple[Floats, Floats], labels: Names, truth: Names
+) -> Iterator[Row]:
+    """Neighbours by cosine, and regression, on components, with every labelled cell."""
+    for method, one in ((NEAREST, _nearest), (LOGISTIC, _logistic)):
+        told, strangeness = one(*projected, labels)
+        named = truth != ""
+        known = named & np.isin(truth, labels)
+        values = {
+            "accuracy": float((told[known] == truth[known]).mean()),
+            "macro_f1": _macro_f1(truth[known], told[known]),
+            "auroc_unknown": _auroc(~known[named], strangeness[named]),
+        }
+        for measure, value in values.items():
+            yield place("", method, measure, [value], int(known.sum()))
+
+
+def _types(
+    reference: str,
+    query: str,
+    spaces: Mapping[str, tuple[Floats, Floats]],
+    types: Mapping[str, Names],
+) -> Iterator[Row]:
+    """What is unknown where the reference lacks a type."""
+    for left_out in sorted(set(types[reference]) & set(types[query])):
+        place = partial(Row, "type", reference, query, left_out)
+        kept = types[reference] != left_out
+        # Others that the reference lacks are strange as well.
+        foreign = ~np.isin(types[query], types[reference][kept])
+        count = int((types[query] == left_out).sum())
+        for method, (known, asked) in spaces.items():
+            for align in (False, True) if method == OURS else (False,):
+                auroc, called = [], []
+                for seed in SEEDS:
+                    fitted = Reference.fit(known[kept], types[reference][kept], seed=seed)
+                    told = annotate_vectors(asked, fitted, align=align)
+                    auroc.append(_auroc(foreign, told.remoteness))
+                    called.append(float(told.unknown[types[query] == left_out].mean()))
+                name = ALIGNED if align else method
+                yield place(name, "auroc_unknown", auroc, count)
+                yield place(name, "called_unknown", called, count)
+        known, asked = spaces[ON_COMPONENTS]
+        for method, one in ((NEAREST, _nearest), (LOGISTIC, _logistic)):
+            _, strangeness = one(known[kept], asked, types[reference][kept])
+            yield place(method, "auroc_unknown", [_auroc(foreign, strangeness)], count)
+
+
+def _within(name: str, vectors: Floats, types: Names, curves: "_Curves") -> Iterator[Row]:
+    """One half of a study tells the other."""
+    found = []
+    for seed in SEEDS:
+        half = np.random.default_rng(seed).permutation(len(types)) < len(types) // 2
+        reference = Reference.fit(vectors[half], types[half], seed=seed)
+        told = annotate_vectors(vectors[~half], reference)
+        found.append(compare_labels(told, types[~half]))
+        curves.add("within", told, types[~half])
+    for measure in ("accuracy", "macro_f1", "covered", "labels_a_cell", "falsely_unknown"):
+        values = [float(getattr(one, measure)) for one in found]
+        yield Row("within", WITHIN, name, "", OURS, measure, values, found[0].cells)
+
+
+class _Curves:
+    """How often cells that are told with some probability are told right."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, list[tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]]] = {}
+
+    def add(self, kind: str, told: Annotation, truth: Names) -> None:
+        known = np.isin(truth, told.labels)
+        right = told.nearest_label[known] == truth[known]
+        self._seen.setdefault(kind, []).append((told.shares.max(1)[known], right))
+
+    def rows(self) -> Iterator[Row]:
+        for kind, seen in self._seen.items():
+            shares, right = (np.concatenate(column) for column in zip(*seen, strict=True))
+            bins = np.digitize(shares, BINS[1:-1])
+            for number in np.unique(bins):
+                here = bins == number
+                values = [float(shares[here].mean()), float(right[here].mean())]
+                yield Row("curve", "", "", "", kind, f"bin {number}", values, int(here.sum()))
 
 
 def _projected(reference: LabelledCells, query: LabelledCells) -> tuple[Floats, Floats]:
     """50 components of log1p of the genes in common, fitted on the reference."""
     names = [list(map(str, one.adata.var_names)) for one in (reference, query)]
     common = sorted(set(names[0]) & set(names[1]))
-    tables = [
-        own_log1p(one)[:, [column.index(name) for name in common]]
-        for one, column in zip((reference, query), names, strict=True)
-    ]
+    tables = []
+    for one, column in zip((reference, query), names, strict=True):
+        places = {name: number for number, name in enumerate(column)}
+        tables.append(own_log1p(one)[:, [places[name] for name in common]])
     found = PCA(min(50, *tables[0].shape), random_state=0).fit(tables[0])
-    return np.float32(found.transform(tables[0])), np.float32(found.transform(tables[1]))
+    return np.float32(found.transform(tables[0])), np.float32(found.transform(tables[1]))  # type: ignore[return-value]  # arrays
 
 
-def _logistic(
-    reference: str,
-    query: str,
-    projected: tuple[Floats, Floats],
-    types: dict[str, npt.NDArray[np.str_]],
-) -> Iterator[Row]:
-    fitted = LogisticRegression(max_iter=2000).fit(projected[0], types[reference])
-    known = np.isin(types[query], types[reference])
-    truth, told = types[query][known], fitted.predict(projected[1][known])
-    values: dict[str, Callable[[], float]] = {
-        "accuracy": lambda: float((truth == told).mean()),
-        "macro_f1": lambda: float(f1_score(truth, told, average="macro", labels=np.unique(truth))),
-    }
-    for measure, value in values.items():
-        yield Row(reference, query, "", LOGISTIC, measure, value(), int(known.sum()))
+def _nearest(known: Floats, asked: Floats, labels: Names) -> tuple[Names, npt.NDArray[np.float64]]:
+    """Told labels, and the mean distance of the neighbours."""
+    names, codes = np.unique(labels, return_inverse=True)
+    space = Space(known.mean(0), np.zeros((known.shape[1], 0), dtype=np.float32))
+    voters = Voters(space.place(known, "the reference"), codes.astype(np.int64), len(names))
+    vote = voters.vote(space.place(asked, "the query"))
+    return names[told_codes(vote)], vote.distance_q
 
 
-def filled_page(text: str, rows: Sequence[Row]) -> str:
-    """The page with its two tables written from the rows."""
-    tables = {"pairs": _pairs(rows), "unknown": _unknown(rows)}
-    for name, lines in tables.items():
-        block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        table = "\n".join(lines)
-        text = block.sub(lambda match, table=table: f"{match[1]}\n{table}\n\n{match[2]}", text)
-    return text
+def _logistic(known: Floats, asked: Floats, labels: Names) -> tuple[Names, npt.NDArray[np.float64]]:
+    """Told labels, and 1 less the largest probability."""
+    fitted = LogisticRegression(max_iter=2000).fit(known, labels)
+    shares = fitted.predict_proba(asked)
+    return fitted.classes_[shares.argmax(1)], 1 - shares.max(1)
 
 
-def _pairs(rows: Sequence[Row]) -> Iterator[str]:
-    methods = (OURS, COMPONENTS, LOGISTIC)
-    yield (
-        "| reference | query | cells | "
-        + " | ".join(f"{m}: accuracy, macro-F1" for m in methods)
-        + " | true label in the set of annotate |"
-    )
-    yield "| --- | --- | ---: |" + " ---: |" * (len(methods) + 1)
-    pairs = list(dict.fromkeys((row.reference, row.query) for row in rows))
-    for reference, query in pairs:
-        mine = [r for r in rows if (r.reference, r.query, r.left_out) == (reference, query, "")]
-        value = {(r.method, r.measure): r.value for r in mine}
-        cells = " | ".join(
-            f"{value[m, 'accuracy']:.3f}, {value[m, 'macro_f1']:.3f}" for m in methods
-        )
-        count = next(r.cells for r in mine)
-        yield f"| {reference} | {query} | {count:,} | {cells} | {value[OURS, 'covered']:.3f} |"
-    means = " | ".join(
-        ", ".join(f"{_mean(rows, m, measure):.3f}" for measure in ("accuracy", "macro_f1"))
-        for m in methods
-    )
-    yield f"| **mean** | | | {means} | {_mean(rows, OURS, 'covered'):.3f} |"
+def _macro_f1(truth: Names, told: Names) -> float:
+    return float(f1_score(truth, told, average="macro", labels=np.unique(truth)))
 
 
-def _mean(rows: Sequence[Row], method: str, measure: str) -> float:
-    chosen = [r.value for r in rows if (r.method, r.measure, r.left_out) == (method, measure, "")]
-    return float(np.mean(chosen))
-
-
-def _unknown(rows: Sequence[Row]) -> Iterator[str]:
-    yield f"| type that the reference lacks | pairs | {OURS} | {COMPONENTS} |"
-    yield "| --- | ---: | ---: | ---: |"
-    for left_out in sorted({row.left_out for row in rows} - {""}):
-        found = {
-            method: [r.value for r in rows if (r.left_out, r.method) == (left_out, method)]
-            for method in (OURS, COMPONENTS)
-        }
-        numbers = " | ".join(
-            f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
-            for values in found.values()
-        )
-        yield f"| {left_out} | {len(found[OURS])} | {numbers} |"
+def _auroc(foreign: npt.NDArray[np.bool_], strangeness: npt.NDArray[np.float64]) -> float:
+    both = foreign.any() and not foreign.all()
+    return float(roc_auc_score(foreign, strangeness)) if both else float("nan")
 
 
 if __name__ == "__main__":

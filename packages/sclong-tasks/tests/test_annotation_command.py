@@ -48,6 +48,10 @@ def test_labels_go_into_a_copy_of_the_query(files, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "agreement" in printed
     assert "commonest label alone" in printed
+    assert "told so" in printed
+    assert record["agreement"]["accuracy"] > 0.9
+    assert record["agreement"]["confusion"].sum() == 60
+    assert not record["aligned"]
     assert "sclong_label" not in anndata.read_h5ad(tmp_path / "query.h5ad").obs
 
 
@@ -85,6 +89,11 @@ def test_vectors_of_unknown_origin_are_taken_with_a_word(files, tmp_path, capsys
         (["-o", "{tmp}/out.txt"], "must end in"),
         (["-o", "{tmp}/query.h5ad"], "already exists"),
         (["-o", "{tmp}/query.h5ad", "--overwrite"], "is an input"),
+        (["--false-unknown", "0"], "--false-unknown"),
+        (["--batch", "none"], "--batch"),
+        (["--align-query"], "at least 100"),
+        (["--reference", "{tmp}/query.h5ad"], "query and reference"),
+        (["--save-reference", "{tmp}/query.h5ad", "--overwrite"], "is an input"),
         (["--reference", "{tmp}"], "no reference"),
         (["--reference", "{tmp}/absent.h5ad"], "absent.h5ad"),
     ],
@@ -115,21 +124,68 @@ def test_columns_of_an_earlier_annotation_are_kept(files, tmp_path, capsys):
     assert "already has the column sclong_label" in capsys.readouterr().err
 
 
-def test_cells_are_embedded_once_by_the_model_of_the_package(tmp_path, monkeypatch, capsys):
+def test_a_table_holds_no_formula_of_a_label(files, tmp_path):
+    file_of(tmp_path / "reference.h5ad", 300, seed=2, cell_type=["=HYPERLINK(1)", "b", "c"] * 100)
+    assert main(["annotate", *files, "-o", f"{tmp_path}/out.csv"]) == 0
+    text = (tmp_path / "out.csv").read_text()
+    assert "HYPERLINK" in text
+    assert ",=HYPERLINK" not in text
+
+
+def test_a_query_that_lies_elsewhere_is_told_so_and_can_be_aligned(files, tmp_path, capsys):
+    query = anndata.read_h5ad(file_of(tmp_path / "query.h5ad", 200, seed=1))
+    query.obsm["X_sclong"] += 2.0 * np.random.default_rng(3).standard_normal(8)
+    query.write_h5ad(tmp_path / "query.h5ad")
+    assert main(["annotate", *files, "-o", f"{tmp_path}/as_is.h5ad"]) == 0
+    assert "--align-query allows for that" in capsys.readouterr().err
+    assert main(["annotate", *files, "-o", f"{tmp_path}/aligned.h5ad", "--align-query"]) == 0
+    assert "around its own mean" in capsys.readouterr().out
+    as_is, aligned = (anndata.read_h5ad(tmp_path / f"{n}.h5ad") for n in ("as_is", "aligned"))
+    assert aligned.uns["sclong_annotation"]["aligned"]
+    assert aligned.obs["sclong_unknown"].mean() < as_is.obs["sclong_unknown"].mean()
+
+
+def test_too_few_cells_for_a_rate_are_told_so(files, tmp_path, capsys):
+    words = ["--coverage", "0.999", "--false-unknown", "0.001", "-o", f"{tmp_path}/out.csv"]
+    assert main(["annotate", *files, *words]) == 0
+    said = capsys.readouterr().err
+    assert "all labels are in every set" in said
+    assert "no cell is unknown" in said
+
+
+def test_another_organism_is_refused(files, tmp_path, capsys):
+    file_of(tmp_path / "query.h5ad", 60, seed=1, organism="Mus musculus")
+    file_of(tmp_path / "reference.h5ad", 300, seed=2, organism="Homo sapiens")
+    assert main(["annotate", *files, "-o", f"{tmp_path}/out.tsv"]) == 2
+    assert "different organisms" in capsys.readouterr().err
+
+
+def test_batches_of_the_reference_are_used_and_are_not_asked_of_a_folder(files, tmp_path, capsys):
+    file_of(tmp_path / "reference.h5ad", 300, seed=2, donor=["a", "b", "c"] * 100)
+    kept = ["--save-reference", f"{tmp_path}/kept"]
+    assert main(["annotate", *files, "--batch", "donor", *kept, "-o", f"{tmp_path}/a.tsv"]) == 0
+    words = [files[0], "--reference", f"{tmp_path}/kept", "--key", "X_sclong", "--batch", "donor"]
+    assert main(["annotate", *words, "-o", f"{tmp_path}/b.tsv"]) == 2
+    assert "leave it out" in capsys.readouterr().err
+
+
+def test_a_folder_of_other_things_is_not_replaced_by_a_reference(files, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("all of it")
+    words = ["--save-reference", f"{tmp_path}/mine", "--overwrite", "-o", f"{tmp_path}/out.tsv"]
+    assert main(["annotate", *files, *words]) == 2
+    assert "no reference" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+def test_true_labels_in_other_words_are_told_so(files, tmp_path, capsys):
+    file_of(tmp_path / "query.h5ad", 60, seed=1, mine=["x", "y", ""] * 20)
+    assert main(["annotate", *files, "--truth", "mine", "-o", f"{tmp_path}/out.h5ad"]) == 0
+    assert "spelled alike" in capsys.readouterr().out
+
+
+def test_cells_are_embedded_once_and_their_vectors_kept(tmp_path, monkeypatch, capsys):
     ids = GeneVocabulary.read(packaged_checkpoint() / "vocabulary.tsv").ids[:3000]
-    cells = make_counts_anndata(150, len(ids), seed=0)
-    cells.var_names = list(ids)
-    cells.obs["cell_type"] = ["a", "b", "c"] * 50
-    cells.write_h5ad(tmp_path / "plain.h5ad")
-    embed = [
-        "embed",
-        f"{tmp_path}/plain.h5ad",
-        "-o",
-        f"{tmp_path}/embedded.h5ad",
-        "--batch-size",
-        "32",
-    ]
-    assert main([*embed, "--allow-poor-match"]) == 0
     calls = []
     plain = ScLong.embed
 
@@ -138,11 +194,21 @@ def test_cells_are_embedded_once_by_the_model_of_the_package(tmp_path, monkeypat
         return plain(self, *args, **kwargs)
 
     monkeypatch.setattr(ScLong, "embed", counted)
-    common = ["--label", "cell_type", "--allow-poor-match"]
-    for query in ("plain", "embedded"):
-        words = ["annotate", f"{tmp_path}/{query}.h5ad", "--reference", f"{tmp_path}/embedded.h5ad"]
-        assert main([*words, *common, "-o", f"{tmp_path}/{query}.csv"]) == 0
-    assert len(calls) == 1
-    assert "was made by this model" in capsys.readouterr().err
-    a, b = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("plain", "embedded"))
-    assert (a["nearest_label"] == b["nearest_label"]).mean() > 0.99
+    for seed, name in enumerate(("query", "reference")):
+        cells = make_counts_anndata(150, len(ids), seed=seed)
+        cells.var_names = list(ids)
+        cells.obs["cell_type"] = ["a", "b", "c"] * 50
+        cells.write_h5ad(tmp_path / f"{name}.h5ad")
+    words = ["--reference", f"{tmp_path}/reference.h5ad", "--label", "cell_type"]
+    kept = ["--save-reference", f"{tmp_path}/kept", "--allow-poor-match"]
+    first = ["annotate", f"{tmp_path}/query.h5ad", *words, *kept, "-o", f"{tmp_path}/told.h5ad"]
+    assert main(first) == 0
+    assert len(calls) == 2
+    again = ["annotate", f"{tmp_path}/told.h5ad", "--reference", f"{tmp_path}/kept", "--overwrite"]
+    assert main([*again, "-o", f"{tmp_path}/again.h5ad"]) == 0
+    assert len(calls) == 2
+    said = capsys.readouterr().err
+    assert "was made by this model" in said
+    assert "query.h5ad: embedding 150 cells" in said
+    a, b = (anndata.read_h5ad(tmp_path / f"{name}.h5ad").obs for name in ("told", "again"))
+    pd.testing.assert_frame_equal(a, b)

@@ -1,30 +1,41 @@
 """Labelled cells as vectors of one model: what tells the labels of other cells.
 
-A fifth of the cells of each label does not vote. They calibrate: what they get, by the vote of the
-others, says how sure a vote must be, and how far from the reference a cell may lie.
+A fifth of the cells of each label, and at most 5,000 in all, do not vote but calibrate.
 """
 
+import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sclong_core.array_files import read_arrays
 from sclong_core.errors import InputError
-from sclong_core.files import atomic_folder, read_json, sha256_file, write_json
+from sclong_core.files import TakenError, atomic_folder, read_json, sha256_file, write_json
+from sclong_tasks.annotation.calibration import Calibration, calibrate
+from sclong_tasks.annotation.space import (
+    LEAST_CELLS,
+    Codes,
+    Floats,
+    Space,
+    checked_vectors,
+    fit_space,
+)
 
-Floats = npt.NDArray[np.float32]
 CELLS_FILE, FACTS_FILE = "cells.npz", "reference.json"
 FORMAT = 1
+UNKNOWN = "unknown"
 CALIBRATING = 0.2
 """Share of the cells of a label that does not vote."""
-LEAST_CELLS = 5
-"""Of a label; those of a rarer one all vote."""
+MOST_CALIBRATING = 5000
+"""Cells that calibrate, or a few more: rates are known to a percent or so by then."""
 LEAST_CALIBRATING = 20
-_ARRAYS = ("vectors", "centre", "codes", "calibrates")
+_NO_LABEL = ("", "nan", "na", "<na>", "none", UNKNOWN)
 _LOG = logging.getLogger("sclong")
 
 
@@ -33,21 +44,20 @@ class Reference:
     """Labelled cells.
 
     Args:
-        vectors: ``(cells, width)`` float32 around ``centre``, each of length 1.
-        centre: ``(width,)`` float32 mean of the cells' vectors. Around it cells of other studies
-            are told better than around 0.
-        codes: ``(cells,)`` places in ``labels``.
+        space: that cells are compared in.
+        directions: ``(voters, width)`` float32, placed in it.
+        codes: ``(voters,)`` places in ``labels``.
         labels: sorted names.
-        calibrates: ``(cells,)`` cells that do not vote.
+        calibration: what cells that do not vote got.
         encoder: digest of what made the vectors, or words for it: only its vectors are compared.
         source: where the cells are from, for people.
     """
 
-    vectors: Floats
-    centre: Floats
-    codes: npt.NDArray[np.int64]
+    space: Space
+    directions: Floats
+    codes: Codes
     labels: tuple[str, ...]
-    calibrates: npt.NDArray[np.bool_]
+    calibration: Calibration
     encoder: str
     source: str = ""
 
@@ -57,7 +67,8 @@ class Reference:
         vectors: npt.ArrayLike,
         labels: npt.ArrayLike,
         *,
-        encoder: str,
+        encoder: str = "",
+        batches: npt.ArrayLike | None = None,
         source: str = "",
         seed: int = 0,
     ) -> "Reference":
@@ -65,72 +76,82 @@ class Reference:
 
         Args:
             vectors: ``(cells, width)``.
-            labels: of the cells; those with an empty one are left out.
+            labels: of the cells; those without one, or that are "unknown", are left out.
             encoder: digest of what made the vectors.
+            batches: of the cells (donors, libraries, technologies). Cells that calibrate are then
+                told by other batches than their own, as cells of a new batch will be.
             source: where the cells are from, for people.
             seed: draws the cells that calibrate.
 
         Raises:
-            InputError: there are too few cells or labels, or a vector is no direction.
+            InputError: there are too few cells, labels or batches, or a vector is no direction.
         """
         given = checked_vectors(vectors, "the reference")
-        names = np.asarray(labels).astype(str)
-        if names.shape != (len(given),):
-            raise InputError(f"{len(given)} vectors and {names.size} labels do not belong together")
-        known = names != ""
+        names = _aligned(labels, len(given), "labels")
+        known = has_label(names)
         if not known.all():
             _LOG.info("reference: %s cells without a label are left out", f"{(~known).sum():,}")
-        given, names = given[known], names[known]
-        found, codes = np.unique(names, return_inverse=True)
-        if len(found) < 2:
-            raise InputError(
-                f"the reference has {len(found)} labels: there must be two to tell cells by"
-            )
+        found, codes = np.unique(names[known], return_inverse=True)
+        codes = codes.astype(np.int64)
+        _check_labels(found, codes)
+        numbers = None
+        if batches is not None:
+            numbers = np.unique(
+                _aligned(batches, len(given), "batches")[known], return_inverse=True
+            )[1]
+            if numbers.max() < 1:
+                raise InputError("the reference has one batch: leave batches out, or give two")
         calibrates = _calibrating(codes, seed)
-        if calibrates.sum() < LEAST_CALIBRATING:
+        voters = ~calibrates
+        space = fit_space(given[known][voters], codes[voters])
+        directions = space.place(given[known], "the reference")
+        calibration = calibrate(directions, codes, calibrates, numbers)
+        if len(calibration.doubt) < LEAST_CALIBRATING:
             raise InputError(
-                f"the reference has {len(given):,} labelled cells, of which {calibrates.sum()} "
-                f"could calibrate, {CALIBRATING:.0%} of those of each label with {LEAST_CELLS} or "
-                f"more: {LEAST_CALIBRATING} are needed"
+                f"the reference has {len(codes):,} labelled cells, of which "
+                f"{len(calibration.doubt)} can calibrate ({CALIBRATING:.0%} of each label with "
+                f"{LEAST_CELLS} or more cells): {LEAST_CALIBRATING} are needed"
             )
-        centre = given.mean(0, dtype=np.float64).astype(np.float32)
-        values, codes = _directions(given - centre, "the reference"), codes.astype(np.int64)
-        return cls(values, centre, codes, tuple(map(str, found)), calibrates, encoder, source)
+        return cls(
+            space,
+            directions[voters],
+            codes[voters],
+            tuple(map(str, found)),
+            calibration,
+            encoder,
+            source,
+        )
 
-    def placed(self, vectors: npt.ArrayLike) -> Floats:
-        """Other cells as vectors of length 1 around the same centre.
-
-        Raises:
-            InputError: they are not as wide, or are no table of finite numbers.
-        """
-        values = checked_vectors(vectors, "the query")
-        if values.shape[1] != len(self.centre):
-            raise InputError(
-                f"vectors of the query have {values.shape[1]} numbers, those of the reference "
-                f"{len(self.centre)}: both must be made by one model in one way"
-            )
-        return _directions(values - self.centre, "the query")
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that decides what it tells."""
+        found = hashlib.sha256("\0".join((self.encoder, *self.labels)).encode())
+        for name, values in self._arrays().items():
+            found.update(f"{name} {values.dtype} {values.shape}".encode())
+            found.update(np.ascontiguousarray(values).tobytes())
+        return found.hexdigest()
 
     def save(self, folder: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write a folder that :meth:`load` reads, whole or not at all.
 
+        Args:
+            folder: to make.
+            overwrite: replace a reference that is there.
+
         Raises:
-            InputError: it is there and ``overwrite`` is false.
+            InputError: it is there and ``overwrite`` is false, or it is no reference.
         """
+        require_replaceable(Path(folder), overwrite=overwrite)
         with atomic_folder(folder, overwrite=overwrite) as made:
-            np.savez(
-                made / CELLS_FILE,
-                allow_pickle=False,
-                vectors=self.vectors,
-                centre=self.centre,
-                codes=self.codes,
-                calibrates=self.calibrates,
-            )
+            np.savez(made / CELLS_FILE, **self._arrays())  # type: ignore[arg-type]  # of numbers
+            known = asdict(self.calibration)
             facts = {
                 "format": FORMAT,
                 "encoder": self.encoder,
                 "labels": list(self.labels),
                 "source": self.source,
+                "digest": self.digest,
+                **{name: known[name] for name in _MEASURES},
                 "sha256": sha256_file(made / CELLS_FILE),
             }
             write_json(made / FACTS_FILE, facts)
@@ -151,24 +172,49 @@ class Reference:
         try:
             labels = tuple(map(str, facts["labels"]))
             encoder, source, digest = (str(facts[n]) for n in ("encoder", "source", "sha256"))
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{folder / FACTS_FILE} is damaged: it lacks {error}") from error
+            measures = {name: float(facts[name]) for name in _MEASURES}
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{folder / FACTS_FILE} is damaged: {error}") from error
         if sha256_file(folder / CELLS_FILE) != digest:
             raise InputError(f"{folder / CELLS_FILE} is damaged: its checksum is another")
-        found = read_arrays(folder / CELLS_FILE, _ARRAYS, "a reference")
-        vectors, centre, codes, calibrates = (found[name] for name in _ARRAYS)
-        if not (
-            vectors.ndim == 2
-            and len(vectors) == len(codes) == len(calibrates)
-            and centre.shape == vectors.shape[1:]
-            and vectors.dtype == centre.dtype == np.float32
-            and codes.dtype == np.int64
-            and calibrates.dtype == bool
-            and codes.size
-            and 0 <= codes.min() <= codes.max() < len(labels)
-        ):
+        arrays = read_arrays(folder / CELLS_FILE, _SHAPES, "a reference")
+        if not _belong_together(arrays, len(labels)):
             raise InputError(f"{folder / CELLS_FILE} is damaged: its arrays do not belong together")
-        return cls(vectors, centre, codes, labels, calibrates, encoder, source)
+        found = cls(
+            Space(arrays["centre"], arrays["axes"]),
+            arrays["directions"],
+            arrays["codes"],
+            labels,
+            Calibration(arrays["usual"], arrays["doubt"], arrays["remoteness"], **measures),
+            encoder,
+            source,
+        )
+        if found.digest != facts.get("digest"):
+            raise InputError(f"{folder / FACTS_FILE} is damaged: labels or encoder were changed")
+        return found
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        return {
+            "directions": self.directions,
+            "codes": self.codes,
+            "centre": self.space.centre,
+            "axes": self.space.axes,
+            "usual": self.calibration.usual,
+            "doubt": self.calibration.doubt,
+            "remoteness": self.calibration.remoteness,
+        }
+
+
+_MEASURES = ("accuracy", "macro_f1", "chance")
+_SHAPES = {
+    "directions": (np.float32, 2),
+    "codes": (np.int64, 1),
+    "centre": (np.float32, 1),
+    "axes": (np.float32, 2),
+    "usual": (np.float64, 1),
+    "doubt": (np.float64, 1),
+    "remoteness": (np.float64, 1),
+}
 
 
 def is_reference(folder: Path) -> bool:
@@ -176,34 +222,79 @@ def is_reference(folder: Path) -> bool:
     return (folder / FACTS_FILE).is_file() and (folder / CELLS_FILE).is_file()
 
 
-def checked_vectors(vectors: npt.ArrayLike, what: str) -> Floats:
-    """Vectors as a table.
+def require_replaceable(folder: Path, *, overwrite: bool) -> None:
+    """Refuse to write a reference where something is that is not to be replaced.
 
     Raises:
-        InputError: they are no table of finite numbers.
+        InputError: something is there, and is no reference or is not to be replaced.
     """
-    values = np.asarray(vectors, dtype=np.float32)
-    if values.ndim != 2 or not values.size:
-        raise InputError(f"the vectors of {what} are no table of cells by numbers")
-    if not np.isfinite(values).all():
-        raise InputError(f"the vectors of {what} hold numbers that are not finite")
-    return values
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise TakenError(folder)
+    if not is_reference(folder):
+        raise InputError(f"{folder} exists and is no reference: choose another name")
 
 
-def _directions(values: Floats, what: str) -> Floats:
-    lengths = np.linalg.norm(values.astype(np.float64), axis=1, keepdims=True)
-    if (lengths == 0).all():
-        raise InputError(f"the vectors of {what} are all alike: nothing can be told from them")
-    return np.asarray(values / np.maximum(lengths, 1e-12), dtype=np.float32)
+def has_label(names: npt.NDArray[np.str_]) -> npt.NDArray[np.bool_]:
+    """Which cells have a label: neither empty, nor a word for none."""
+    return ~np.isin(np.char.lower(np.char.strip(names)), _NO_LABEL)
 
 
-def _calibrating(codes: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.bool_]:
+def _aligned(values: npt.ArrayLike, cells: int, what: str) -> npt.NDArray[np.str_]:
+    names = np.asarray(values).astype(str)
+    if names.shape != (cells,):
+        raise InputError(f"{cells} vectors and {names.size} {what} do not belong together")
+    return names
+
+
+def _check_labels(found: npt.NDArray[np.str_], codes: Codes) -> None:
+    if len(found) < 2:
+        raise InputError(
+            f"the reference has {len(found)} labels: there must be two to tell cells by"
+        )
+    if len(found) > len(codes) / 2:
+        raise InputError(
+            f"{len(codes):,} cells of the reference have {len(found):,} different labels: choose "
+            "a column of labels that cells share"
+        )
+    counts = np.bincount(codes)
+    rare = [f"{found[code]} ({counts[code]})" for code in np.flatnonzero(counts < LEAST_CELLS)]
+    if rare:
+        _LOG.warning(
+            "reference: labels of fewer than %d cells vote, but nothing is promised for them: %s",
+            LEAST_CELLS,
+            "; ".join(rare[:10]) + ("; ..." if len(rare) > 10 else ""),
+        )
+
+
+def _calibrating(codes: Codes, seed: int) -> npt.NDArray[np.bool_]:
     """Cells that calibrate: the same share of each label that is not rare."""
+    share = min(CALIBRATING, MOST_CALIBRATING / len(codes))
     chosen = np.zeros(len(codes), dtype=bool)
     generator = np.random.default_rng(seed)
     for code in range(int(codes.max()) + 1):
         cells = np.flatnonzero(codes == code)
         if len(cells) >= LEAST_CELLS:
-            count = max(1, round(CALIBRATING * len(cells)))
+            count = max(1, round(share * len(cells)))
             chosen[generator.choice(cells, count, replace=False)] = True
     return chosen
+
+
+def _belong_together(arrays: dict[str, npt.NDArray[Any]], labels: int) -> bool:
+    if any(
+        arrays[name].dtype != dtype or arrays[name].ndim != count
+        for name, (dtype, count) in _SHAPES.items()
+    ):
+        return False
+    if any(not np.isfinite(values).all() for values in arrays.values()):
+        return False
+    cells, width = arrays["directions"].shape
+    codes, axes = arrays["codes"], arrays["axes"]
+    return bool(
+        cells == len(codes) > 0
+        and 0 <= codes.min() <= codes.max() < labels == len(arrays["usual"])
+        and len(axes) == len(arrays["centre"])
+        and width == sum(axes.shape)
+        and len(arrays["doubt"]) == len(arrays["remoteness"]) > 0
+    )

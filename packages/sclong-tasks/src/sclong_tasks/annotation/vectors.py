@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from sclong_core.checkpoint import resolve_checkpoint
 from sclong_core.embedding.pooling import chosen_pool
 from sclong_core.errors import InputError
+from sclong_core.expression.organism import cells_of_organism
 from sclong_core.manifest import read_checkpoint_info
 from sclong_core.model import ScLong
 
@@ -27,7 +29,9 @@ class CellVectors:
     vectors: npt.NDArray[Any]
     """``(cells, width)``."""
     encoder: str
-    """Digest of the model and its rule for cells; words where the file does not say."""
+    """Digest of the model and its rule for cells; empty where the file does not say."""
+    new: bool = False
+    """They were made now, and are not in the file."""
 
 
 class Embedder:
@@ -68,13 +72,14 @@ class Embedder:
             return CellVectors(np.asarray(adata.obsm[OWN_KEY]), noted)
         if self._model is None:
             self._model = ScLong.from_pretrained(self._folder, device=self._device)
+        _LOG.info("%s: embedding %s cells", path.name, f"{adata.n_obs:,}")
         found = self._model.embed(
             adata,
             batch_size=self._batch_size,
             progress=self._progress,
             allow_poor_match=self._allow_poor_match,
         )
-        return CellVectors(found, f"{self._digest} {chosen_pool(self._model, None)}")
+        return CellVectors(found, f"{self._digest} {chosen_pool(self._model, None)}", new=True)
 
 
 def stored_vectors(adata: anndata.AnnData, key: str, path: Path) -> CellVectors:
@@ -108,6 +113,39 @@ def require_same_encoder(query: CellVectors, encoder: str) -> None:
             f"the query was embedded by {_shown(query.encoder)}, the reference by "
             f"{_shown(encoder)}: embed both with one model"
         )
+
+
+def require_same_organism(query: anndata.AnnData, reference: anndata.AnnData) -> None:
+    """Refuse cells of another species than those of the reference, as ``obs`` of both notes it.
+
+    Raises:
+        InputError: both say of which species they are, and that differs.
+    """
+    for species in ("human", "mouse"):
+        found = [cells_of_organism(one.obs, species) for one in (query, reference)]
+        if all(one is not None for one in found) and len({bool(one.any()) for one in found}) > 1:  # type: ignore[union-attr]  # looked at before
+            raise InputError(
+                f"query and reference are of different organisms: obs of only one of them says "
+                f"{species}. Map genes to orthologs, and embed both with one model"
+            )
+
+
+def keep_vectors(adata: anndata.AnnData, found: CellVectors) -> None:
+    """Put vectors that were made now into ``obsm``, with what made them, to be used again."""
+    if not found.new:
+        return
+    if OWN_KEY in adata.obsm:
+        _LOG.info("obsm[%r] of another origin is kept; the new vectors are not stored", OWN_KEY)
+        return
+    digest, _, pool = found.encoder.partition(" ")
+    adata.obsm[OWN_KEY] = found.vectors
+    notes = adata.uns.get("sclong")
+    record = {
+        "sclong_version": version("sclong-core"),
+        "checkpoint": {"digest": digest},
+        "pool": pool,
+    }
+    adata.uns["sclong"] = {**(notes if isinstance(notes, Mapping) else {}), OWN_KEY: record}
 
 
 def recorded_encoder(adata: anndata.AnnData, key: str) -> str | None:

@@ -2,10 +2,12 @@
 
 import argparse
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sclong_core.bars import progress_bars
 from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table
 from sclong_core.errors import ConfigError, InputError
 
@@ -18,9 +20,9 @@ if TYPE_CHECKING:
     from sclong_tasks.annotation.vectors import CellVectors, Embedder
 
 _LOG = logging.getLogger("sclong")
-_PREFIX = "sclong_"
-_RECORD = "sclong_annotation"
 _FORMATS = (".h5ad", ".csv", ".tsv", ".parquet")
+_FAR = 1.25
+"""How much farther than the reference's own cells a query may lie before that is warned of."""
 
 
 class AnnotateCommand:
@@ -32,9 +34,9 @@ class AnnotateCommand:
         """Declare query, reference and output."""
         parser.description = (
             "Tell the label of each cell by its nearest cells in a labelled reference, with a set "
-            "of labels that holds the true one with a stated coverage, and 'unknown' where none "
-            "fits or the cell is unlike the reference. Files are .h5ad; a reference may be kept as "
-            "a small folder and handed on."
+            "of labels that holds the true one with a stated coverage, and 'unknown' where a cell "
+            "is unlike the reference. Files are .h5ad; a reference may be kept as a small folder "
+            "and handed on."
         )
         parser.add_argument("query", type=Path, metavar="QUERY.h5ad")
         parser.add_argument(
@@ -43,16 +45,19 @@ class AnnotateCommand:
         )  # fmt: skip
         parser.add_argument("--label", metavar="COLUMN", help="of the reference's obs")
         parser.add_argument(
+            "--batch", metavar="COLUMN",
+            help="of the reference's obs: donors or libraries, of which each is told by the others "
+            "to learn how sure a label is",
+        )  # fmt: skip
+        parser.add_argument(
             "-o", "--output", type=Path, required=True,
             help=".h5ad: the query with columns in obs; .csv, .tsv or .parquet: a table",
         )  # fmt: skip
         parser.add_argument("--overwrite", action="store_true", help="replace an output")
         parser.add_argument(
-            "--save-reference",
-            type=Path,
-            metavar="FOLDER",
+            "--save-reference", type=Path, metavar="FOLDER",
             help="keep the reference: vectors and labels",
-        )
+        )  # fmt: skip
         parser.add_argument(
             "--truth", metavar="COLUMN", help="true labels of the query: print how far they agree"
         )
@@ -61,11 +66,14 @@ class AnnotateCommand:
             help="of the sets of labels (default: 0.95)",
         )  # fmt: skip
         parser.add_argument(
-            "--no-shift",
-            action="store_true",
-            help="call cells unknown by their distance as it is, although a query of another study "
-            "lies farther from the reference as a whole",
-        )
+            "--false-unknown", type=float, default=0.05, metavar="SHARE",
+            help="of cells like those of the reference, to be called unknown (default: 0.05)",
+        )  # fmt: skip
+        parser.add_argument(
+            "--align-query", action="store_true",
+            help="take the query around its own mean, and its middle cell for as familiar as one "
+            "of the reference; a cell's answer then depends on the other cells of the file",
+        )  # fmt: skip
         parser.add_argument("--key", help="use this obsm of both files in place of embedding them")
         parser.add_argument(
             "--checkpoint", metavar="FOLDER_OR_HUB_ID",
@@ -88,92 +96,124 @@ class AnnotateCommand:
 
 def _annotate(args: argparse.Namespace) -> None:
     _check(args)
-    from sclong_tasks.annotation.agreement import check_reference, compare_labels  # noqa: PLC0415  # heavy
-    from sclong_tasks.annotation.transfer import annotate  # noqa: PLC0415
-    from sclong_tasks.annotation.vectors import Embedder, require_same_encoder  # noqa: PLC0415
+    from sclong_tasks.annotation.agreement import compare_labels  # noqa: PLC0415  # heavy
+    from sclong_tasks.annotation.cells import require_free_columns  # noqa: PLC0415
+    from sclong_tasks.annotation.transfer import annotate_vectors  # noqa: PLC0415
+    from sclong_tasks.annotation.vectors import require_same_encoder  # noqa: PLC0415
     from sclong_tasks.cells import obs_column, read_h5ad  # noqa: PLC0415
 
     query = read_h5ad(args.query, needs_genes=args.key is None)
-    _require_free_columns(query, args)
+    if args.output.suffix == ".h5ad" and not args.overwrite:
+        require_free_columns(query, args.query)
     truth = None
     if args.truth is not None:
         truth = obs_column(query.obs, [args.truth], "--truth", args.query)
-    embedder = None
-    if args.key is None:
-        embedder = Embedder(
-            args.checkpoint,
-            batch_size=args.batch_size,
-            device=args.device,
-            allow_poor_match=args.allow_poor_match,
-            progress=is_interactive(),
-        )
-    reference = _reference(args, embedder)
+    embedder = _embedder(args)
+    reference = _reference(args, embedder, query)
     vectors = _vectors(query, args.query, args, embedder)
     require_same_encoder(vectors, reference.encoder)
     if args.save_reference is not None:
         reference.save(args.save_reference, overwrite=args.overwrite)
-    found = annotate(
-        vectors.vectors, reference, coverage=args.coverage, allow_shift=not args.no_shift
-    )
-    agreement = None if truth is None else compare_labels(found, truth, reference)
-    expected = check_reference(reference, coverage=args.coverage)
-    _write(query, found, reference, args)
-    _print(found, expected, agreement, args)
+    with _progress(query.n_obs) as progress:
+        found = annotate_vectors(
+            vectors.vectors,
+            reference,
+            coverage=args.coverage,
+            false_unknown=args.false_unknown,
+            align=args.align_query,
+            progress=progress,
+        )
+    agreement = None if truth is None else compare_labels(found, truth)
+    _write(query, vectors, found, (reference, agreement), args)
+    _print(found, reference, agreement, args)
 
 
 def _check(args: argparse.Namespace) -> None:
     if args.output.suffix not in _FORMATS:
         raise ConfigError(f"{args.output} must end in {', '.join(_FORMATS)}")
-    if not 0 < args.coverage < 1:
-        raise ConfigError(f"--coverage must be above 0 and below 1, not {args.coverage}")
-    for path in (args.output, args.save_reference):
-        if path is not None and path.exists() and not args.overwrite:
-            raise InputError(
-                f"{path} already exists: choose another name, or replace it with --overwrite"
-            )
-    inputs = [args.query, args.reference]
-    if args.output.exists() and any(
-        path.exists() and path.samefile(args.output) for path in inputs
-    ):
-        raise InputError(f"{args.output} is an input: choose another name for the output")
-    if args.reference.is_dir():
-        from sclong_tasks.annotation.reference import is_reference  # noqa: PLC0415  # heavy
-
-        if not is_reference(args.reference):
-            raise InputError(
-                f"{args.reference} is a folder but no reference: give labelled cells as .h5ad, or "
-                "a folder that --save-reference wrote"
-            )
-        if args.label is not None:
-            raise ConfigError("--label goes with a reference of cells; a folder has its labels")
-    elif args.label is None:
-        raise ConfigError("--label is missing: the column of the reference's obs with the labels")
-
-
-def _require_free_columns(query: "anndata.AnnData", args: argparse.Namespace) -> None:
-    from sclong_tasks.annotation.transfer import COLUMNS  # noqa: PLC0415  # heavy
-
-    taken = [name for name in COLUMNS if f"{_PREFIX}{name}" in query.obs]
-    if taken and args.output.suffix == ".h5ad" and not args.overwrite:
+    for option, share in (("coverage", args.coverage), ("false-unknown", args.false_unknown)):
+        if not 0 < share < 1:
+            raise ConfigError(f"--{option} must be above 0 and below 1, not {share}")
+    if args.output.exists() and not args.overwrite:
         raise InputError(
-            f"{args.query} already has the column {_PREFIX}{taken[0]}: replace it with "
-            "--overwrite, or write a table"
+            f"{args.output} already exists: choose another name, or replace it with --overwrite"
         )
+    _check_inputs(args)
+    _check_reference(args)
 
 
-def _reference(args: argparse.Namespace, embedder: "Embedder | None") -> "Reference":
-    from sclong_tasks.annotation.reference import Reference  # noqa: PLC0415  # heavy
+def _check_inputs(args: argparse.Namespace) -> None:
+    if _same(args.query, args.reference):
+        raise InputError(
+            f"{args.query} is query and reference: its cells would be told by themselves. Split it "
+            "into two files"
+        )
+    for output in (args.output, args.save_reference):
+        if output is not None and any(_same(output, one) for one in (args.query, args.reference)):
+            raise InputError(f"{output} is an input: choose another name for the output")
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
+
+
+def _check_reference(args: argparse.Namespace) -> None:
+    from sclong_tasks.annotation.reference import is_reference, require_replaceable  # noqa: PLC0415
+
+    if args.save_reference is not None:
+        require_replaceable(args.save_reference, overwrite=args.overwrite)
+    if not args.reference.is_dir():
+        if args.label is None:
+            raise ConfigError(
+                "--label is missing: the column of the reference's obs with the labels"
+            )
+        return
+    if not is_reference(args.reference):
+        raise InputError(
+            f"{args.reference} is a folder but no reference: give labelled cells as .h5ad, or a "
+            "folder that --save-reference wrote"
+        )
+    for option in ("label", "batch"):
+        if getattr(args, option) is not None:
+            raise ConfigError(
+                f"--{option} goes with a reference of cells: leave it out, as a folder has its own"
+            )
+
+
+def _embedder(args: argparse.Namespace) -> "Embedder | None":
+    from sclong_tasks.annotation.vectors import Embedder  # noqa: PLC0415  # heavy
+
+    if args.key is not None:
+        return None
+    return Embedder(
+        args.checkpoint,
+        batch_size=args.batch_size,
+        device=args.device,
+        allow_poor_match=args.allow_poor_match,
+        progress=is_interactive(),
+    )
+
+
+def _reference(
+    args: argparse.Namespace, embedder: "Embedder | None", query: "anndata.AnnData"
+) -> "Reference":
+    from sclong_tasks.annotation.cells import fitted_reference  # noqa: PLC0415  # heavy
+    from sclong_tasks.annotation.reference import Reference  # noqa: PLC0415
+    from sclong_tasks.annotation.vectors import require_same_organism  # noqa: PLC0415
     from sclong_tasks.cells import obs_column, read_h5ad  # noqa: PLC0415
 
     if args.reference.is_dir():
         return Reference.load(args.reference)
     cells = read_h5ad(args.reference, needs_genes=args.key is None)
-    labels = obs_column(cells.obs, [args.label], "--label", args.reference)
-    vectors = _vectors(cells, args.reference, args, embedder)
-    return Reference.fit(
-        vectors.vectors,
-        labels,
-        encoder=vectors.encoder,
+    for option in ("label", "batch"):  # before anything is embedded
+        if getattr(args, option) is not None:
+            obs_column(cells.obs, [getattr(args, option)], f"--{option}", args.reference)
+    require_same_organism(query, cells)
+    return fitted_reference(
+        cells,
+        _vectors(cells, args.reference, args, embedder),
+        (args.label, args.batch),
+        path=args.reference,
         source=args.reference.name,
         seed=args.seed,
     )
@@ -189,93 +229,154 @@ def _vectors(
     return embedder.vectors_of(cells, path)
 
 
+@contextmanager
+def _progress(cells: int) -> Iterator[Callable[[int], None] | None]:
+    if not is_interactive():
+        yield None
+        return
+    with progress_bars("{:,.0f} cells/s", transient=True) as bars:
+        task = bars.add_task("comparing", total=cells)
+        yield lambda count: bars.update(task, advance=count)
+
+
 def _write(
-    query: "anndata.AnnData", found: "Annotation", reference: "Reference", args: argparse.Namespace
+    query: "anndata.AnnData",
+    vectors: "CellVectors",
+    found: "Annotation",
+    context: "tuple[Reference, Agreement | None]",
+    args: argparse.Namespace,
 ) -> None:
     from sclong_core.files import atomic_file  # noqa: PLC0415  # keeps sclong --help fast
+    from sclong_tasks.annotation.cells import write_labels  # noqa: PLC0415
+    from sclong_tasks.annotation.vectors import keep_vectors  # noqa: PLC0415
+    from sclong_tasks.predict import write_table  # noqa: PLC0415  # heavy
 
-    table = found.table()
     args.output.parent.mkdir(parents=True, exist_ok=True)
     if args.output.suffix != ".h5ad":
-        from sclong_tasks.predict import write_table  # noqa: PLC0415  # heavy
-
+        table = found.table()
         table.insert(0, "cell", query.obs_names.astype(str))
         write_table(table, args.output)
         return
-    for name in table:
-        query.obs[f"{_PREFIX}{name}"] = table[name].to_numpy()
-    query.uns[_RECORD] = _record(found, reference)
-    with atomic_file(args.output) as temporary:
+    write_labels(query, found, *context)
+    keep_vectors(query, vectors)
+    with atomic_file(args.output, overwrite=args.overwrite) as temporary:
         query.write_h5ad(temporary)
-
-
-def _record(found: "Annotation", reference: "Reference") -> dict[str, object]:
-    """Where the labels come from."""
-    from importlib.metadata import version  # noqa: PLC0415  # keeps sclong --help fast
-
-    from sclong_tasks.annotation.transfer import NEIGHBOURS  # noqa: PLC0415
-
-    return {
-        "sclong_version": version("sclong-tasks"),
-        "reference": reference.source,
-        "encoder": reference.encoder,
-        "labels": list(reference.labels),
-        "reference_cells": len(reference.codes),
-        "coverage": found.coverage,
-        "neighbours": NEIGHBOURS,
-    }
 
 
 def _print(
     found: "Annotation",
-    expected: "Agreement",
+    reference: "Reference",
     agreement: "Agreement | None",
     args: argparse.Namespace,
 ) -> None:
-    told = found.table()["label"].value_counts()
+    told = found.table()["label"].astype(str).value_counts()
     print_table(("label", "cells"), ((str(name), f"{count:,}") for name, count in told.items()))
     if agreement is not None:
-        frame = agreement.confusion
-        rows = zip(frame.index, frame.to_numpy(), strict=True)
-        header = ("true \\ told", *map(str, frame.columns))
-        print_table(header, ((str(name), *map(str, row)) for name, row in rows))
-    print_facts(_facts(found, expected, agreement, args))
+        print_table(_BY_TYPE, _by_type(agreement))
+    _warn(found, reference)
+    print_facts(_facts(found, reference, agreement, args))
+
+
+_BY_TYPE = ("true label", "cells", "told so", "unknown", "else most often")
+
+
+def _by_type(agreement: "Agreement") -> Iterator[tuple[str, ...]]:
+    from sclong_tasks.annotation.reference import UNKNOWN  # noqa: PLC0415  # heavy
+
+    for name, row in agreement.confusion.iterrows():
+        cells = int(row.sum())
+        others = row.drop([name, UNKNOWN], errors="ignore")
+        most = f"{others.idxmax()} ({others.max():,})" if len(others) and others.max() else ""
+        yield (
+            str(name),
+            f"{cells:,}",
+            f"{row.get(name, 0) / cells:.1%}",
+            f"{row.get(UNKNOWN, 0) / cells:.1%}",
+            most,
+        )
+
+
+def _warn(found: "Annotation", reference: "Reference") -> None:
+    if found.repeated:
+        _LOG.warning(
+            "%s cells of the query are also in the reference, or have the same vector as one: they "
+            "are told by themselves, and agree with it for that",
+            f"{found.repeated:,}",
+        )
+    if found.shift > _FAR and not found.aligned:
+        _LOG.warning(
+            "the middle cell of the query lies %.2f times as far from the reference as one of the "
+            "reference itself: %.0f%% are called unknown, by distance alone. If query and "
+            "reference hold much the same types, --align-query allows for that",
+            found.shift,
+            100 * found.unknown.mean(),
+        )
+    known = reference.calibration
+    for option, share, limit in (
+        ("coverage", found.coverage, known.largest_doubt(found.coverage)),
+        ("false-unknown", found.false_unknown, known.largest_remoteness(found.false_unknown)),
+    ):
+        if limit == float("inf"):
+            _LOG.warning(
+                "%d calibrating cells are too few for --%s %g: %s",
+                len(known.doubt), option, share,
+                "all labels are in every set" if option == "coverage" else "no cell is unknown",
+            )  # fmt: skip
 
 
 def _facts(
     found: "Annotation",
-    expected: "Agreement",
+    reference: "Reference",
     agreement: "Agreement | None",
     args: argparse.Namespace,
 ) -> Iterator[tuple[str, str]]:
+    known = reference.calibration
     words = (
-        f"of {expected.cells:,} of its cells that do not vote, {expected.accuracy:.1%} are told "
-        f"right (macro-F1 {expected.macro_f1:.3f}); the commonest label alone would be right for "
-        f"{expected.chance:.1%}"
+        f"of {len(known.doubt):,} of its cells that do not vote, {known.accuracy:.1%} are told "
+        f"right (macro-F1 {known.macro_f1:.3f}); the commonest label alone would be right for "
+        f"{known.chance:.1%}"
     )
     yield "reference", words
-    far = f"its middle cell lies {found.shift:.2f} times as far as one of the reference"
-    allowed = "not allowed for" if args.no_shift else "allowed for"
-    yield "query", f"{far}, which is {allowed}" if found.shift > 1 else far
-    sizes = found.contained.sum(1)
-    yield "labels a cell", f"{sizes.mean():.2f} on average, for a coverage of {found.coverage:g}"
-    if agreement is not None and agreement.cells:
-        words = (
-            f"{agreement.accuracy:.1%} of {agreement.cells:,} cells (macro-F1 "
-            f"{agreement.macro_f1:.3f}; the commonest label alone {agreement.chance:.1%}); the set "
-            f"holds the true label for {agreement.covered:.1%}"
-        )
-        yield "agreement", words
-    if agreement is not None and agreement.foreign:
-        words = (
-            f"{agreement.foreign:,} cells have a label that the reference lacks: "
-            f"{agreement.called_unknown:.1%} of them are called unknown (AUROC of familiarity "
-            f"{agreement.auroc_unknown:.3f})"
-        )
-        yield "foreign labels", words
+    how = "its own mean" if found.aligned else "the mean of the reference"
+    words = (
+        f"taken around {how}; its middle cell lies {found.shift:.2f} times as far as one of the "
+        "reference"
+    )
+    yield "query", words
+    words = (
+        f"{found.contained.sum(1).mean():.2f} labels a cell, for a coverage of "
+        f"{found.coverage:g} of cells like those of the reference"
+    )
+    yield "label sets", words
+    words = (
+        f"{found.unknown.mean():.1%} of the cells; of cells like those of the reference at most "
+        f"{found.false_unknown:.1%}"
+    )
+    yield "unknown", words
+    yield from () if agreement is None else _agreement(agreement)
     yield "written", str(args.output)
     if args.save_reference is not None:
         yield "reference kept", str(args.save_reference)
+
+
+def _agreement(agreement: "Agreement") -> Iterator[tuple[str, str]]:
+    if not agreement.cells:
+        yield "agreement", "no true label is one of the reference: they must be spelled alike"
+        return
+    words = (
+        f"{agreement.accuracy:.1%} of {agreement.cells:,} cells are told right, unknown or not "
+        f"(macro-F1 {agreement.macro_f1:.3f}; the commonest label alone {agreement.chance:.1%}); "
+        f"the set holds the true label for {agreement.covered:.1%}; "
+        f"{agreement.falsely_unknown:.1%} are called unknown"
+    )
+    yield "agreement", words
+    if agreement.foreign:
+        words = (
+            f"{agreement.foreign:,} cells have a label that the reference lacks: "
+            f"{agreement.called_unknown:.1%} of them are called unknown (AUROC of remoteness "
+            f"{agreement.auroc_unknown:.3f})"
+        )
+        yield "foreign labels", words
 
 
 command = AnnotateCommand()
