@@ -15,7 +15,10 @@ from sklearn.linear_model import Ridge
 from faults.damage import packed_bomb
 from faults.readers_data import write_text, yaml_code
 from faults.trials import Reader
+from sclong_core.files import read_sealed, sha256_file, write_sealed
 from sclong_core.testing import synthetic_gene_ids
+from sclong_tasks.annotation import Reference
+from sclong_tasks.annotation.reference import CELLS_FILE, FACTS_FILE
 from sclong_tasks.chemical_perturbation import example as chemical
 from sclong_tasks.chemical_perturbation.l1000 import read_l1000
 from sclong_tasks.chemical_perturbation.profiles import Profiles
@@ -218,6 +221,34 @@ def _read_lists(folder: Path) -> Any:
     return read_sctype(folder / SCTYPE), read_pegasus(folder / PEGASUS)
 
 
+def _write_reference(folder: Path) -> None:
+    generator = np.random.default_rng(0)
+    vectors = generator.standard_normal((150, 6))
+    Reference.fit(vectors, np.array(["a", "b", "c", "d", "e"])[np.arange(150) % 5]).save(
+        folder / "r"
+    )
+
+
+def _read_reference(folder: Path) -> Any:
+    found = Reference.load(folder / "r")
+    return found.digest, found.source, found.calibration.accuracy
+
+
+def _signed_reference(name: str, values: Any) -> Any:
+    """Another array, with checksums that are right."""
+
+    def plant(folder: Path, generator: Generator) -> None:
+        with np.load(folder / "r" / CELLS_FILE) as file:
+            arrays = dict(file)
+        arrays[name] = np.asarray(values)
+        np.savez(folder / "r" / CELLS_FILE, **arrays)
+        facts = read_sealed(folder / "r" / FACTS_FILE) or {}
+        changed = {**facts, "sha256": sha256_file(folder / "r" / CELLS_FILE)}
+        write_sealed(folder / "r" / FACTS_FILE, changed)
+
+    return plant
+
+
 READERS = (
     Reader("files of drug response", _write_response, _prepared("drug_response")),
     Reader("files of drug combination", _write_combination, _prepared("drug_combination")),
@@ -273,5 +304,18 @@ READERS = (
         _write_parquet,
         _representations("r.parquet"),
         planted={"a name twice": _name_twice, "texts": _texts},
+    ),
+    Reader(
+        "reference of labels",
+        _write_reference,
+        _read_reference,
+        sealed=True,
+        targets="r/*",
+        planted={
+            "labels that are not": _signed_reference("codes", np.full(120, 10**9)),
+            "objects": _signed_reference("usual", np.array([print, None], dtype=object)),
+            "no numbers": _signed_reference("doubt", np.full(30, np.nan)),
+            "another shape": _signed_reference("axes", np.zeros((6, 3), dtype=np.float32)),
+        },
     ),
 )

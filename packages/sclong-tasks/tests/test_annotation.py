@@ -1,7 +1,6 @@
 """Labels from a reference: what is told, what is promised, what is refused."""
 
 import hashlib
-import json
 
 import anndata
 import numpy as np
@@ -10,6 +9,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import KNeighborsClassifier
 
 from sclong_core.errors import ConfigError, InputError
+from sclong_core.files import read_sealed, write_sealed
 from sclong_tasks.annotation import Reference, annotate, annotate_vectors
 from sclong_tasks.annotation.agreement import compare_labels
 from sclong_tasks.annotation.calibration import Calibration
@@ -307,26 +307,9 @@ def damage_cells(folder):
     (folder / "cells.npz").write_bytes((folder / "cells.npz").read_bytes()[:-50])
 
 
-def other_format(folder):
-    facts = json.loads((folder / "reference.json").read_text())
-    (folder / "reference.json").write_text(json.dumps(facts | {"format": 99}))
-
-
-def no_labels(folder):
-    facts = json.loads((folder / "reference.json").read_text())
-    del facts["labels"]
-    (folder / "reference.json").write_text(json.dumps(facts))
-
-
-def fewer_labels(folder):
-    facts = json.loads((folder / "reference.json").read_text())
-    (folder / "reference.json").write_text(json.dumps(facts | {"labels": ["type 0"]}))
-
-
-def other_labels(folder):
-    facts = json.loads((folder / "reference.json").read_text())
-    swapped = ["type 1", "type 0", "type 2", "type 3"]
-    (folder / "reference.json").write_text(json.dumps(facts | {"labels": swapped}))
+def rewritten(folder, **changes):
+    facts = read_sealed(folder / "reference.json") | changes
+    write_sealed(folder / "reference.json", {k: v for k, v in facts.items() if v is not None})
 
 
 def infinite_limits(folder):
@@ -334,20 +317,24 @@ def infinite_limits(folder):
         arrays = dict(found)
     arrays["remoteness"][:] = np.inf
     np.savez(folder / "cells.npz", **arrays)
-    facts = json.loads((folder / "reference.json").read_text())
-    digest = hashlib.sha256((folder / "cells.npz").read_bytes()).hexdigest()
-    (folder / "reference.json").write_text(json.dumps(facts | {"sha256": digest}))
+    rewritten(folder, sha256=hashlib.sha256((folder / "cells.npz").read_bytes()).hexdigest())
+
+
+def edited(folder):
+    path = folder / "reference.json"
+    path.write_text(path.read_text().replace("type 1", "type 9"))
 
 
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
         (damage_cells, "checksum"),
-        (other_format, "another version"),
-        (no_labels, "damaged"),
-        (fewer_labels, "do not belong together"),
-        (other_labels, "were changed"),
+        (lambda folder: rewritten(folder, format=99), "another version"),
+        (lambda folder: rewritten(folder, labels=None), "damaged"),
+        (lambda folder: rewritten(folder, labels=["type 0"]), "do not belong together"),
         (infinite_limits, "do not belong together"),
+        (edited, "damaged"),
+        (lambda folder: (folder / "reference.json").write_text("{"), "damaged"),
         (lambda folder: (folder / "cells.npz").unlink(), "no reference"),
     ],
 )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from sclong_core.array_files import read_arrays
 from sclong_core.errors import InputError
-from sclong_core.files import TakenError, atomic_folder, read_json, sha256_file, write_json
+from sclong_core.files import TakenError, atomic_folder, read_sealed, sha256_file, write_sealed
 from sclong_tasks.annotation.calibration import Calibration, calibrate
 from sclong_tasks.annotation.space import (
     LEAST_CELLS,
@@ -150,11 +150,10 @@ class Reference:
                 "encoder": self.encoder,
                 "labels": list(self.labels),
                 "source": self.source,
-                "digest": self.digest,
                 **{name: known[name] for name in _MEASURES},
                 "sha256": sha256_file(made / CELLS_FILE),
             }
-            write_json(made / FACTS_FILE, facts)
+            write_sealed(made / FACTS_FILE, facts)
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> "Reference":
@@ -166,8 +165,10 @@ class Reference:
         folder = Path(folder)
         if not is_reference(folder):
             raise InputError(f"{folder} is no reference: `sclong annotate` makes one")
-        facts = read_json(folder / FACTS_FILE)
-        if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        facts = read_sealed(folder / FACTS_FILE)
+        if facts is None:
+            raise InputError(f"{folder / FACTS_FILE} is damaged: copy or make the reference again")
+        if facts.get("format") != FORMAT:
             raise InputError(f"{folder} is a reference of another version: make it again")
         try:
             labels = tuple(map(str, facts["labels"]))
@@ -180,7 +181,7 @@ class Reference:
         arrays = read_arrays(folder / CELLS_FILE, _SHAPES, "a reference")
         if not _belong_together(arrays, len(labels)):
             raise InputError(f"{folder / CELLS_FILE} is damaged: its arrays do not belong together")
-        found = cls(
+        return cls(
             Space(arrays["centre"], arrays["axes"]),
             arrays["directions"],
             arrays["codes"],
@@ -189,9 +190,6 @@ class Reference:
             encoder,
             source,
         )
-        if found.digest != facts.get("digest"):
-            raise InputError(f"{folder / FACTS_FILE} is damaged: labels or encoder were changed")
-        return found
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
         return {
