@@ -134,6 +134,7 @@ BAD = {
     ),
     "NaN": (lambda adata: change(adata, (3, 4), np.nan), "NaN in cell 'cell3'"),
     "infinite": (lambda adata: change(adata, (3, 4), np.inf), "infinite value in cell 'cell3'"),
+    "enormous": (lambda adata: change(adata, (3, 4), 1e30), "no count reaches.*'cell3'"),
     "negative": (lambda adata: change(adata, (3, 4), -1), "negative values.*'cell3'"),
     "no cells": (lambda adata: adata[:0].copy(), "holds 0 cells"),
     "no genes": (lambda adata: adata[:, :0].copy(), "holds 0 genes"),
@@ -245,13 +246,17 @@ def test_layouts_and_types_give_the_same_to_the_last_bit(words, tmp_path, adata,
     found.file.close()
 
 
-def test_booleans_are_counts(words, tmp_path, adata):
+def test_presence_is_taken_as_counts_only_if_asked(words, tmp_path, adata, capsys):
     flags = adata.X.toarray() > 0
     adata.X = flags
     adata.write_h5ad(tmp_path / "cells.h5ad")
-    assert main(words) == 0
+    assert main(words) == 2
+    assert "as presence and absence do" in capsys.readouterr().err
+    assert main([*words, "--normalisation", "raw"]) == 0
     found = ad.read_h5ad(tmp_path / "out.h5ad").obsm["X_sclong"]
-    np.testing.assert_array_equal(found, MODEL.embed(ad.AnnData(flags * 1.0, var=adata.var)))
+    np.testing.assert_array_equal(
+        found, MODEL.embed(ad.AnnData(flags * 1.0, var=adata.var), normalisation="raw")
+    )
 
 
 @settings(max_examples=6, deadline=None)

@@ -169,6 +169,24 @@ def test_errors_for_the_person_get_one_line(install, capsys, error, status, mess
     assert capsys.readouterr().err == f"error: {message}\n"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 9 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+    ids=str,
+)
+def test_too_little_memory_is_one_line(install, capsys, error):
+    install(greet=Greet(fail(error)))
+    assert cli.main(["greet", "cells"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: there is not enough memory (")
+    assert said.count("\n") == 1
+
+
 def test_a_fault_of_the_program_keeps_its_traceback(install):
     install(greet=Greet(fail(ZeroDivisionError())))
     with pytest.raises(ZeroDivisionError):

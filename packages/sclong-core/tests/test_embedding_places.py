@@ -314,3 +314,46 @@ def test_what_the_machine_has_no_memory_for_is_one_line(tmp_path, adata, embed, 
         status, said = embed(source, tmp_path / "out.npy")
         assert status == 2
         assert said.startswith("error: there is not enough memory for 8 cells at a time")
+
+
+@pytest.mark.parametrize("where", ["open_prepared", "write_output"])
+def test_too_little_memory_keeps_finished_blocks(tmp_path, adata, embed, monkeypatch, where):
+    source = _write(adata, tmp_path / "cells.h5ad")
+
+    def short(*_, **__):
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run, where, short)
+        status, said = embed(source, tmp_path / "out.h5ad")
+    assert status == 2
+    assert said.splitlines()[-1].startswith("error: there is not enough memory")
+    assert "finished blocks are kept" in said
+    assert "Traceback" not in said
+    assert embed(source, tmp_path / "out.h5ad", "--resume")[0] == 0
+
+
+@pytest.mark.parametrize("part", ["obs", "var", "index"])
+@pytest.mark.parametrize(
+    "name", [".zattrs", ".zgroup", ".zarray", ".zmetadata", "zarr.json", "..", "a\\b"]
+)
+def test_names_that_mean_something_to_zarr_are_written_as_others(
+    tmp_path, adata, embed, part, name
+):
+    getattr(adata, "obs" if part == "index" else part)["held"] = "x"
+    if part == "index":
+        adata.obs.index.name = "held"
+        del adata.obs["held"]
+    source = _write(adata, tmp_path / "cells.h5ad")
+    table = "obs" if part == "index" else part
+    with h5py.File(source, "r+") as file:
+        file[table].move("held", name)
+        if part == "index":
+            file["obs"].attrs["_index"] = name
+        else:
+            file[table].attrs["column-order"] = [name]
+    assert embed(source, tmp_path / "out.zarr")[0] == 0
+    found = getattr(_read(tmp_path / "out.zarr"), table)
+    written = name.replace("\\", "_") if "\\" in name else name.replace(".", "_")
+    assert (found.index.name if part == "index" else next(iter(found.columns))) == written
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cells.h5ad", "out.zarr"]

@@ -80,8 +80,52 @@ def test_logarithms_of_counts_that_were_rounded_are_refused(shape):
     assert recognise(np.rint(np.log1p(counts(*shape, depth=8000)))).normalisation is None
 
 
-def test_whether_genes_are_present_counts_as_counts():
-    assert recognise(counts() > 0).normalisation == "raw"
+@pytest.mark.parametrize("dtype", [bool, np.int32, np.float32])
+@pytest.mark.parametrize("shape", [(1, 800), (60, 800), (60, 90)])
+def test_presence_is_refused(dtype, shape):
+    found = recognise((counts(*shape) > 0).astype(dtype))
+    assert found.normalisation is None
+    assert "the value 1 alone where counts would hold" in found.seen
+
+
+def test_presence_with_a_few_other_values_is_refused():
+    values = np.minimum(counts(), 1)
+    values[0, :5] = 2
+    found = recognise(values)
+    assert found.normalisation is None
+    assert re.search(r"^holds \d values above 1 where counts would hold \d+", found.seen)
+
+
+def test_counts_too_few_to_repeat_are_raw():
+    single = np.eye(40, 800) + np.eye(40, 800, 3)
+    assert recognise(single).normalisation == "raw"
+
+
+@pytest.mark.parametrize("rounding", [np.ceil, np.rint, np.floor])
+@pytest.mark.parametrize("steps", [20, 50, 100, 200])
+def test_parts_of_the_highest_logarithm_are_refused(rounding, steps):
+    values = logged(counts())
+    of_cell = rounding(values / values.max(1, keepdims=True) * steps)
+    of_all = rounding(values / values.max() * steps)
+    for found in map(recognise, (of_cell, of_all)):
+        assert found.normalisation is None
+        assert re.search("highest is|without a single 1|vary less", found.seen)
+
+
+def test_values_that_were_cut_off_are_refused():
+    found = recognise(np.minimum(counts(depth=40_000), 30))
+    assert found.normalisation is None
+    assert "highest is 30 in every cell" in found.seen
+
+
+@pytest.mark.parametrize("rounding", [np.rint, np.floor, np.ceil])
+@pytest.mark.parametrize(("depth", "target"), [(3e3, 1e4), (2e5, 1e4), (5e4, 1e6)])
+def test_scaled_counts_that_were_rounded_are_refused(rounding, depth, target):
+    size = np.random.default_rng(1).uniform(0.5, 2, (60, 1))
+    values = np.random.default_rng(0).poisson(counts(genes=2000, depth=depth) * size)
+    found = recognise(rounding(values / values.sum(1, keepdims=True) * target))
+    assert found.normalisation is None
+    assert re.search("scaled counts|vary less|highest is", found.seen)
 
 
 @settings(max_examples=40, deadline=None)

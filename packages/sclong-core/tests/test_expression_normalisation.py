@@ -125,6 +125,8 @@ CELL_NAMES = ["first", "second", "third"]
         (np.nan, "holds NaN in cell 'second', gene 'ENSG00000000004'"),
         (np.inf, "holds an infinite value in cell 'second', gene 'ENSG00000000004'"),
         (-1.5, r"negative values \(first -1.5 in cell 'second', gene 'ENSG00000000004'\)"),
+        (1e30, r"no count reaches \(1e\+30\) in cell 'second', gene 'ENSG00000000004'"),
+        (2.0**31 + 512, r"no count reaches \(2.147e\+09\) in cell 'second'"),
     ],
 )
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix, sparse.csc_matrix])
@@ -144,6 +146,7 @@ def test_empty_cells_are_refused_with_their_number_and_the_first():
 
 def test_good_values_pass():
     check_values(np.eye(3, GENES, dtype=np.int8), CELL_NAMES, NAMES)
+    check_values(np.eye(3, GENES) * 2.0**31, CELL_NAMES, NAMES)
 
 
 def test_counts_of_copies_on_chromosome_y_are_those_of_their_gene(counts):

@@ -26,8 +26,11 @@ def test_whole_numbers_are_raw(dtype):
     assert recognise(COUNTS.astype(dtype)).normalisation == "raw"
 
 
-def test_booleans_are_raw():
-    assert recognise(COUNTS > 0).normalisation == "raw"
+def test_presence_is_not_counts_and_few_single_counts_are():
+    found = recognise(COUNTS > 0)
+    assert found.normalisation is None
+    assert "as presence and absence do" in found.seen
+    assert recognise(COUNTS[:1, :9] > 0).normalisation == "raw"
 
 
 def test_whole_numbers_up_to_the_error_of_float_sums_are_raw():

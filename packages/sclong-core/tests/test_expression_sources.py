@@ -6,7 +6,7 @@ import pytest
 from scipy import sparse
 
 from sclong_core.errors import InputError
-from sclong_core.expression import open_cells
+from sclong_core.expression import find_cell_files, open_cells
 from sclong_core.expression.rows import canonical
 from sclong_core.testing import make_counts_anndata
 
@@ -131,3 +131,13 @@ def test_features_that_are_not_genes_are_left_out_and_announced(tmp_path, counts
         assert source.n_genes == 15
         assert source.read_rows(0, 3).shape == (3, 15)
     assert "left out features that are not genes: 2 Antibody Capture" in caplog.text
+
+
+@pytest.mark.parametrize("reader", [open_cells, find_cell_files])
+def test_a_link_that_leads_to_no_file_is_said(tmp_path, reader):
+    (tmp_path / "a.h5ad").symlink_to(tmp_path / "b.h5ad")
+    with pytest.raises(InputError, match=r"a\.h5ad is a link that leads nowhere \(to .*b\.h5ad\)"):
+        reader(tmp_path / "a.h5ad")
+    (tmp_path / "b.h5ad").symlink_to(tmp_path / "a.h5ad")
+    with pytest.raises(InputError, match=r"a\.h5ad is a loop of links"):
+        reader(tmp_path / "a.h5ad")

@@ -106,9 +106,30 @@ def test_links_within_the_file_may_stay(cells):
     with h5py.File(cells, "r+") as file:
         file.move("X", "uns/elsewhere")
         file["X"] = h5py.SoftLink("/uns/elsewhere")
-        file["uns/nothing"] = h5py.SoftLink("/uns/nowhere")
+        file["uns/again"] = h5py.SoftLink("/uns/deep")
     with open_cells(cells) as source:
         np.testing.assert_array_equal(source.read_rows(0, 6).toarray(), expected)
+
+
+@pytest.mark.parametrize("place", ["uns/nothing", "obsp/nothing", "layers/nothing", "nothing"])
+def test_a_link_to_nothing_is_refused_wherever_it_is(cells, place):
+    with h5py.File(cells, "r+") as file:
+        file[place] = h5py.SoftLink("/uns/nowhere")
+    with pytest.raises(InputError, match=f"{place} is a link that leads nowhere in the file"):
+        open_cells(cells)
+
+
+@pytest.mark.parametrize("kind", ["soft", "hard", "two that name each other"])
+def test_circles_of_links_are_refused_where_nothing_reads_them(cells, kind):
+    with h5py.File(cells, "r+") as file:
+        if kind == "hard":
+            file["uns/deep/top"] = file["uns"]
+        elif kind == "soft":
+            file["uns/deep/top"] = h5py.SoftLink("/")
+        else:
+            file["uns/a"], file["uns/b"] = h5py.SoftLink("/uns/b"), h5py.SoftLink("/uns/a")
+    with pytest.raises(InputError, match=r"uns/.* is a link that leads around in a circle"):
+        open_cells(cells)
 
 
 @pytest.mark.parametrize("kind", ["soft", "hard", "two that name each other"])

@@ -1,12 +1,15 @@
 """Files and folders that appear whole, and never take away what is there."""
 
+import itertools
 import os
+import threading
+from contextlib import suppress
 from functools import partial
 
 import pytest
 
 from sclong_core import renaming
-from sclong_core.files import TakenError, atomic_file, atomic_folder, leftovers
+from sclong_core.files import TakenError, atomic_file, atomic_folder, leftovers, missing
 
 
 def _refuses(number):
@@ -168,3 +171,40 @@ def test_what_a_killed_process_of_the_same_number_left_is_no_matter(tmp_path):
     with atomic_folder(final) as temporary:
         assert list(temporary.iterdir()) == []
     assert list(tmp_path.iterdir()) == [final]
+
+
+def test_a_folder_is_removed_though_a_thread_still_writes_into_it(tmp_path):
+    begun, end = threading.Event(), threading.Event()
+
+    def write(folder):
+        for number in itertools.count():
+            begun.set()
+            with suppress(FileNotFoundError):
+                (folder / str(number)).touch()
+            if end.is_set():
+                return
+
+    def fail():
+        with atomic_folder(tmp_path / "out.zarr") as folder:
+            (folder / "obs").mkdir()
+            threading.Thread(target=write, args=(folder / "obs",)).start()
+            begun.wait()
+            threading.Timer(0.1, end.set).start()
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_why_nothing_is_under_a_path(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "pool")
+    (tmp_path / "pool").symlink_to(tmp_path / "loop")
+    (tmp_path / "nowhere").symlink_to("gone.h5ad")
+    assert missing(tmp_path / "x") == "does not exist"
+    assert missing(tmp_path / "loop") == "is a loop of links"
+    assert missing(tmp_path / "nowhere") == "is a link that leads nowhere (to gone.h5ad)"
+    for name in ("loop", "nowhere"):
+        words = missing(tmp_path / name)
+        said = f"does not exist: its folder {tmp_path / name} {words}"
+        assert missing(tmp_path / name / "x.h5ad") == said

@@ -84,6 +84,14 @@ def infinite(adata):
     adata.X.data[5] = np.inf
 
 
+def enormous(adata):
+    adata.X.data[5] = 1e30
+
+
+def presence(adata):
+    adata.X.data[:] = 1
+
+
 def of_mouse(adata):
     adata.obs["organism_ontology_term_id"] = "NCBITaxon:10090"
 
@@ -112,6 +120,8 @@ def strange_names(adata):
         (mixed, survey.MIXED_VALUES, "mixes raw counts in 20 cells"),
         (not_a_number, survey.IMPOSSIBLE_VALUES, "NaN in cell 'cell0', gene 'ENSG0000"),
         (infinite, survey.IMPOSSIBLE_VALUES, "infinite value in cell 'cell0', gene 'ENSG"),
+        (enormous, survey.IMPOSSIBLE_VALUES, "no count reaches (1e+30) in cell 'cell0', gene"),
+        (presence, survey.UNKNOWN_VALUES, "as presence and absence do"),
         (of_mouse, survey.NOT_THE_ORGANISM, "obs says so"),
         (noted_mouse, survey.NOT_THE_ORGANISM, "NCBITaxon:10090"),
         (mouse_ids, survey.NOT_THE_ORGANISM, "mouse Ensembl ids"),

@@ -140,8 +140,10 @@ def test_what_is_left_out_is_named(tmp_path, caplog):
         (lambda a: a.obs.drop(columns="tech", inplace=True), "no column batch, tech"),
         (lambda a: a.obs.drop(columns="celltype", inplace=True), "no column cell_type, celltype"),
         (lambda a: a.obs.__setitem__("tech", "only"), "one batch, 'only'"),
-        (lambda a: a.X.data.__setitem__(4, np.nan), "missing, infinite or negative"),
-        (lambda a: a.X.data.__setitem__(4, -1), "missing, infinite or negative"),
+        (lambda a: a.X.data.__setitem__(4, np.nan), "missing, infinite, negative"),
+        (lambda a: a.X.data.__setitem__(4, -1), "missing, infinite, negative"),
+        (lambda a: a.X.data.__setitem__(4, 1e30), "beyond any count: the first in cell 'cell"),
+        (lambda a: a.X.data.__setitem__(slice(None), 1), "as presence and absence do.*task.scale"),
         (lambda a: a.obs.__setitem__("tech", ""), "0 cells"),
     ],
 )

@@ -45,7 +45,7 @@ def test_from_original_files_to_predictions_and_a_table(place, capsys):
     ("words", "said"),
     [
         (["list", "x"], "no task"),
-        (["data", "drug_response", "--source", "none"], "neither a folder"),
+        (["data", "drug_response", "--source", "none"], "none does not exist: give a folder"),
         (["run", "drug_response", "--model", "drug_mean"], "run sclong task data"),
         (["run", "drug_response", "--model", "drug_mean", "--set", "x"], "name=value"),
         (["results", "original"], "no metrics.json"),

@@ -179,7 +179,8 @@ def drop_gene(table):
     ("change", "said"),
     [
         (put(np.nan), "1 values are missing.*cell 'cell3', gene 'M0G2'"),
-        (put(-1.0), "1 values are missing, infinite or negative"),
+        (put(-1.0), "1 values are missing, infinite, negative"),
+        (put(1e30), "1 values are missing, infinite, negative or beyond any count: .*'cell3'"),
         (put(300.0), "these are counts"),
         (set_obs("condition", "A+B+C"), r"cell 'cell3': 'A\+B\+C' is no condition"),
         (set_obs("control", 0), "cell 'cell3' has control 0 and condition 'ctrl'"),

@@ -267,7 +267,8 @@ def scales():
     counts = made.poisson(made.gamma(0.6, size=10) + 2, size=(12, 10)).astype(np.float32)
     share = counts / counts.sum(axis=1, keepdims=True)
     return {
-        "counts": counts, "cpm": share * 1e6, "part": share[:, :9] * 1e6, "shares": share,
+        "counts": counts, "presence": np.ones((12, 10)), "cpm": share * 1e6,
+        "part": share[:, :9] * 1e6, "shares": share,
         "noise": made.uniform(25, 90, size=(12, 10)), "log2": np.log2(1 + share * 1e4),
         "log1p": np.log1p(share * 1e4), "log": np.log1p(share[:, :9] * 1e4),
         "rounded": np.log1p(share * 1e4).round(2), "none": made.uniform(0, 9, size=(12, 10)),
@@ -284,6 +285,7 @@ def with_values(files, values):
     ("kind", "what"),
     [
         ("counts", "holds whole numbers, up to .*, as counts are: say so with task.scale=counts"),
+        ("presence", "the value 1 alone .* as presence and absence do.*task.scale=counts"),
         ("cpm", "scaled counts without the logarithm.*task.scale=tpm"),
         ("part", "scaled counts without the logarithm.*task.scale=tpm"),
         ("shares", "without the logarithm.*task.scale=tpm"),

@@ -211,7 +211,7 @@ def test_what_is_left_out_is_named(tmp_path, folder, caplog):
     [
         (lambda a: a.obs.rename(columns={"bulk_labels": "x"}, inplace=True), "no column cell_type"),
         (lambda a: a.obs.__setitem__("bulk_labels", ""), "no cell has a type"),
-        (lambda a: a.X.data.__setitem__(4, np.nan), "missing, infinite or negative"),
+        (lambda a: a.X.data.__setitem__(4, np.nan), "missing, infinite, negative"),
         (lambda a: a.var.__setattr__("index", ["GENE1", *a.var_names[1:]]), "occur twice: GENE1"),
     ],
 )

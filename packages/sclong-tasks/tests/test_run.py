@@ -218,7 +218,7 @@ def test_sources_that_are_none_are_refused(request_, tmp_path):
     task = get_task("doubling_time")
     with pytest.raises(InputError, match="already exists"):
         prepare_data(task, request_.data, str(tmp_path))
-    with pytest.raises(InputError, match="neither a folder"):
+    with pytest.raises(InputError, match="does not exist: give a folder"):
         prepare_data(task, tmp_path / "x", "ftp://somewhere")
     with pytest.raises(InputError, match=r"lacks 1 file.*lines\.csv"):
         prepare_data(task, tmp_path / "x", str(tmp_path))

@@ -1,11 +1,13 @@
 """Files that appear whole or not at all, and their checksums."""
 
+import errno
 import hashlib
 import json
 import logging
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,8 @@ _CHUNK_BYTES = 1 << 20
 _NAME_BYTES = 255
 """What nearly all file systems allow for one name."""
 _SEAL = "digest"
+_WAITS = (0.0, 0.05, 0.2, 0.5, 1.0)
+"""Seconds to wait for writers that have not ended yet."""
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:
@@ -28,6 +32,34 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
         while chunk := handle.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def missing(path: str | os.PathLike[str]) -> str:
+    """Why nothing is under a path, in words that follow its name: a link may be the reason."""
+    named = Path(path)
+    for place in (*reversed(named.parents), named):
+        if not place.is_symlink() or _leads(place):
+            continue
+        words = f"is a link that leads nowhere (to {place.readlink()})"
+        if _is_loop(place):
+            words = "is a loop of links"
+        return words if place == named else f"does not exist: its folder {place} {words}"
+    return "does not exist"
+
+
+def _leads(link: Path) -> bool:
+    try:
+        return link.exists()
+    except OSError:  # a loop, in some versions of Python
+        return False
+
+
+def _is_loop(link: Path) -> bool:
+    try:
+        link.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 class TakenError(InputError):
@@ -204,10 +236,20 @@ def _recover(final: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
+    """Remove a file or folder, a folder into which threads of a failed write may still put files.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
+        return
+    for wait in _WAITS:
+        shutil.rmtree(path, ignore_errors=True)
+        time.sleep(wait)
+        if not path.exists():
+            return
+    shutil.rmtree(path)
 
 
 def _fsync(path: Path) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 from urllib.parse import unquote, urlsplit
 
 from sclong_core.errors import InputError
-from sclong_core.files import atomic_file
+from sclong_core.files import atomic_file, missing
 from sclong_data.outputs import begins_with
 
 if TYPE_CHECKING:
@@ -378,7 +378,7 @@ class Manifest:
                 f"{entry.dataset} is not downloaded yet ({path} does not exist): run "
                 "`sclong data fetch` with this manifest"
             )
-        raise InputError(f"{entry.dataset}: {path} does not exist: correct its location")
+        raise InputError(f"{entry.dataset}: {path} {missing(path)}: correct its location")
 
 
 def stays_inside(name: str) -> bool:

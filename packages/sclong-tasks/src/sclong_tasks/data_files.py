@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sclong_core.errors import InputError
-from sclong_core.files import atomic_folder, read_json, sha256_file, write_json
+from sclong_core.files import atomic_folder, missing, read_json, sha256_file, write_json
 from sclong_tasks.task import DataFile, Task
 
 _LOG = logging.getLogger("sclong")
@@ -123,12 +123,13 @@ def _gather(task: Task[Any], source: str | None, scratch: Path) -> dict[str, Pat
     elif Path(source).is_file():
         found = {**find_files(task, Path(source).parent), **_one(task, Path(source))}
     else:
-        raise InputError(f"{source} is neither a folder, nor a file, nor an https:// address")
-    missing = [file for file in task.data_files if file.required and file.name not in found]
-    if missing:
-        listed = "; ".join(f"{file.name} ({file.purpose})" for file in missing)
+        reason = "is no plain file" if Path(source).exists() else missing(source)
+        raise InputError(f"{source} {reason}: give a folder, a file or an https:// address")
+    lacking = [file for file in task.data_files if file.required and file.name not in found]
+    if lacking:
+        listed = "; ".join(f"{file.name} ({file.purpose})" for file in lacking)
         raise InputError(
-            f"{task.name} lacks {len(missing)} file(s): {listed}: give the folder that holds them "
+            f"{task.name} lacks {len(lacking)} file(s): {listed}: give the folder that holds them "
             "with --source"
         )
     for file in task.data_files:

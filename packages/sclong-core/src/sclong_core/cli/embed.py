@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table
 from sclong_core.errors import ScLongError
 from sclong_core.launched import check_variables, process_rank
+from sclong_core.memory import is_short_of_memory, shortage
 
 if TYPE_CHECKING:
     from sclong_core.embedding.plan import Job
@@ -82,6 +83,13 @@ class EmbedCommand:
                         "goes on from there"
                     )
                 raise
+            except Exception as error:
+                if isinstance(error, ScLongError) or not is_short_of_memory(error):
+                    raise
+                raise ScLongError(
+                    f"{shortage(error)} (a smaller --batch-size); finished blocks are kept, the "
+                    "same command with --resume goes on from there"
+                ) from error
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sclong_core.cli.terminal import is_interactive, messages, print_facts
 from sclong_core.errors import CheckpointError, InputError, ScLongError
+from sclong_core.files import missing
 
 if TYPE_CHECKING:
     from sclong_core.config import PerformerConfig
@@ -62,9 +63,9 @@ def _info(args: argparse.Namespace) -> int:
     from sclong_core.manifest import CONFIG_FILE  # noqa: PLC0415  # keeps sclong --help fast
     from sclong_core.packaged import packaged_checkpoint  # noqa: PLC0415
 
-    missing = [path for path in args.paths if not path.exists()]
-    if missing:
-        raise InputError(f"{missing[0]} does not exist: check the name")
+    absent = [path for path in args.paths if not path.exists()]
+    if absent:
+        raise InputError(f"{absent[0]} {missing(absent[0])}: check the name")
     offered = [path for path in args.paths if path.is_dir() and _show_offered(path)]
     left = [path for path in args.paths if path not in offered]
     checkpoints = [path for path in left if (path / CONFIG_FILE).is_file()]

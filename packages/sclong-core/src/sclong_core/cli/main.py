@@ -1,8 +1,8 @@
 """The command ``sclong`` itself: finds subcommands, runs one, and turns errors into one line.
 
-Exit status: 0 done; 2 wrong arguments, wrong input, or a file that cannot be read or written;
-130 interrupted; 141 done, but the reader of the output went away. Any other error is a fault of the
-program and keeps its traceback.
+Exit status: 0 done; 2 wrong arguments, wrong input, a file that cannot be read or written, or too
+little memory; 130 interrupted; 141 done, but the reader of the output went away. Any other error
+is a fault of the program and keeps its traceback.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from sclong_core.cli.interrupts import INTERRUPTED, SAID, watch_interrupts
 from sclong_core.cli.streams import guard_streams, lost_output
 from sclong_core.errors import ScLongError
 from sclong_core.escaping import for_terminal
+from sclong_core.memory import is_short_of_memory, shortage
 
 _USAGE_ERROR = 2
 _BROKEN_PIPE = 141
@@ -55,7 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _silence_stdout()
         return _BROKEN_PIPE
     except OSError as error:
-        return _complain(_describe(error), _USAGE_ERROR)
+        said = shortage(error) if is_short_of_memory(error) else _describe(error)
+        return _complain(said, _USAGE_ERROR)
+    except (MemoryError, RuntimeError, ImportError, SystemError, ValueError) as error:
+        if not is_short_of_memory(error):
+            raise
+        return _complain(shortage(error), _USAGE_ERROR)
     return status
 
 

@@ -159,8 +159,9 @@ def _add(
 
 def _carry_annotation(file: Any, source: CellSource) -> None:
     """Write the annotation of the input."""
-    obs = carried_table(source.obs, f"{source.name}: obs")
-    var = carried_table(source.var, f"{source.name}: var")
+    in_zarr = not isinstance(file, h5py.File)
+    obs = carried_table(source.obs, f"{source.name}: obs", in_zarr=in_zarr)
+    var = carried_table(source.var, f"{source.name}: var", in_zarr=in_zarr)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*names are not unique", category=UserWarning)
         write_elem(file, "/", AnnData(obs=obs, var=var))

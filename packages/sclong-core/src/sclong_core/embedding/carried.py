@@ -11,10 +11,12 @@ from pandas.api import types
 _LOG = logging.getLogger("sclong")
 _RESERVED = {"_index": "index"}
 """Names that AnnData keeps for itself, and what stands for them."""
+_OF_ZARR = frozenset({".zattrs", ".zgroup", ".zarray", ".zmetadata", "zarr.json", ".", ".."})
+"""Names that stand for something else within a zarr store."""
 _NUMBERS = ("integer", "floating", "mixed-integer-float")
 
 
-def carried_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
+def carried_table(table: pd.DataFrame, where: str, *, in_zarr: bool = False) -> pd.DataFrame:
     """The table with names and columns that can be written; what had to change is logged.
 
     Columns keep their values. Those of several types, of times and of intervals become text, as
@@ -23,8 +25,9 @@ def carried_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
     Args:
         table: ``obs`` or ``var``.
         where: which of them, and of which file, for the message.
+        in_zarr: it is written into a zarr store, where more names cannot be.
     """
-    names = _names(table.columns)
+    names = _names(table.columns, in_zarr=in_zarr)
     columns: dict[str, Any] = {}
     texts = []
     for at, name in enumerate(names):
@@ -35,20 +38,29 @@ def carried_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
     pairs = zip(table.columns, names, strict=True)
     renamed = [f"{old} as {new}" for old, new in pairs if old != new]
     if renamed:
-        _LOG.info("%s: AnnData cannot hold these names of columns: %s", where, _some(renamed))
+        holder = "a zarr store" if in_zarr else "AnnData"
+        _LOG.info("%s: %s cannot hold these names of columns: %s", where, holder, _some(renamed))
     if texts:
         _LOG.info("%s: columns written as text: %s", where, _some(texts))
     index = pd.Index([str(value) for value in table.index], dtype=object)
     if isinstance(table.index.name, str) and table.index.name not in {*names, *_RESERVED, ""}:
-        index.name = table.index.name.replace("/", "_")
+        index.name = _holdable(table.index.name, in_zarr=in_zarr)
     return pd.DataFrame(columns, index=index) if columns else pd.DataFrame(index=index)
 
 
-def _names(columns: Iterable[Hashable]) -> list[str]:
-    """Different names without slashes, which are folders to AnnData."""
+def _holdable(name: str, *, in_zarr: bool) -> str:
+    """A name without slashes, which are folders to AnnData, that stands for itself alone."""
+    text = name.replace("/", "_")
+    if in_zarr:
+        text = text.replace("\\", "_")
+    return text.replace(".", "_") if text in (_OF_ZARR if in_zarr else (".",)) else text
+
+
+def _names(columns: Iterable[Hashable], *, in_zarr: bool) -> list[str]:
+    """Different names that can be written."""
     found: list[str] = []
     for column in columns:
-        text = _RESERVED.get(str(column), str(column)).replace("/", "_") or "unnamed"
+        text = _holdable(_RESERVED.get(str(column), str(column)), in_zarr=in_zarr) or "unnamed"
         name, number = text, 1
         while name in found:
             name, number = f"{text}_{number}", number + 1

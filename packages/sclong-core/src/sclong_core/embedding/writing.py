@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sclong_core.embedding.annotated import rehearse, write_annotated
 from sclong_core.embedding.blocks import BlockStore
 from sclong_core.embedding.outputs import check_output
@@ -19,10 +17,9 @@ from sclong_core.errors import InputError, ScLongError
 from sclong_core.expression.cell_source import CellSource
 from sclong_core.expression.identity import Identity
 from sclong_core.files import TakenError, leftovers
+from sclong_core.memory import is_short_of_memory
 
 _LOG = logging.getLogger("sclong")
-_SHORT = ("can't allocate memory", "not enough memory", "Cannot allocate memory")
-"""What PyTorch says where the memory of the machine is short."""
 
 
 def prepare_output(job: Job, source: CellSource, options: EmbedOptions, *, width: int) -> None:
@@ -122,8 +119,7 @@ def enough_memory(batch_size: int) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        short = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not short and not any(words in str(error) for words in _SHORT):
+        if not is_short_of_memory(error):
             raise
         raise ScLongError(
             f"there is not enough memory for {batch_size} cells at a time: choose a smaller "

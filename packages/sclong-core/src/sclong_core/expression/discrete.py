@@ -1,4 +1,4 @@
-"""Whole numbers that are not counts: expression bins and rounded logarithms."""
+"""Whole numbers that are not counts: presence, bins, rounded logarithms, rounded scaled counts."""
 
 from dataclasses import dataclass, field
 
@@ -26,6 +26,15 @@ _SHARE = 0.15
 _SHARE_OF_FEW = 0.5
 _HIGHEST_LOG = 30.0
 _HIGHEST_ROUNDED = 9
+_HIGHEST_BIN = 255.0
+_MANY_GENES = 100
+_MOSTLY_WITHOUT_ONES = 0.5
+_FEWEST_SAME_TOP = 8
+_ENOUGH_REPEATS = 20.0
+_TOO_FEW_REPEATS = 0.25
+_SAME_SUM = 0.05
+_OF_ONE_DEPTH = 0.5
+_DEVIATIONS = 4.5
 
 
 @dataclass
@@ -53,7 +62,40 @@ class WholeCells:
             return None
         rows = sparse.vstack(self._kept, format="csr")
         rows.data = np.rint(rows.data)  # sums of float32 are whole but for their error
-        return _bins(rows) or _no_ones(rows) or _too_even(rows)
+        return (
+            _presence(rows)
+            or _bins(rows)
+            or _one_top(rows)
+            or _no_ones(rows)
+            or _too_even(rows)
+            or _rounded_sums(rows)
+        )
+
+
+def _presence(rows: Csr) -> str | None:
+    """Ones alone, or nearly so, where genes are found so often that counts would repeat.
+
+    Two molecules of a cell are of one gene at least as often as one of this cell and one of
+    another, and at least as often as if all genes were equally common. In 40 sets of real counts
+    one and a half to three times as many values lie above 1 as the larger of both bounds says.
+    """
+    cells, genes = rows.shape
+    sizes = np.diff(rows.indptr).astype(np.float64)
+    found = np.bincount(rows.indices, minlength=genes).astype(np.float64)
+    of_genes = float((found * (found - 1)).sum()) / (2 * (cells - 1)) if cells > 1 else 0.0
+    expected = max(of_genes, float((sizes * (sizes - 1)).sum()) / (2 * genes))
+    several = int((rows.data > 1).sum())
+    if expected < _ENOUGH_REPEATS or several >= _TOO_FEW_REPEATS * expected:
+        return None
+    if not several:
+        return (
+            f"the value 1 alone where counts would hold {expected:,.0f} values above 1 at the "
+            "least, as presence and absence do"
+        )
+    return (
+        f"{several:,} values above 1 where counts would hold {expected:,.0f} at the least, as "
+        "presence, bins or rounded values do"
+    )
 
 
 def _bins(rows: Csr) -> str | None:
@@ -81,20 +123,62 @@ def _bins(rows: Csr) -> str | None:
     )
 
 
-def _no_ones(rows: Csr) -> str | None:
-    """Cells that express many genes, and none of them once: rounded logarithms of few counts."""
+def _one_top(rows: Csr) -> str | None:
+    """Parts of the highest value of each cell, or values that were cut off at a highest one."""
     _, starts = filled(rows)
-    judged = np.diff(np.append(starts, rows.nnz)) >= _GENES
-    highest = float(rows.data.max())
-    if judged.sum() < _FEWEST_BINNED or highest > _HIGHEST_LOG:
+    top = np.maximum.reduceat(rows.data, starts)[np.diff(np.append(starts, rows.nnz)) >= _GENES]
+    if top.size < _FEWEST_SAME_TOP:
         return None
-    without = np.minimum.reduceat(rows.data, starts)[judged] > 1
-    if without.mean() < _WITHOUT_ONES:
+    highest = float(np.median(top))
+    if highest <= _HIGHEST_ROUNDED or (top == highest).mean() < _MOST_BINNED:
         return None
     return (
-        f"whole numbers up to {highest:,.0f} without a single 1 in {without.mean():.0%} of the "
-        "cells, as rounded logarithms do"
+        f"whole numbers of which the highest is {highest:,.0f} in every cell, as expression bins "
+        "and values that were cut off have, not counts"
     )
+
+
+def _no_ones(rows: Csr) -> str | None:
+    """Cells that express many genes, and none of them once: few counts, scaled and rounded."""
+    _, starts = filled(rows)
+    sizes = np.diff(np.append(starts, rows.nnz))
+    highest = float(rows.data.max())
+    judged = sizes >= (_GENES if highest <= _HIGHEST_BIN else _MANY_GENES)
+    if judged.sum() < _FEWEST_BINNED:
+        return None
+    without = np.minimum.reduceat(rows.data, starts)[judged] > 1
+    if without.mean() < (_WITHOUT_ONES if highest <= _HIGHEST_LOG else _MOSTLY_WITHOUT_ONES):
+        return None
+    kind = "logarithms" if highest <= _HIGHEST_LOG else "bins, logarithms or scaled counts"
+    return (
+        f"whole numbers up to {highest:,.0f} without a single 1 in {without.mean():.0%} of the "
+        f"cells, as rounded {kind} do"
+    )
+
+
+def _rounded_sums(rows: Csr) -> str | None:
+    """Sums of cells that agree better than sums of counts can, but for the error of rounding.
+
+    Cells drawn to one depth have exactly one sum, and are counts.
+    """
+    if rows.shape[0] < _FEWEST_CELLS:
+        return None
+    _, starts = filled(rows)
+    sizes = np.diff(np.append(starts, rows.nnz))
+    sums = np.add.reduceat(rows.data, starts)
+    _, repeated = np.unique(sums, return_counts=True)
+    if repeated.max() > _OF_ONE_DEPTH * sums.size:
+        return None
+    by_chance = 1 - _DEVIATIONS * np.sqrt(2 / (sums.size - 1))
+    for cut in (0.0, 0.5, -0.5):  # to the nearest, down, up
+        exact = sums + cut * sizes
+        least = max(_SAME_SUM, by_chance) if cut == 0 else _SAME_SUM
+        if exact.var() < least * exact.mean():
+            return (
+                f"whole numbers that sum to about {np.median(exact):,.0f} in every cell, as "
+                "rounded CPM, TPM and other scaled counts do"
+            )
+    return None
 
 
 def _too_even(rows: Csr) -> str | None:
@@ -104,7 +188,7 @@ def _too_even(rows: Csr) -> str | None:
     mean, variance = _moments(rows)
     highest = float(rows.data.max())
     common = mean >= _COMMON
-    if common.sum() < _FEWEST_GENES or highest == 1:  # whether a gene is present counts as counts
+    if common.sum() < _FEWEST_GENES or highest == 1:
         return None
     narrow = variance[common] < _NARROW * mean[common]
     if narrow.mean() < (_SHARE if rows.shape[0] >= _SEVERAL_CELLS else _SHARE_OF_FEW):

@@ -7,6 +7,7 @@ from pathlib import Path
 from sclong_core.errors import InputError
 from sclong_core.expression.sources import SUFFIXES
 from sclong_core.expression.store import is_zarr_store
+from sclong_core.files import missing
 
 
 def find_cell_files(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> list[Path]:
@@ -26,7 +27,7 @@ def find_cell_files(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) 
     found: dict[Path, Path] = {}
     for path in asked:
         if not path.exists():
-            raise InputError(f"{path} does not exist: check the name")
+            raise InputError(f"{path} {missing(path)}: check the name")
         if path.is_file() and path.suffix not in SUFFIXES:
             raise InputError(f"{path} has no ending that is known: one of {', '.join(SUFFIXES)}")
         for file in sorted(_within(path, set())):

@@ -18,6 +18,7 @@ from typing import IO, Self
 
 from sclong_core.errors import InputError
 from sclong_core.expression.store import is_zarr_store, store_files
+from sclong_core.files import missing
 
 _CHUNK_BYTES = 1 << 20
 
@@ -172,10 +173,13 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist, or a part of it: check the name") from error
+        words = "lacks a part of it" if path.exists() else missing(path)
+        raise InputError(f"{path} {words}: check the name") from error
     except PermissionError as error:
         raise InputError(f"{path} may not be read: ask its owner for the permission") from error
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise InputError(f"{path} {missing(path)}: check the name") from error
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
 
 

@@ -16,6 +16,8 @@ from sclong_core.expression.recognition import Normalisation, whole_rows
 from sclong_core.expression.rows import Csr, Rows, canonical, filled, row_index
 
 Floats = npt.NDArray[np.float64]
+LARGEST = 2.0**31
+"""More molecules or reads of a gene than any cell or sample has."""
 
 
 def check_values(
@@ -36,8 +38,8 @@ def check_values(
         advice: what to do about negative values; asked for only if there are any.
 
     Raises:
-        InputError: NaN, an infinite or a negative value, with its cell and gene; or cells without
-            any count, with how many and the first.
+        InputError: NaN, an infinite, a negative or an enormous value, with its cell and gene; or
+            cells without any count, with how many and the first.
     """
     values = canonical(rows)
     refuse_impossible(values, cells, genes, where=where, advice=advice)
@@ -54,12 +56,15 @@ def refuse_impossible(
     where: str,
     advice: Callable[[], str],
 ) -> None:
-    """Refuse NaN, infinite and negative values; see :func:`check_values`."""
+    """Refuse NaN, infinite, negative and enormous values; see :func:`check_values`."""
     data = values.data
+    if not data.size or (data.min() >= 0 and data.max() <= LARGEST):
+        return  # no comparison is true of NaN
     for what, wrong in (
         ("NaN", np.isnan(data)),
         ("an infinite value", np.isinf(data)),
         ("negative values", data < 0),
+        ("a value that no count reaches", data > LARGEST),
     ):
         if not wrong.any():
             continue
@@ -72,7 +77,8 @@ def refuse_impossible(
                 f"{where} holds negative values (first {data[entry]:.4g} {place}), as "
                 f"{negative_values(values)}: {advice()}"
             )
-        raise InputError(f"{where} holds {what} {place}: remove that cell or set it right")
+        amount = f" ({data[entry]:.4g})" if what.startswith("a value") else ""
+        raise InputError(f"{where} holds {what}{amount} {place}: remove that cell or set it right")
 
 
 def refuse_empty(count: int, first: str, where: str) -> None:

@@ -9,6 +9,7 @@ from sclong_core.expression.anndata_files import open_h5ad, open_zarr
 from sclong_core.expression.cell_source import CellSource, checked
 from sclong_core.expression.loom import open_loom
 from sclong_core.expression.tenx import open_tenx
+from sclong_core.files import missing
 
 SUFFIXES = (".h5ad", ".zarr", ".h5", ".loom")
 """Endings of the files that :func:`open_cells` reads."""
@@ -35,7 +36,7 @@ def open_cells(
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(f"{path} does not exist: check the name of the file")
+        raise InputError(f"{path} {missing(path)}: check the name of the file")
     if path.is_dir():
         source = open_zarr(path, matrix)
     elif path.suffix == ".h5ad":

@@ -188,13 +188,21 @@ def _sealed(file: h5py.File, path: Path) -> h5py.File:
 
 
 def _refuse_way_out(file: h5py.File, path: Path, place: bytes, kind: int) -> None:
-    """Refuse a link to another file, and a data set of which values are in others, or may be."""
+    """Refuse links out of the file, to nothing or in circles, and data that may be elsewhere."""
     if kind not in (h5py.h5l.TYPE_HARD, h5py.h5l.TYPE_SOFT):
         raise _leads_out(path, place, "a link to", _target(file, place, kind))
+    try:
+        found = h5py.h5o.get_info(file.id, place)
+    except (KeyError, RuntimeError, OSError) as error:
+        if kind != h5py.h5l.TYPE_SOFT:
+            raise
+        ends = "around in a circle" if _LOOP.search(str(error)) else "nowhere in the file"
+        raise _odd_link(path, place, ends) from error
+    if found.type != h5py.h5o.TYPE_DATASET:
+        _refuse_circle(file, path, place, found)
+        return
     if kind == h5py.h5l.TYPE_SOFT:
         return  # what it leads to is looked at where it is
-    if h5py.h5o.get_info(file.id, place).type != h5py.h5o.TYPE_DATASET:
-        return
     stored = h5py.h5d.open(file.id, place).get_create_plist()
     if stored.get_layout() == h5py.h5d.VIRTUAL:
         names = {stored.get_virtual_filename(at) for at in range(stored.get_virtual_count())}
@@ -202,6 +210,23 @@ def _refuse_way_out(file: h5py.File, path: Path, place: bytes, kind: int) -> Non
         raise _leads_out(path, place, "a virtual data set of", sources)
     if stored.get_external_count():
         raise _leads_out(path, place, "a data set of values in", stored.get_external(0)[0])
+
+
+def _refuse_circle(file: h5py.File, path: Path, place: bytes, found: Any) -> None:
+    """Refuse a link to a group that it is in."""
+    parts = place.split(b"/")
+    above = [b".", *(b"/".join(parts[:depth]) for depth in range(1, len(parts)))]
+    places = (h5py.h5o.get_info(file.id, name) for name in above)
+    if any((one.fileno, one.addr) == (found.fileno, found.addr) for one in places):
+        raise _odd_link(path, place, "around in a circle")
+
+
+def _odd_link(path: Path, place: bytes, ends: str) -> InputError:
+    named = place.decode(errors="backslashreplace")
+    return InputError(
+        f"{path}: {named} is a link that leads {ends}: remove it, or read the file with anndata "
+        "and save it again"
+    )
 
 
 def _target(file: h5py.File, place: bytes, kind: int) -> bytes:

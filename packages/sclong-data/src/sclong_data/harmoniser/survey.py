@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
 from sclong_core.errors import InputError, ScLongError
@@ -292,9 +290,6 @@ def _values(
 def _refuse_impossible(
     values: Csr, names: list[str], match: GeneMatch, where: str, source: CellSource
 ) -> None:
-    data: npt.NDArray[np.float64] = values.data
-    if np.isfinite(data).all() and (not data.size or data.min() > 0):
-        return
     try:
         refuse_impossible(values, names, match.names, where=where, advice=lambda: advice(source))
     except InputError as error:

@@ -13,6 +13,7 @@ from sclong_core.expression.cell_source import checked
 from sclong_core.expression.features import types_as_they_are
 from sclong_core.expression.reading import TurnedRows
 from sclong_core.expression.store import is_zarr_store, refuse_unreadable
+from sclong_core.files import missing
 from sclong_data.manifest import DatasetEntry
 from sclong_data.reading.cellblast import is_cellblast, open_cellblast
 from sclong_data.reading.mtx import is_tenx_folder, open_mtx
@@ -49,7 +50,7 @@ def open_dataset(
         InputError: it is absent, damaged or of another format; the message names the place.
     """
     if not path.exists():
-        raise InputError(f"{path} does not exist: check the name of the file")
+        raise InputError(f"{path} {missing(path)}: check the name of the file")
     path = dataset_in(path)
     with types_as_they_are():
         if path.suffix == ".h5ad":

@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 
 from sclong_core.errors import ConfigError, InputError
+from sclong_core.expression.normalisation import LARGEST
 from sclong_tasks.cache import digest_arrays, digest_of
 from sclong_tasks.chemistry.molecules import shown
 
@@ -51,12 +52,12 @@ class ExpressionTable:
             if len(set(names)) != len(names):
                 twice = sorted({name for name in names if names.count(name) > 1})
                 raise InputError(f"{len(twice)} {what}s occur twice: {shown(twice)}")
-        wrong = np.argwhere(~np.isfinite(self.values) | (self.values < 0))
+        wrong = np.argwhere(~((self.values >= 0) & (self.values <= LARGEST)))
         if len(wrong):
             cell, gene = wrong[0]
             raise InputError(
-                f"{len(wrong)} values of expression are missing, infinite or negative: the first "
-                f"in cell {self.cells[cell]!r}, gene {self.genes[gene]!r}"
+                f"{len(wrong)} values of expression are missing, infinite, negative or beyond any "
+                f"count: the first in cell {self.cells[cell]!r}, gene {self.genes[gene]!r}"
             )
 
     @cached_property

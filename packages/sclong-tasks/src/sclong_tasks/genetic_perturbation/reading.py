@@ -21,6 +21,7 @@ from scipy import sparse
 
 from sclong_core.errors import InputError
 from sclong_core.expression import recognise
+from sclong_core.expression.normalisation import LARGEST
 from sclong_data.fetching.archives import unpack
 from sclong_tasks.cells import (
     RAW,
@@ -266,7 +267,7 @@ def _check_control(path: Path, column: pd.Series, condition: npt.NDArray[np.obje
 def _check_values(
     path: Path, cells: sparse.csr_matrix, table: anndata.AnnData, genes: tuple[str, ...]
 ) -> None:
-    wrong = np.flatnonzero(~np.isfinite(cells.data) | (cells.data < 0))
+    wrong = np.flatnonzero(~((cells.data >= 0) & (cells.data <= LARGEST)))
     if np.isfinite(cells.data).all() and len(wrong) > _SLIPS * cells.data.size:
         found = recognise(cells)
         raise InputError(
@@ -276,6 +277,6 @@ def _check_values(
     if len(wrong):
         cell = int(np.searchsorted(cells.indptr, wrong[0], side="right")) - 1
         raise InputError(
-            f"{path}: {len(wrong)} values are missing, infinite or negative: the first in cell "
-            f"{table.obs_names[cell]!r}, gene {genes[cells.indices[wrong[0]]]!r}"
+            f"{path}: {len(wrong)} values are missing, infinite, negative or beyond any count: the "
+            f"first in cell {table.obs_names[cell]!r}, gene {genes[cells.indices[wrong[0]]]!r}"
         )

@@ -56,9 +56,14 @@ def unlike_log1p(values: npt.NDArray[np.float32]) -> str | None:
         values: ``(cells, genes)``, not negative.
     """
     highest = float(values.max())
-    found = recognise(values[:_TASTE])
+    taste = values[:_TASTE]
+    found = recognise(taste)
     if found.normalisation == "raw" and highest > 0:
         return f"{found.seen}, as counts are: say so with task.scale=counts"
+    if highest > 0 and np.array_equal(taste, np.rint(taste)):
+        return (
+            f"{found.seen}: give counts or their log1p, or take them as counts, task.scale=counts"
+        )
     if found.normalisation is None and found.other is not None:
         return (
             f"{found.seen}; task.scale=tpm takes log1p of scaled values as they are, task.scale="
