@@ -1,6 +1,7 @@
 """``sclong embed --encoder`` and ``sclong info`` with published models."""
 
 import json
+import re
 
 import anndata
 import numpy as np
@@ -150,3 +151,68 @@ def test_the_package_offers_its_models():
     assert providers()[0].names() == provider.names()
     with pytest.raises(ConfigError, match="choose one of sclong, scgpt"):
         offered_encoder("bert", "nowhere", {})
+
+
+def _spoilt(how, tmp_path):
+    cells = tiny_cells()
+    if how == "types":
+        cells.var["feature_types"] = ["mine"] * 40 + ["Antibody Capture", "other"]
+    elif how == "noted mouse":
+        cells.uns["organism"] = "Mus musculus"
+    elif how == "mouse cells":
+        cells.obs["organism_ontology_term_id"] = "NCBITaxon:10090"
+    elif how == "mouse genes":
+        cells.var["genome"] = "mm10"
+        cells.var["symbol"] = [name.capitalize() for name in cells.var["symbol"]]
+        cells.var_names = [name.replace("ENSG", "ENSMUSG") for name in cells.var_names]
+        cells.var["human"] = tiny_cells().var["symbol"].to_numpy()
+    else:
+        unknown = [name.startswith("UNKNOWN") for name in cells.var["symbol"]]
+        cells.X[:, unknown] += 5_000
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+
+
+@pytest.mark.parametrize(
+    ("how", "said", "switch"),
+    [
+        (
+            "types",
+            "types of features .* not known: .*--feature-types",
+            "--feature-types=mine",
+        ),
+        ("noted mouse", "not human data: uns says", "--allow-other-species"),
+        (
+            "mouse cells",
+            "not human data: organism_ontology_term_id",
+            "--allow-other-species",
+        ),
+        (
+            "mouse genes",
+            "42 of its 42 genes are those of mouse",
+            "--allow-other-species",
+        ),
+        ("poor", "knows too little of these cells: .*--allow-poor-match", "--allow-poor-match"),
+    ],
+)
+def test_every_option_of_reading_counts_with_any_encoder(how, said, switch, tmp_path, capsys):
+    folder = tiny_folder("scgpt", tmp_path)
+    _spoilt(how, tmp_path)
+    out = tmp_path / "out.npy"
+    words = ("embed", tmp_path / "cells.h5ad", "--encoder", "scgpt", "--checkpoint", folder)
+    assert run(*words, "-o", out) == 2
+    assert re.search(said, capsys.readouterr().err)
+    assert not out.exists()
+    assert run(*words, "-o", out, switch) == 0
+    assert json.loads((tmp_path / "out.npy.json").read_text())["cells"]["cells"] == 9
+
+
+def test_vectors_that_are_all_alike_are_refused_with_any_encoder(tmp_path, capsys):
+    folder = tiny_folder("scgpt", tmp_path)
+    cells = tiny_cells()
+    cells.X[:] = cells.X[:1]
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    given = ("--encoder", "scgpt", "--checkpoint", folder, "--encoder-option", "draws=cell")
+    words = ("embed", tmp_path / "cells.h5ad", *given, "-o", tmp_path / "out.npy")
+    assert run(*words) == 2
+    assert "embeddings of all 9 cells are alike" in capsys.readouterr().err
+    assert run(*words, "--allow-poor-match", "--resume") == 0

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 import sclong_core
 from sclong_core.cells import ReadingOptions
+from sclong_core.embedding.alike import refuse_alike
 from sclong_core.embedding.blocks import BlockStore, partial_folder
 from sclong_core.embedding.outputs import check_output
 from sclong_core.embedding.plan import Job, check_key, warn_of_space
@@ -199,7 +200,7 @@ def embed_with(
 
 def _embed_file(encoder: OfferedEncoder, job: Job, options: EmbedOptions) -> Outcome:
     identity = Identity.of(job.source)
-    asked = {key: value or "" for key, value in options.reading.items()}
+    reading = options.reading
     own = encoder.record()
     work = {
         "encoder": encoder.name,
@@ -208,8 +209,12 @@ def _embed_file(encoder: OfferedEncoder, job: Job, options: EmbedOptions) -> Out
         "dtype": str(own.get("dtype", "float32")),
         "input_bytes": identity.bytes,
         "input_sha256": identity.sha256,
-        **asked,
+        "matrix": reading.get("matrix") or "",
+        "gene_column": reading.get("gene_column") or "",
+        "normalisation": reading.get("normalisation", "auto"),
     }
+    if (types := reading.get("feature_types")) is not None:
+        work["feature_types"] = ", ".join(sorted(types))
     if is_finished(job, options, work):
         return Outcome(job, "finished before")
     check_output(job, overwrite=options.overwrite, work=work if options.resume else None)
@@ -227,6 +232,8 @@ def _embed_file(encoder: OfferedEncoder, job: Job, options: EmbedOptions) -> Out
         try:
             prepare_output(job, cells.source, options, width=encoder.width)
             _compute(cells, identity, store, options)
+            if not reading.get("allow_poor_match", False):
+                refuse_alike(str(job.source), (values for _, values in store.read()))
             found = without_none(cells.describe())
             write_output(
                 job,

@@ -7,6 +7,7 @@ is taken as 1, which is said, and cells of so few genes that there may be one ar
 """
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from os import PathLike
 from types import TracebackType
@@ -18,7 +19,6 @@ from anndata import AnnData
 
 from sclong_core.errors import InputError
 from sclong_core.expression import CellSource, Normalisation, open_cells, source_from_anndata
-from sclong_core.expression.features import types_as_they_are
 from sclong_core.expression.normalisation import exact_counts, refuse_empty, refuse_impossible
 from sclong_core.expression.recognition import Evidence
 from sclong_core.expression.rows import Csr, canonical, cells_at_once, filled, row_index
@@ -101,6 +101,7 @@ def open_counts(
     *,
     matrix: str | None = None,
     normalisation: Asked = "auto",
+    feature_types: Collection[str] | None = None,
     ratios: bool = False,
     progress: Progress | None = None,
 ) -> CountedCells:
@@ -111,13 +112,14 @@ def open_counts(
         matrix: the matrix to read; by default X.
         normalisation: "raw" takes the values as they are; "log1p" undoes the logarithm even where
             counts do not follow exactly.
+        feature_types: types of features that are genes; the usual ones by default.
         ratios: only the ratios of a cell's counts matter, so that a factor they share does not.
         progress: told how far the pass over all cells is.
 
     Raises:
         InputError: the values are not counts, and do not lead back to counts.
     """
-    source = _source(cells, matrix)
+    source = _source(cells, matrix, feature_types)
     try:
         kind, small, first = _survey(source, normalisation, progress)
         if kind == "log1p" and small and not ratios:
@@ -227,10 +229,9 @@ def _survey(
     return found.normalisation, small, smallest
 
 
-def _source(cells: Cells, matrix: str | None) -> CellSource:
+def _source(cells: Cells, matrix: str | None, types: Collection[str] | None) -> CellSource:
     if isinstance(cells, CellSource):
         return cells
-    with types_as_they_are():
-        if isinstance(cells, AnnData):
-            return source_from_anndata(cells, matrix=matrix)
-        return open_cells(cells, matrix=matrix)
+    if isinstance(cells, AnnData):
+        return source_from_anndata(cells, matrix=matrix, feature_types=types)
+    return open_cells(cells, matrix=matrix, feature_types=types)

@@ -12,6 +12,7 @@ from sclong_core.cells import ReadingOptions
 from sclong_core.errors import CheckpointError, ConfigError
 from sclong_core.expression import CellSource
 from sclong_tasks.encoders.counts import CountedCells, open_counts
+from sclong_tasks.encoders.fitting_cells import require_fitting
 from sclong_tasks.encoders.foreign import require_species
 from sclong_tasks.encoders.layers import Layer
 from sclong_tasks.encoders.published import BLOCK_CELLS, PublishedEncoder, Values
@@ -99,7 +100,8 @@ class OfferedModel:
         cells = open_counts(
             source,
             matrix=reading.get("matrix"),
-            normalisation=reading.get("normalisation", "auto"),
+            normalisation=normalisation,
+            feature_types=reading.get("feature_types"),
             ratios=self.encoder.model.by_ratios,
         )
         try:
@@ -109,6 +111,7 @@ class OfferedModel:
                 self.encoder.model,
                 allowed=reading.get("allow_other_species", False),
             )
+            require_fitting(cells, arrangement, self.encoder.model, reading)
         except BaseException:
             cells.close()
             raise

@@ -18,6 +18,7 @@ import torch
 
 from sclong_core.devices import find_device
 from sclong_core.errors import ConfigError, InputError
+from sclong_core.expression.features import types_as_they_are
 from sclong_core.expression.genes import gene_names_in
 from sclong_core.expression.rows import Csr, canonical
 from sclong_core.expression.surveys import Asked
@@ -349,7 +350,8 @@ class PublishedEncoder:
 
     def _opened(self, cells: Cells, matrix: str | None, normalisation: Asked) -> CountedCells:
         ratios = self.model.by_ratios
-        return open_counts(cells, matrix=matrix, normalisation=normalisation, ratios=ratios)
+        with types_as_they_are():
+            return open_counts(cells, matrix=matrix, normalisation=normalisation, ratios=ratios)
 
     def _counted(self, expression: ExpressionTable) -> tuple[Csr, dict[str, Any]]:
         counts, done = counts_of_table(expression)
