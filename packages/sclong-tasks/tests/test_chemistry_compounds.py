@@ -10,6 +10,7 @@ from sclong_tasks.chemistry.molecules import parse_smiles, read_molecules
 
 ACID, BASE = "CCCC(CCC)C(=O)O", "CN(C)CCc1ccccc1"
 PENICILLIN = "CC1(C)SC2C(NC(=O)Cc3ccccc3)C(=O)N2C1C(=O)"
+NAPROXEN = "CC(C(=O)O)c1ccc2cc(OC)ccc2c1"
 PAMOIC = "OC(=O)c1cc2ccccc2c(Cc2c(O)c(cc3ccccc23)C(O)=O)c1O"
 
 
@@ -63,6 +64,8 @@ def test_one_compound_has_one_key(free, other):
         ("[Ca+2].[O-]C([O-])=O", ["OC(O)=O"]),
         ("[K+].[Cl-]", ["Cl", "[K+]"]),
         ("[Na+].[O-][Sb]=O", ["O[Sb]=O"]),
+        ("C[NH+](C)CCc1ccccc1.CC(C(=O)[O-])c1ccc2cc(OC)ccc2c1", [BASE, NAPROXEN]),
+        (BASE + ".CCCC(CCC)C(=O)O", [BASE, ACID]),
         ("C1CNCCN1.OC(CC(O)=O)(CC(O)=O)C(O)=O", ["C1CNCCN1", "OC(CC(O)=O)(CC(O)=O)C(O)=O"]),
     ],
 )
@@ -86,9 +89,16 @@ def test_what_inchi_cannot_describe_has_a_key_too():
 
 def test_mixtures_and_metals_are_named():
     sulfa, trimethoprim = "Cc1cc(NS(=O)(=O)c2ccc(N)cc2)no1", "COc1cc(Cc2cnc(N)nc2N)cc(OC)c1OC"
-    molecules = read_molecules({"both": f"{sulfa}.{trimethoprim}", "cisplatin": "N.N.Cl[Pt]Cl"})
+    molecules = read_molecules(
+        {
+            "both": f"{sulfa}.{trimethoprim}",
+            "small": f"{trimethoprim}.CCCC=O",
+            "cisplatin": "N.N.Cl[Pt]Cl",
+        }
+    )
     lines = "\n".join(molecules.describe())
-    assert "1 drugs of several compounds, compared by the largest: both" in lines
+    assert "1 drugs of several compounds, compared by the largest: small" in lines
+    assert "none is twice as large, compared as a whole: both" in lines
     assert "1 drugs compared with their metals or counter-ions: cisplatin" in lines
 
 

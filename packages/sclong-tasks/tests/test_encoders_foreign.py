@@ -114,7 +114,6 @@ def test_a_device_that_is_not_there(name, device, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--feature-types", "gene"), "--feature-types goes with --encoder sclong"),
         (("--encoder-option", "=1"), "'=1' is not a setting; expected NAME=VALUE"),
     ],
 )

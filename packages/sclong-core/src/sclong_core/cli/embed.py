@@ -230,7 +230,6 @@ def _embed_with_other(args: argparse.Namespace, jobs: "Sequence[Job]") -> int:
         "--revision": args.revision is not None,
         "--devices": args.devices > 1,
         "--duplicates": args.duplicates != "error",
-        "--feature-types": args.feature_types is not None,
     }
     if wrong := [name for name, value in given.items() if value]:
         raise ScLongError(f"{wrong[0]} goes with --encoder sclong; see --encoder-option")

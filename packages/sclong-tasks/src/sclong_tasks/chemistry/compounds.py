@@ -6,7 +6,8 @@ compound, and the first block of its InChIKey the key. Stereoisomers and isotope
 tautomers that InChI takes for one (a hydrogen that moves between N, O and S; not keto and enol).
 
 A molecule that would lose its identity on the way is kept whole: one with another metal, with an
-element such as arsenic outside what is left, or of counter-ions alone.
+element such as arsenic outside what is left, of counter-ions alone, or of two compounds either of
+which may be the drug: the larger is not twice the size of the other.
 """
 
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ _USUAL = {1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 34, 35, 53} | _PLAIN_METALS
 _IONIC = Chem.MolFromSmarts("[Na,K,Mg,Ca]~[O,F,Cl,Br,I]")
 _NITROGEN_OR_SULFUR = Chem.MolFromSmarts("[Na,K]~[N,S]")
 _BLOCK = 14
+_ALIKE = 2
+"""The largest of several compounds is the drug if it has this many times the atoms of the next."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class Compound:
     whole: bool
     """Kept as it is, though it has several parts or a metal: it would be something else."""
     others: int
-    """Compounds beside it that are no known counter-ions; it is the largest of them."""
+    """Compounds beside it that are no known counter-ions; it is the largest of them, or whole where
+    none is much the largest."""
 
 
 def compound_of(molecule: Chem.Mol) -> Compound:
@@ -89,6 +93,9 @@ def _parent(molecule: Chem.Mol) -> tuple[Chem.Mol | None, int]:
         return (next(iter(parts.values())) if single else None), 0
     organic = [part for part in left if 6 in _elements(part)]
     chosen = max(organic or left, key=lambda one: (one.GetNumHeavyAtoms(), Chem.MolToSmiles(one)))
+    second = max((one.GetNumHeavyAtoms() for one in left if one is not chosen), default=0)
+    if _ALIKE * second > chosen.GetNumHeavyAtoms():
+        return None, len(left) - 1  # either may be the drug: its size does not tell
     kept = _elements(chosen) if organic else set()
     if len(every) > 1 and elements - kept - _USUAL:
         return None, 0

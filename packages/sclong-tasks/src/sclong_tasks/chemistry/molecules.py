@@ -91,7 +91,9 @@ class Molecules:
         """One line for each kind of molecule that needs a look, with count and names."""
         groups = [" = ".join(group) for group in self.duplicates]
         whole = [
-            one.name for one in self.molecules if one.whole and (one.parts > 1 or one.atoms > 1)
+            one.name
+            for one in self.molecules
+            if one.whole and not one.others and (one.parts > 1 or one.atoms > 1)
         ]
         found = (
             *self.left_out,
@@ -99,7 +101,11 @@ class Molecules:
             ("compared with their metals or counter-ions", whole),
             (
                 "of several compounds, compared by the largest",
-                [one.name for one in self.molecules if one.others],
+                [one.name for one in self.molecules if one.others and not one.whole],
+            ),
+            (
+                "of several compounds of which none is twice as large, compared as a whole",
+                [one.name for one in self.molecules if one.others and one.whole],
             ),
             ("of a single atom", self.single_atoms),
             ("under several names (one compound each)", groups),
