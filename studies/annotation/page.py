@@ -23,6 +23,8 @@ from sclong_data.report.svg import Text
 
 FIGURE = ROOT / "docs" / "images" / "annotation.svg"
 METHODS = (OURS, ALIGNED, ON_COMPONENTS, NEAREST, LOGISTIC)
+_SHOWN = 50
+"""Cells that a point of the figure stands for at least."""
 _NOT_MEASURED = "-"
 
 
@@ -53,18 +55,14 @@ def filled_page(text: str, rows: Sequence[Row]) -> str:
 
 def figure(rows: Sequence[Row]) -> Element:
     """Share of cells told right over the probability that was stated."""
-    words = {
-        "within": "within a study",
-        "across": "between studies",
-        "aligned": "aligned",
-    }
+    words = {"within": "within", "across": "between", "aligned": "aligned"}
     curves = [
         Series(
             words[kind],
             [
                 (row.values[0], row.values[1])
                 for row in rows
-                if row.kind == "curve" and row.method == kind
+                if row.kind == "curve" and row.method == kind and row.cells >= _SHOWN
             ],
         )
         for kind in words

@@ -175,6 +175,24 @@ def test_progress_counts_every_cell_and_blocks_do_not_matter(reference, monkeypa
     assert len(done) == 8
 
 
+def test_sets_stay_small_where_some_true_labels_get_no_vote():
+    def study(seed):
+        generator = np.random.default_rng(seed)
+        codes = generator.integers(5, size=1500)
+        vectors = 2 * CENTRES[codes] + 0.5 * generator.standard_normal((1500, 12))
+        # Twenty rare kinds of the first type that nothing sets apart: many get no vote.
+        rare = (codes == 0) & (generator.random(1500) < 0.9)
+        return vectors, np.where(rare, generator.integers(5, 25, size=1500), codes).astype(str)
+
+    found = []
+    for seed in range(5):
+        vectors, truth = study(100 + seed)
+        told = annotate_vectors(vectors, Reference.fit(*study(seed), seed=seed))
+        found.append(compare_labels(told, truth))
+    assert np.mean([one.covered for one in found]) > 0.94
+    assert np.mean([one.labels_a_cell for one in found]) < 8
+
+
 def test_voters_do_not_tell_themselves():
     directions = np.float32(np.eye(3)[[0, 0, 1, 1, 2]])
     voters = Voters(directions, np.array([0, 0, 1, 1, 2]), 3, neighbours=1)

@@ -2,8 +2,8 @@
 
 Vovk, Gammerman and Shafer (2005): among cells of which it cannot be told which of them calibrate
 and which ask, a limit that a given share of the calibrating cells keep is kept by at least that
-share of those that ask. Two limits are taken so: how few votes a true label may have, and how far a
-cell may lie from the reference.
+share of those that ask. Two limits are taken so: how few votes a true label may have (of labels
+without any, how far its middle may lie), and how far a cell may lie from the reference.
 
 How far is counted in the distance that is usual for the label that the cell is told: types that are
 scattered, as monocytes are, are not taken for unknown because of it.
@@ -29,7 +29,7 @@ class Calibration:
 
     Args:
         usual: ``(labels,)`` distance that is usual for voters of a label.
-        doubt: ``(calibrating,)`` sorted: 1 less the share of votes of the true label.
+        doubt: ``(calibrating,)`` sorted: of their true labels.
         remoteness: ``(calibrating,)`` sorted: distance, in the one usual for the told label.
         accuracy: share of them that are told right.
         macro_f1: of them.
@@ -77,7 +77,7 @@ def calibrate(
     for held, voters in _questions(codes, calibrates, batches):
         vote = Voters(directions[voters], codes[voters], labels).vote(directions[held])
         told = told_codes(vote)
-        doubt = 1 - vote.shares_ql[np.arange(len(told)), codes[held]]
+        doubt = vote.doubt_ql[np.arange(len(told)), codes[held]]
         parts.append((codes[held], told, doubt, vote.distance_q / usual[told]))
     truth, told, doubt, remoteness = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Calibration(

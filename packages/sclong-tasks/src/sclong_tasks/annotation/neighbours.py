@@ -13,6 +13,8 @@ from sklearn.neighbors import NearestNeighbors
 from sclong_tasks.annotation.space import Codes, Doubles, Floats
 
 NEIGHBOURS = 15
+_MIDDLES = 0.05
+"""Doubt that a cosine distance of 1 from the middle of a label adds: less than a vote."""
 _AT_ONCE = 2000
 """Cells between two reports of progress."""
 
@@ -22,6 +24,9 @@ class Vote(NamedTuple):
 
     shares_ql: Doubles
     """Share of the votes that each label has; 1 in all."""
+    doubt_ql: Doubles
+    """1 less that share, and a little for the cosine distance of the label's middle, which ranks
+    labels that nobody votes for."""
     distance_q: Doubles
     """Mean cosine distance of those who vote."""
     nearest_q: Doubles
@@ -45,6 +50,7 @@ class Voters:
         self._count = min(neighbours, len(codes))
         # For directions the nearest by distance are the nearest by cosine.
         self._index = NearestNeighbors(algorithm="brute").fit(directions)
+        self._middles = _middles(directions, codes, labels)
 
     def vote(
         self,
@@ -80,7 +86,18 @@ class Voters:
         weight_qk = np.exp(-((d_qk / d_qk.max(1, keepdims=True).clip(min=1e-9)) ** 2))
         votes_ql = np.zeros((len(d_qk), self._labels))
         np.add.at(votes_ql, (np.arange(len(d_qk))[:, None], self._codes[near_qk]), weight_qk)
-        return Vote(votes_ql / votes_ql.sum(1, keepdims=True), d_qk.mean(1), d_qk.min(1))
+        shares_ql = votes_ql / votes_ql.sum(1, keepdims=True)
+        apart_ql = 1 - directions.astype(np.float64) @ self._middles.T
+        return Vote(shares_ql, 1 - shares_ql + _MIDDLES * apart_ql, d_qk.mean(1), d_qk.min(1))
+
+
+def _middles(directions: Floats, codes: Codes, labels: int) -> Doubles:
+    """``(labels, width)`` directions of the means; zeros for labels of no voters."""
+    found = np.zeros((labels, directions.shape[1]))
+    for code in np.unique(codes):
+        mean = directions[codes == code].mean(0, dtype=np.float64)
+        found[code] = mean / max(float(np.linalg.norm(mean)), 1e-12)
+    return found
 
 
 def told_codes(vote: Vote) -> npt.NDArray[np.intp]:

@@ -115,7 +115,7 @@ def annotate_vectors(
     voters = Voters(reference.directions, reference.codes, len(reference.labels), NEIGHBOURS)
     vote = voters.vote(placed, progress=progress)
     known = reference.calibration
-    contained = 1 - vote.shares_ql <= known.largest_doubt(coverage)
+    contained = vote.doubt_ql <= known.largest_doubt(coverage)
     contained[np.arange(len(values)), told_codes(vote)] = True
     remoteness = known.remoteness_of(vote)
     shift = float(np.median(remoteness) / max(float(np.median(known.remoteness)), 1e-9))
