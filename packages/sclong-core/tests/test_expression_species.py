@@ -151,3 +151,21 @@ def test_cells_that_the_model_hardly_knows_are_refused():
     assert prepared(adata, allow_poor_match=True).survey.poor_cells == 10
     adata.X[:7, :4] = 1000
     assert prepared(adata).survey.poor_cells == 3
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("genome", "mm10", True),
+        ("feature_reference", "NCBITaxon:10090", True),
+        ("genome", "GRCh38", False),
+        ("genome", "", False),
+    ],
+)
+def test_a_genome_that_contradicts_the_ids_is_said(caplog, column, value, said):
+    var = pd.DataFrame({column: [value] * 9}, index=[f"ENSG{n:011d}" for n in range(1, 10)])
+    with caplog.at_level("WARNING", "sclong"):
+        found = species_of_genes(var, "human")
+    assert set(found.of) == {"human"}
+    words = "9 of 9 genes have ids of human, but a column of var says that their genome is"
+    assert (words in caplog.text) == said

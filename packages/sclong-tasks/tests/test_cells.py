@@ -147,3 +147,13 @@ def test_cells_of_another_species_are_warned_of(tmp_path, caplog):
     genes_only(cells, tmp_path)
     assert "uns says that its cells are of 'Mus musculus'" in caplog.text
     assert "2 of its 2 genes are those of mouse" in caplog.text
+
+
+def test_cells_of_two_species_are_warned_of_by_their_counts(tmp_path, caplog):
+    counts = np.ones((4, 6), dtype="f4")
+    counts[:2, 3:], counts[2:, :3] = 0, 0
+    cells = anndata.AnnData(counts)
+    cells.var_names = [f"GRCh38_G{n}" for n in range(3)] + [f"mm10___G{n}" for n in range(3)]
+    cells.obs_names = list("abcd")
+    genes_only(cells, tmp_path)
+    assert "most counts of 2 cells (the first is 'c')" in caplog.text

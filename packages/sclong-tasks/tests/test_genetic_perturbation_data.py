@@ -43,6 +43,21 @@ def changed(source, folder, change):
     return folder / "changed.h5ad"
 
 
+def by_ids(table):
+    ids = dict(zip(table.var["gene_name"].astype(str), table.var_names, strict=True))
+    written = table.obs["condition"].astype(str)
+    table.obs["condition"] = ["+".join(ids.get(w, w) for w in one.split("+")) for one in written]
+
+
+def test_conditions_by_the_ids_of_var_names_are_those_of_its_symbols(gears, tmp_path):
+    expected = prepared(gears, tmp_path / "data", PUBLISHED)
+    other = changed(gears, tmp_path, by_ids)
+    assert "ENSG" in "".join(anndata.read_h5ad(other).obs["condition"].astype(str))
+    found = prepared(other, tmp_path / "other", PUBLISHED)
+    assert list(found.table["condition"]) == list(expected.table["condition"])
+    np.testing.assert_array_equal(found.truth.to_numpy(), expected.truth.to_numpy())
+
+
 def test_rows_are_conditions_with_the_means_of_their_cells(gears, tmp_path):
     data = prepared(gears, tmp_path / "data", PUBLISHED)
     table = anndata.read_h5ad(gears)

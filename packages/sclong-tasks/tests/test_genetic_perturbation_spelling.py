@@ -159,3 +159,15 @@ def test_perturbations_to_predict_are_spelt_freely_too(gears, tmp_path):
     table.write_text("perturbation\nNT\n")
     with pytest.raises(InputError, match="line 2: the control is no perturbation"):
         read_perturbations({"perturbations": table}, data)
+
+
+@pytest.mark.parametrize("written", ["ENSG00000000001", "ENSG00000000001.7"])
+@pytest.mark.parametrize("held", ["ENSG00000000001", "ENSG00000000001.3"])
+def test_genes_that_are_written_by_their_ids_are_those_of_the_symbols(written, held, caplog):
+    spelling = Spelling(["A", "B"], {held: "A", "ENSG00000000002": "B"})
+    assert spelling.condition(f"{written}+ctrl") == "A+ctrl"
+    assert spelling.condition(f"{written}+B") == "A+B"
+    assert spelling.condition("B+ctrl") == "B+ctrl"
+    with caplog.at_level("INFO", "sclong"):
+        spelling.report("x.h5ad")
+    assert f"1 perturbed genes are written by ids: {written} for A" in caplog.text

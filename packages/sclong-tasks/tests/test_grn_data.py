@@ -334,3 +334,20 @@ def test_the_three_networks_of_mouse_dendritic_cells_are_read_as_published(tmp_p
     simulated = loaded(folder / "beeline_GSD", tmp_path, "gsd")
     assert np.isfinite(simulated.cells.values).all()
     assert simulated.edge.sum() == 76
+
+
+def test_networks_of_other_genes_are_refused_before_anything_is_prepared(files, tmp_path):
+    path = next(files.glob("*etwork*.csv"))
+    table = pd.read_csv(path)
+    for column in ("Gene1", "Gene2"):
+        table[column] = [f"OTHER{name}" for name in table[column]]
+    table.to_csv(path, index=False)
+    with pytest.raises(InputError, match="0 of its 10 genes are among the 10 of the expr"):
+        prepare_data(task, tmp_path / "data", str(files))
+    assert not (tmp_path / "data").exists()
+
+
+def test_expression_that_is_no_log1p_is_said_when_it_is_prepared(files, tmp_path, caplog):
+    with_values(files, scales()["counts"])
+    prepare_data(task, tmp_path / "data", str(files))
+    assert "as counts are: say so with task.scale=counts" in caplog.text

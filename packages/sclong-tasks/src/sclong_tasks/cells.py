@@ -18,7 +18,9 @@ from sclong_core.errors import InputError
 from sclong_core.expression import recognise, source_from_anndata
 from sclong_core.expression.features import find_features, types_as_they_are
 from sclong_core.expression.organism import note_in_memory, other_organisms
-from sclong_core.expression.species import HUMAN, species_of_genes
+from sclong_core.expression.recognition import whole_rows
+from sclong_core.expression.rows import canonical
+from sclong_core.expression.species import HUMAN, GeneSpecies, SpeciesTally, species_of_genes
 from sclong_core.expression.store import open_hdf5, refuse_unreadable, require_stored
 from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.encoders.protocol import Scale
@@ -143,12 +145,23 @@ def genes_only(adata: anndata.AnnData, path: Path) -> anndata.AnnData:
 def _warn_of_species(adata: anndata.AnnData, path: Path) -> None:
     """Warn of cells of another species: a baseline may take them, a model of human genes not."""
     noted = other_organisms(adata.obs, note_in_memory(adata.uns), HUMAN)
-    for reason in (species_of_genes(adata.var, HUMAN).reason, noted):
+    species = species_of_genes(adata.var, HUMAN)
+    for reason in (species.reason or _by_counts(adata, species), noted):
         if reason is not None:
             _LOG.warning(
                 "%s is not human data: %s; map genes to their human orthologs before an encoder of "
                 "human genes reads them", path.name, reason,
             )  # fmt: skip
+
+
+def _by_counts(adata: anndata.AnnData, species: GeneSpecies) -> str | None:
+    """Why cells are of several species, by their values; None where none is foreign."""
+    if adata.X is None or not species.foreign.any():
+        return None
+    rows, tally = canonical(adata.X), SpeciesTally(species)
+    rows.data = np.where(rows.data > 0, rows.data, 0)  # what is wrong is refused elsewhere
+    tally.add(rows, [str(name) for name in adata.obs_names])
+    return tally.reason("raw" if whole_rows(rows).all() else "log1p")
 
 
 def noted_log(adata: anndata.AnnData, layer: str = "") -> bool:

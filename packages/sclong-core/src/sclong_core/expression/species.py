@@ -135,10 +135,27 @@ def species_of_genes(var: pd.DataFrame, wanted: str) -> GeneSpecies:
                 species = species_of_name(value)
                 if species and (not found[row] or species == wanted):
                     found[row] = species
+    _warn_of_contradiction(found, by_genome)
     found = np.where(found == "", by_genome, found)
     if wanted == HUMAN:
         _by_symbols(names, found)
     return GeneSpecies(found, wanted)
+
+
+def _warn_of_contradiction(
+    by_id: npt.NDArray[np.object_], by_genome: npt.NDArray[np.object_]
+) -> None:
+    """Say that ids name another species than the column of genomes does; ids are believed."""
+    other = (by_id != "") & (by_genome != "") & (by_id != by_genome)
+    if not other.any():
+        return
+    pairs = Counter(zip(by_id[other], by_genome[other], strict=True))
+    (told, noted), count = pairs.most_common(1)[0]
+    _LOG.warning(
+        "%s of %s genes have ids of %s, but a column of var says that their genome is that of %s: "
+        "their ids are believed; unless genes were mapped to orthologs, one of both is wrong",
+        f"{count:,}", f"{by_id.size:,}", told, noted,
+    )  # fmt: skip
 
 
 def species_of_name(name: str) -> str:

@@ -94,7 +94,7 @@ def _read_gears(
 ) -> Screen:
     obs = table.obs
     written = obs["condition"].astype(str).to_numpy()
-    spelling = Spelling(genes)
+    spelling = Spelling(genes, dict(zip(map(str, table.var_names), genes, strict=True)))
     condition = _conditions(path, written, obs.index, spelling.condition)
     spelling.report(path.name)
     if "control" in obs:
@@ -183,7 +183,7 @@ def _read_targets(
     path: Path, table: anndata.AnnData, cells: sparse.csr_matrix, genes: tuple[str, ...]
 ) -> Screen:
     target = table.obs["target"].astype(str).to_numpy()
-    spelling = Spelling(genes)
+    spelling = Spelling(genes, dict(zip(map(str, table.var_names), genes, strict=True)))
     condition = _conditions(path, target, table.obs_names, spelling.target)
     spelling.report(path.name)
     fraction = np.flatnonzero(cells.data != np.round(cells.data))

@@ -6,7 +6,8 @@
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from sclong_core.errors import InputError
 from sclong_tasks.chemistry.molecules import shown
@@ -36,10 +37,17 @@ class Spelling:
 
     Args:
         genes: measured genes, whose names win over other spellings of them.
+        ids: another name of each gene, such as its Ensembl id, with or without version.
     """
 
-    def __init__(self, genes: Iterable[str]) -> None:
+    def __init__(self, genes: Iterable[str], ids: Mapping[str, str] = MappingProxyType({})) -> None:
         self._genes = set(genes)
+        self._ids = {name: gene for name, gene in ids.items() if name not in self._genes}
+        self._ids |= {
+            name.partition(".")[0]: gene
+            for name, gene in self._ids.items()
+            if name.startswith("ENS")
+        }
         self._known: dict[str, str] = {}
         for gene in sorted(self._genes):
             self._known[gene.casefold()] = "" if gene.casefold() in self._known else gene
@@ -47,6 +55,8 @@ class Spelling:
         """Words that were taken for the control."""
         self.renamed: dict[str, str] = {}
         """Genes that were written with other capitals."""
+        self.by_id: dict[str, str] = {}
+        """Genes that were written by their other name."""
 
     def condition(self, text: str) -> str:
         """``ctrl``, ``A+ctrl``, ``ctrl+A`` or ``A+B``; else the text as it is.
@@ -80,6 +90,14 @@ class Spelling:
         """Say what was written otherwise."""
         if self.controls:
             _LOG.info("%s: read as the control %s: %s", name, CONTROL, shown(sorted(self.controls)))
+        if self.by_id:
+            pairs = [f"{old} for {new}" for old, new in sorted(self.by_id.items())]
+            _LOG.info(
+                "%s: %d perturbed genes are written by their ids: %s",
+                name,
+                len(pairs),
+                shown(pairs),
+            )
         if self.renamed:
             pairs = [f"{old} for {new}" for old, new in sorted(self.renamed.items())]
             _LOG.warning(
@@ -105,6 +123,10 @@ class Spelling:
     def _gene(self, word: str) -> str:
         if word in self._genes or not word:
             return word
+        by_id = self._ids.get(word) or self._ids.get(word.partition(".")[0])
+        if by_id is not None:
+            self.by_id[word] = by_id
+            return by_id
         found = self._known.setdefault(word.casefold(), word) or word
         if found != word:
             self.renamed[word] = found

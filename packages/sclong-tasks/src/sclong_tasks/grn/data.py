@@ -119,7 +119,8 @@ def prepare(sources: Mapping[str, Path], folder: Path, networks: Mapping[str, st
         networks: name of a file -> name of the network.
 
     Raises:
-        InputError: there is no network, or a file is not as published.
+        InputError: there is no network, a file is not as published, or hardly an edge of a network
+            is between genes of the expression.
     """
     tables = []
     for file, name in networks.items():
@@ -134,6 +135,14 @@ def prepare(sources: Mapping[str, Path], folder: Path, networks: Mapping[str, st
         table = read_expression(sources["ExpressionData.csv"])
         np.save(folder / _EXPRESSION, table.values, allow_pickle=False)
         write_json(folder / _GENES, {"genes": list(table.genes), "cells": list(table.cells)})
+        unlike = unlike_log1p(table.values)
+        if unlike is not None:
+            _LOG.warning(
+                "%s: the expression, which sclong task run takes as log1p unless it is told "
+                "otherwise with --set, %s", sources["ExpressionData.csv"], unlike,
+            )  # fmt: skip
+        for edges in tables:
+            _known_edges(edges["network"].iloc[0], edges, GeneNames(table.genes))
 
 
 def load(folder: Path, settings: GrnSettings) -> GrnData:
