@@ -12,10 +12,13 @@ from safetensors.torch import save_file
 from sclong_core.cli.main import main
 from sclong_core.errors import CheckpointError, ConfigError
 from sclong_core.pickled_numbers import read_pickled_dictionary
+from sclong_tasks.data_files import prepare_data
+from sclong_tasks.drug_response import example as response
 from sclong_tasks.encoders.offered import provider
 from sclong_tasks.encoders.registry import PUBLISHED, get_encoder, recognise
 from sclong_tasks.encoders.testing import GENES, messages, tiny_cells, tiny_folder
 from sclong_tasks.encoders.tiny import write_pickle
+from sclong_tasks.registry import get_task
 
 NAMES = tuple(PUBLISHED)
 
@@ -319,6 +322,21 @@ def test_a_published_folder_without_the_flag(name, tmp_path, capsys):
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "config.json is missing" in refusal(capsys, *words, empty)
+
+
+def test_a_published_folder_as_the_checkpoint_of_other_commands(tmp_path, capsys):
+    folder = tiny_folder("uce", tmp_path)
+    tiny_cells().write_h5ad(tmp_path / "cells.h5ad")
+    error = refusal(capsys, "info", tmp_path / "cells.h5ad", "--checkpoint", folder)
+    assert "holds the files of uce, not an scLong checkpoint" in error
+    response.write_example(tmp_path / "source", lines=14, genes=8)
+    prepare_data(get_task("drug_response"), tmp_path / "data", str(tmp_path / "source"))
+    words = ["task", "run", "drug_response", "--model", "sclong", "--data", tmp_path / "data"]
+    words += ["--output", tmp_path / "runs", "--checkpoint", folder]
+    assert main([str(word) for word in words]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "holds the files of uce, not an scLong checkpoint" in error
+    assert f"--model uce with --set model.encoder.path={folder}" in error
 
 
 def test_a_folder_above_several_models(tmp_path, capsys):

@@ -17,9 +17,10 @@ import yaml
 import sclong_tasks
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.files import atomic_folder
-from sclong_core.manifest import read_checkpoint_info
+from sclong_core.manifest import VOCABULARY_FILE, read_checkpoint_info
 from sclong_tasks.data_files import read_record
 from sclong_tasks.encoders.functions import EncoderFunction
+from sclong_tasks.encoders.registry import recognise
 from sclong_tasks.figures import training_curve, write_svg
 from sclong_tasks.memory import peak_bytes, reset_peak
 from sclong_tasks.model_files import save_model
@@ -174,6 +175,12 @@ def _plan(request: RunRequest, loaded: Loaded) -> _Plan:
     used = request.checkpoint if kind.uses_checkpoint(options) else None
     key = {**config, "data": data.digest, "split": split.digest, "checkpoint": ""}
     if used is not None:
+        own = not used.is_dir() or (used / VOCABULARY_FILE).is_file()
+        if not own and (other := recognise(used)):
+            raise ConfigError(
+                f"{used} holds the files of {other}, not an scLong checkpoint: take "
+                f"--model {other} with --set model.encoder.path={used}"
+            )
         key["checkpoint"] = read_checkpoint_info(used).digest
     name = (request.model, request.protocol, scenario, f"seed{request.seed}")
     folder = request.output / "-".join((*name, config_digest(key)[:8]))

@@ -106,7 +106,11 @@ def _chosen_checkpoint(args: argparse.Namespace, checkpoints: list[Path]) -> Pat
     from sclong_core.hub import resolve_checkpoint  # noqa: PLC0415  # keeps sclong --help fast
 
     if args.checkpoint is not None:
-        return resolve_checkpoint(args.checkpoint, revision=args.revision)
+        from sclong_core.embedding.offered import require_own  # noqa: PLC0415  # heavy
+
+        folder = resolve_checkpoint(args.checkpoint, revision=args.revision)
+        require_own(folder)
+        return folder
     if len(checkpoints) > 1:
         raise ScLongError("there are several checkpoints: choose one for the data by --checkpoint")
     return checkpoints[0] if checkpoints else None

@@ -175,7 +175,7 @@ def require_own(folder: Path) -> None:
         if name := provider.recognise(folder):
             raise CheckpointError(
                 f"{folder} holds the files of {name}, not an scLong checkpoint: add "
-                f"--encoder {name}"
+                f"--encoder {name} to sclong embed"
             )
 
 
