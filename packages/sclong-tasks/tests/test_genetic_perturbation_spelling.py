@@ -170,4 +170,4 @@ def test_genes_that_are_written_by_their_ids_are_those_of_the_symbols(written, h
     assert spelling.condition("B+ctrl") == "B+ctrl"
     with caplog.at_level("INFO", "sclong"):
         spelling.report("x.h5ad")
-    assert f"1 perturbed genes are written by ids: {written} for A" in caplog.text
+    assert f"1 perturbed genes are written by their ids: {written} for A" in caplog.text
