@@ -193,6 +193,13 @@ def test_a_run_leaves_checkpoints_model_log_and_settings(cells, capsys):
     assert "val/loss" in capsys.readouterr().out
 
 
+def test_the_path_that_a_shipped_configuration_names_is_said(tmp_path, capsys):
+    write_cells(tmp_path / "cells.h5ad")  # of the folder that one happens to be in
+    words = [word for word in words_of("", "--trainer.max_steps=1") if "data.path" not in word]
+    assert main(words) == 0
+    assert f"cells are read from {tmp_path / 'cells.h5ad'}" in capsys.readouterr().err
+
+
 def test_values_refer_to_one_another(cells, capsys):
     path = Path("mine.yaml")
     path.write_text(

@@ -103,6 +103,7 @@ class AnnDataModule(PretrainingData):
         """Check all cells once, split them, and take the mean of each gene."""
         if self._cells is not None:
             return
+        _LOG.info("cells are read from %s, as data.path says", Path(self.path).absolute())
         with (
             types_as_they_are(),
             prepare_cells(
