@@ -187,6 +187,15 @@ def test_too_little_memory_is_one_line(install, capsys, error):
     assert said.count("\n") == 1
 
 
+def test_a_process_that_died_is_one_line(install, capsys):
+    died = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+    install(greet=Greet(fail(died)))
+    assert cli.main(["greet", "cells"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: a process that reads cells has died (DataLoader worker (pid 7)")
+    assert said.count("\n") == 1
+
+
 def test_a_fault_of_the_program_keeps_its_traceback(install):
     install(greet=Greet(fail(ZeroDivisionError())))
     with pytest.raises(ZeroDivisionError):

@@ -19,6 +19,7 @@ from sclong_core.cli.interrupts import INTERRUPTED, SAID, watch_interrupts
 from sclong_core.cli.streams import guard_streams, lost_output
 from sclong_core.errors import ScLongError
 from sclong_core.escaping import for_terminal
+from sclong_core.lost_processes import lost_process
 from sclong_core.memory import is_short_of_memory, shortage
 
 _USAGE_ERROR = 2
@@ -59,9 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = shortage(error) if is_short_of_memory(error) else _describe(error)
         return _complain(said, _USAGE_ERROR)
     except (MemoryError, RuntimeError, ImportError, SystemError, ValueError) as error:
-        if not is_short_of_memory(error):
+        lost_one = lost_process(error)
+        if lost_one is None and not is_short_of_memory(error):
             raise
-        return _complain(shortage(error), _USAGE_ERROR)
+        return _complain(lost_one or shortage(error), _USAGE_ERROR)
     return status
 
 
