@@ -135,3 +135,16 @@ def test_types_can_be_chosen_where_cells_are_opened(both, tmp_path):
     with open_cells(tmp_path / "both.h5ad", feature_types=["mine"]) as source:
         assert source.n_genes == 40
     assert source_from_anndata(both, feature_types=["mine"]).n_genes == 40
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ERCC-00002", "ERCC_00002", "ERCC00002", "ercc.00002", "GRCh38_ERCC-00002", "SIRV1",
+        "SIRV_101", "SIRV-501", "spikein-ERCC-00002", "gSpikein_ERCC-00002", "RNA_SPIKE_1",
+        "RNA-Spike-7",
+    ],
+)  # fmt: skip
+def test_spike_ins_are_known_by_every_spelling_of_their_names(name):
+    found = find_features(pd.DataFrame(index=["CD4", name, "ERCC1", "ERCC6L2", "ERCC8"]))
+    assert found.others == ("", "spike-ins", "", "", "")

@@ -42,7 +42,9 @@ _NO_GENES = frozenset({
     "lipids", "barcode", "barcodes", "larry", "lineage barcode", "image", "morphology",
 })  # fmt: skip
 _SPIKE_IN = re.compile(
-    r"(.*[_-])?ERCC[-_.]\d{5}(\.\d+)?|SIRV\d+.*|.*(spike-?in|spikein)[-_.].+|phiX(174)?", re.I
+    r"(.*[_-])?ERCC[-_.]?\d{5}(\.\d+)?|SIRV[-_.]?\d+.*|.*(spike-?in|spikein)[-_.].+|phiX(174)?"
+    r"|RNA[-_.]?SPIKE[-_.]?\d+",
+    re.I,
 )
 _STATUS = re.compile(
     r"__(no_feature|ambiguous|too_low_aQual|not_aligned|alignment_not_unique)"
