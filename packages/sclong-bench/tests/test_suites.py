@@ -66,6 +66,11 @@ def test_the_grid_is_models_by_seeds(suite):
     assert len({cell.folder for cell in suite.cells}) == 4
 
 
+def test_runs_may_have_seeds_of_their_own(write_suite):
+    entry = {"task": "drug_combination", "models": MODELS, "seeds": [7]}
+    assert {cell.seed for cell in read_suite(write_suite(entry)).cells} == {7}
+
+
 def test_a_scenario_that_only_one_protocol_has_is_run_in_that_one(write_suite):
     (honest, *_), (published, *_) = task.scenarios["honest"], task.scenarios["published"]
     run = {"task": task.name, "models": MODELS[:1], "protocols": ["honest", "published"]}

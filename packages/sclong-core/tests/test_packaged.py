@@ -1,6 +1,7 @@
 """The model that comes with the package is there without a name, a network or a file."""
 
 import shutil
+from pathlib import Path
 
 import anndata
 import numpy as np
@@ -12,7 +13,12 @@ from sclong_core.cli.main import main
 from sclong_core.errors import CheckpointError
 from sclong_core.hub import resolve_checkpoint
 from sclong_core.manifest import verify_checkpoint
-from sclong_core.packaged import packaged_checkpoint, packaged_names
+from sclong_core.packaged import (
+    checkpoint_folder,
+    checkpoint_word,
+    packaged_checkpoint,
+    packaged_names,
+)
 from sclong_core.vocabulary import GeneVocabulary
 
 MINI = packaged_checkpoint()
@@ -137,3 +143,13 @@ def test_the_card_is_of_these_weights(tmp_path, monkeypatch, capsys):
     card.write_text(card.read_text("utf-8").replace(digest, "0" * 64), "utf-8")
     assert main(["info", str(tmp_path / "mini")]) == 2
     assert "describes the checkpoint" in capsys.readouterr().err
+
+
+def test_a_command_may_name_it_by_its_word(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert checkpoint_folder("mini") == MINI
+    assert checkpoint_word(MINI) == "mini"
+    assert checkpoint_folder("runs/model") == Path("runs/model")
+    assert checkpoint_word(Path("runs/model")) == "runs/model"
+    (tmp_path / "mini").mkdir()
+    assert checkpoint_folder("mini") == Path("mini")

@@ -11,7 +11,10 @@ from scipy import sparse
 
 from sclong_core.cli.main import main
 from sclong_core.errors import ConfigError, InputError
+from sclong_core.model import ScLong
+from sclong_core.packaged import packaged_checkpoint
 from sclong_core.testing import make_tiny_model, shared_folder, synthetic_gene_ids
+from sclong_core.vocabulary import GeneVocabulary
 from sclong_tasks.batch_integration import task
 from sclong_tasks.batch_integration.config import IntegrationSettings
 from sclong_tasks.batch_integration.data import read_cells
@@ -313,6 +316,33 @@ def test_the_number_of_high_genes_can_be_changed(tmp_path, checkpoint):
     here = context(tmp_path, checkpoint=checkpoint)
     model = model_with(EncoderOptions(), here, genes, high_genes=10, weights="own")
     assert model.config.high_genes == 10
+
+
+@pytest.fixture
+def known_cells(tmp_path):
+    """Cells of genes that the packaged model knows, as the task reads them."""
+    adata = make_cells()
+    adata.var_names = list(
+        GeneVocabulary.read(packaged_checkpoint() / "vocabulary.tsv").ids[:GENES]
+    )
+    adata.write_h5ad(tmp_path / "known.h5ad")
+    return adata, read_cells(tmp_path / "known.h5ad", SETTINGS)
+
+
+@pytest.mark.parametrize(("name", "pool"), [("sclong_cell", "cell"), ("sclong", "components")])
+def test_the_models_own_vector_of_a_cell_is_that_of_embed(name, pool, known_cells, tmp_path):
+    adata, data = known_cells
+    here = context(tmp_path, checkpoint=packaged_checkpoint())
+    model, found = embedded(name, data, here, {"pool": pool})
+    expected = ScLong.from_pretrained(device="cpu").embed(adata, pool=pool, allow_poor_match=True)
+    np.testing.assert_allclose(found.to_numpy(), expected, atol=2e-5)
+    assert f"{GENES} of {GENES}" in model.facts["coverage"]
+
+
+def test_a_model_without_a_vector_of_its_own_says_so(data, checkpoint, tmp_path):
+    here = context(tmp_path, checkpoint=checkpoint)
+    with pytest.raises(ConfigError, match="vector of the cell"):
+        embedded("sclong_cell", data, here, {"pool": "cell"})
 
 
 def test_wrong_options_are_refused(data, tmp_path):

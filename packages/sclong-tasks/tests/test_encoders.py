@@ -107,6 +107,22 @@ def test_frozen_sclong_gives_what_the_model_gives(expression, pool):
     assert found.coverage.unknown == ("ENSG09999999999",)
 
 
+def test_the_vector_of_a_cell_is_the_models_own(expression, tmp_path):
+    model = ScLong.from_pretrained(device="cpu")
+    names = model.vocabulary.ids[: len(expression.genes)]
+    table = dataclasses.replace(expression, genes=tuple(names))
+    expected = model.embed(table.anndata(list(names)), normalisation="log1p", allow_poor_match=True)
+    found = ScLongEncoder(model, pool="cell").cells(table)
+    np.testing.assert_allclose(found.values, expected, atol=1e-6)
+    cache = ContentCache(tmp_path)
+    kept = ScLongEncoder(model, pool="cell", cache=cache).cells(table)
+    np.testing.assert_array_equal(kept.values, found.values)
+    with pytest.raises(ConfigError, match="vector of the cell"):
+        ScLongEncoder(make_tiny_model(), pool="cell")
+    with pytest.raises(ConfigError, match="gene_mean"):
+        ScLongSlot(model, table, pool="cell")
+
+
 def test_frozen_representations_are_computed_once_and_mapped(expression, tmp_path, monkeypatch):
     encoder = ScLongEncoder(make_tiny_model(), cache=ContentCache(tmp_path))
     first = encoder.cells(expression)

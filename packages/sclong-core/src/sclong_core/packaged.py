@@ -33,6 +33,22 @@ def packaged_checkpoint(name: str = DEFAULT) -> Path:
     return _FOLDER / name
 
 
+def checkpoint_folder(text: str) -> Path:
+    """The folder that a command's or a file's ``checkpoint`` means.
+
+    The name of a model that comes with the package is that model, unless a folder of this name
+    stands where the command is run; anything else is a folder, whether it exists or not.
+    """
+    path = Path(text)
+    return packaged_checkpoint(text) if text in packaged_names() and not path.is_dir() else path
+
+
+def checkpoint_word(folder: str | PathLike[str]) -> str:
+    """How to name a folder again for :func:`checkpoint_folder`, on this machine or another."""
+    path = Path(folder)
+    return path.name if path.parent == _FOLDER else str(folder)
+
+
 def packaged_source(folder: str | PathLike[str]) -> str | None:
     """What to call a model that comes with the package; None for any other folder."""
     path = Path(folder)

@@ -16,12 +16,14 @@ class DemoSettings:
 
     seed: int = 1
     """Of the split, the initial weights, the order of cells, the masks, and the maps."""
-    epochs: int = 3
+    epochs: int = 6
     """Passes over the training cells."""
     held_out: float = 0.2
     """Share of cells that pretraining never sees."""
     preset: Literal["tiny", "small", "base", "1b"] = "tiny"
     """Size of the model."""
+    depth: int = 1
+    """Layers of each of its encoders: deeper ones learn no more in some hundred steps."""
     batch_size: int = 4
     """Cells a step."""
     learning_rate: float = 1.2e-3

@@ -22,7 +22,7 @@ from sclong_core.pretraining.datamodule import PretrainingData
 from sclong_core.pretraining.export import ExportModel
 from sclong_core.pretraining.masking import MaskingConfig
 from sclong_core.pretraining.module import ScLongPretraining
-from sclong_core.pretraining.network import NetworkConfig
+from sclong_core.pretraining.network import NetworkConfig, PerformerOverrides
 from sclong_core.pretraining.schedule import ScheduleConfig
 
 _WARMUP = 0.05
@@ -86,6 +86,12 @@ def masking(settings: DemoSettings) -> MaskingConfig:
     return MaskingConfig(ratio=settings.masked, seed=settings.seed)
 
 
+def network(settings: DemoSettings) -> NetworkConfig:
+    """The preset, of the depth of the demonstration."""
+    depth = PerformerOverrides(depth=settings.depth)
+    return NetworkConfig(preset=settings.preset, large=depth, mini=depth, full=depth)
+
+
 def pretrain(
     data: DemoData, folder: Path, settings: DemoSettings, advance: Callable[[], None]
 ) -> Training:
@@ -104,7 +110,7 @@ def pretrain(
     steps = settings.epochs * steps_per_epoch(data, settings)
     module = ScLongPretraining(
         cells.vocabulary,
-        NetworkConfig(preset=settings.preset),
+        network(settings),
         input=cells.input,
         graph=folder / "graph.npz",
         gene_vectors=folder / "gene_vectors.npy",

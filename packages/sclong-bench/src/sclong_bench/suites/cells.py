@@ -15,6 +15,7 @@ from sclong_core.children import own_environment, run_child
 from sclong_core.errors import InputError
 from sclong_core.files import atomic_file, read_json, write_json
 from sclong_core.lock import LockedError, locked
+from sclong_core.packaged import checkpoint_word
 from sclong_tasks.results import finished_runs
 
 State = Literal["done", "failed", "missing"]
@@ -77,7 +78,8 @@ def command_of(cell: Cell) -> list[str]:
     words += ["--protocol", cell.protocol, "--scenario", cell.scenario]
     words += ["--data", str(cell.data), "--output", str(cell.folder)]
     words += ["--config", str(cell.folder / _SETTINGS)] if cell.settings else []
-    words += ["--checkpoint", str(cell.checkpoint)] if cell.checkpoint is not None else []
+    if cell.checkpoint is not None:
+        words += ["--checkpoint", checkpoint_word(cell.checkpoint)]
     # Representations are computed once for all runs of the task.
     return [*words, "--cache", str(cell.folder.parent / "cache")]
 

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sclong_core.errors import ConfigError, ScLongError
 from sclong_core.files import sha256_file
 from sclong_core.manifest import read_checkpoint_info
+from sclong_core.packaged import checkpoint_folder
 from sclong_core.settings import load_settings
 from sclong_tasks.data_files import RECORD
 from sclong_tasks.named_models import NamedModel, model_changes, named
@@ -38,6 +39,8 @@ class Entry:
     """Changes below "task", "model" and names of models, as ``--config`` of ``sclong task run``."""
     data: str | None = None
     """Folder of prepared data; by default the suite's, with the name of the task."""
+    seeds: list[int] = field(default_factory=list)
+    """In place of the suite's."""
     source: str = ""
     """Original files, or one such file, below the folder that ``--source`` names; by default the
     folder with the name of the task."""
@@ -55,7 +58,8 @@ class SuiteConfig:
     output: str = "bench-runs"
     """Folder for the runs, from where the command is run."""
     checkpoint: str | None = None
-    """A scLong checkpoint folder, for the models that use one."""
+    """A scLong checkpoint folder, or "mini", which comes with sclong-core, for the models that
+    use one."""
     encoders: dict[str, str] = field(default_factory=dict)
     """Folders of published models by name, for the models that are made with one."""
     models: dict[str, str] = field(default_factory=dict)
@@ -122,7 +126,7 @@ def read_suite(path: Path, *, output: Path | None = None, data: Path | None = No
         config.data = str(data)
     if not config.runs or not config.seeds:
         raise ConfigError(f"{path} asks for no run: give runs and seeds")
-    checkpoint = None if config.checkpoint is None else Path(config.checkpoint)
+    checkpoint = None if config.checkpoint is None else checkpoint_folder(config.checkpoint)
     digest = "" if checkpoint is None else read_checkpoint_info(checkpoint).digest
     cells: dict[Path, Cell] = {}
     missing: list[str] = []
@@ -190,7 +194,7 @@ def _cells(  # what they share, each by its name
     checkpoint: tuple[Path | None, str],
 ) -> Iterator[Cell]:
     record = (data / RECORD).read_text(encoding="utf-8")
-    for (protocol, scenario), model, seed in product(chosen, models, config.seeds):
+    for (protocol, scenario), model, seed in product(chosen, models, entry.seeds or config.seeds):
         run = {
             "task": entry.task,
             "model": model.name,

@@ -70,6 +70,11 @@ class BatchIntegration(Task[IntegrationData]):
         **encoder_models(encoders[0]),
         **_by_pool("sclong", "model", "scLong"),
         **_by_pool("random", "floor", "untrained scLong"),
+        "sclong_cell": ModelSpec(
+            f"{_MODELS}.sclong:ScLongSums",
+            options={"pool": "cell"},
+            summary="scLong, its own vector of the cell, of a model that has one",
+        ),
         "raw": ModelSpec(f"{_MODELS}.simple:Raw", "simple", summary="expression of all genes"),
         "hvg": ModelSpec(f"{_MODELS}.simple:Hvg", "simple", summary="highly variable genes"),
         "pca": ModelSpec(

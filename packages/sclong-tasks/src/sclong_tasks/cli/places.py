@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from sclong_core.packaged import checkpoint_folder
+
 DATA = Path("task-data")
 RUNS = Path("task-runs")
 
@@ -27,7 +29,10 @@ def add_task(parser: argparse.ArgumentParser) -> None:
 def add_computing(parser: argparse.ArgumentParser) -> None:
     """Checkpoint, cache and device."""
     parser.add_argument(
-        "--checkpoint", type=Path, metavar="FOLDER", help="a scLong checkpoint, where one is used"
+        "--checkpoint",
+        type=checkpoint_folder,
+        metavar="FOLDER",
+        help="a scLong checkpoint, or mini, which comes with sclong-core, where one is used",
     )
     parser.add_argument(
         "--cache",

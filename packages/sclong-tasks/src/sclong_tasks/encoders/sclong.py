@@ -18,7 +18,8 @@ from numpy.lib.format import open_memmap
 from torch import Tensor
 
 from sclong_core.config import ScLongConfig
-from sclong_core.embedding.inference import run_model, with_mean
+from sclong_core.embedding.inference import embed_cells, run_model, with_mean
+from sclong_core.embedding.pooling import chosen_pool, pool_width
 from sclong_core.embedding.progress import cell_progress
 from sclong_core.errors import ConfigError
 from sclong_core.expression import prepare_cells
@@ -29,10 +30,11 @@ from sclong_tasks.cache import ContentCache, digest_arrays, digest_of, open_arra
 from sclong_tasks.encoders.genes import find_genes
 from sclong_tasks.encoders.protocol import ExpressionTable, Representation
 
-Pool = Literal["channel_mean", "gene_mean", "expressed_mean", "none"]
+Pool = Literal["channel_mean", "gene_mean", "expressed_mean", "cell", "none"]
 """``channel_mean``: one number a gene, the mean over channels (the paper's, for drugs);
 ``gene_mean``: one vector a cell, the mean over the genes of the data; ``expressed_mean``: the same
-over those that are expressed; ``none``: all ``(genes, dim)``."""
+over those that are expressed; ``cell``: the model's own vector, of a model that has one; ``none``:
+all ``(genes, dim)``."""
 _VERSION = 1
 
 
@@ -64,6 +66,8 @@ class ScLongEncoder:
             raise ConfigError(f"pool must be one of {', '.join(get_args(Pool))}, not {self.pool!r}")
         if self.model.vocabulary is None:
             raise ConfigError("a model without a vocabulary cannot read cells")
+        if self.pool == "cell":
+            chosen_pool(self.model, "cell")
 
     @cached_property
     def digest(self) -> str:
@@ -100,6 +104,8 @@ class ScLongEncoder:
     def _shape(self, expression: ExpressionTable) -> tuple[int, ...]:
         cells, genes, dim = len(expression.cells), len(expression.genes), self.model.config.dim
         by_pool = {"channel_mean": (cells, genes), "none": (cells, genes, dim)}
+        if self.pool == "cell":
+            return cells, pool_width(self.model, "cell")
         return by_pool.get(self.pool, (cells, dim))
 
     def _filler(self, expression: ExpressionTable, positions: npt.NDArray[np.int64]) -> "_Filler":
@@ -123,6 +129,11 @@ class ScLongEncoder:
             ) as cells,
             cell_progress(self.name, len(cells), shown=self.progress) as advance,
         ):
+            if self.pool == "cell":
+                values[:] = embed_cells(
+                    self.model, cells, pool="cell", batch_size=self.batch_size, advance=advance
+                )
+                return
             expressed = torch.from_numpy(expression.log1p > 0)
             batches = run_model(self.model, cells, batch_size=self.batch_size, advance=advance)
             for batch in batches:

@@ -81,8 +81,11 @@ class ScLongSlot(nn.Module):
         table: GeneTable | None = None,
     ) -> None:
         super().__init__()
-        if pool == "none" or model.vocabulary is None:
-            raise ConfigError("a trained scLong needs a pooling rule and a vocabulary")
+        if pool in ("none", "cell") or model.vocabulary is None:
+            raise ConfigError(
+                "a scLong that is trained needs a vocabulary, and a rule from gene representations "
+                "to a cell: channel_mean, gene_mean or expressed_mean"
+            )
         self.model = model
         self.pool: Pool = pool
         self.positions, self.coverage = find_genes(expression.genes, model.vocabulary, table)

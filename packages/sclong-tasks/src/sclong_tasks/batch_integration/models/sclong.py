@@ -1,15 +1,18 @@
 """scLong as it is: all pooling rules, ablations, random weights, and its gene vectors alone."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar, get_args
 
 import numpy as np
+import numpy.typing as npt
 
-from sclong_core.embedding.inference import run_model, with_mean
-from sclong_core.embedding.pooling import OF_READOUT, Pool, check_pool, pool_cells
+from sclong_core.embedding.inference import Advance, embed_cells, run_model, with_mean
+from sclong_core.embedding.pooling import OF_READOUT, Pool, check_pool, chosen_pool, pool_cells
 from sclong_core.embedding.progress import cell_progress
-from sclong_core.errors import ConfigError
 from sclong_core.expression import prepare_cells
+from sclong_core.expression.blocks import PreparedCells
 from sclong_core.model import ScLong
 from sclong_tasks.batch_integration.data import IntegrationData
 from sclong_tasks.batch_integration.models.embedding import Embedding, Values, numbered
@@ -24,6 +27,7 @@ from sclong_tasks.encoders.genes import find_genes
 from sclong_tasks.encoders.sclong import model_digest, vocabulary_names
 
 _VERSION = 2
+Places = npt.NDArray[np.int64]
 
 
 @dataclass
@@ -32,7 +36,8 @@ class ScLongOptions:
 
     pool: str = "gene_sums"
     """"gene_sums" (the paper's: for each gene the sum of its representation and its
-    reconstruction), "mean", "mean_expressed" or "expression_weighted"."""
+    reconstruction), "mean", "mean_expressed" or "expression_weighted"; of a model with a readout
+    also "cell", its own vector, or "components"."""
     high_genes: int = 0
     """Genes of the large encoder; the checkpoint's where 0."""
     weights: str = "own"
@@ -41,8 +46,6 @@ class ScLongOptions:
 
     def __post_init__(self) -> None:
         check_pool(self.pool)
-        if self.pool in OF_READOUT:
-            raise ConfigError(f"model.pool={self.pool} is not a rule of batch integration")
         if isinstance(self.encoder, dict):
             self.encoder = EncoderOptions(**self.encoder)
         check_weights(self.weights, self.encoder)
@@ -71,26 +74,46 @@ class ScLongSums(Embedding):
         key = {"what": "pooled scLong", "version": _VERSION, **self.facts}
         key.update(cells=table.digest, genes=digest_arrays(positions))
         cache = ContentCache(self.context.cache)
-        found = cache.arrays(key, lambda: self._pooled(model, data, positions))
+        if options.pool in OF_READOUT:
+            rule = chosen_pool(model, options.pool)
+            key["pool"] = rule
+            found = cache.arrays(key, lambda: {rule: self._own(model, data, positions, rule)})
+        else:
+            found = cache.arrays(key, lambda: self._pooled(model, data, positions))
         values = np.asarray(found[options.pool])
         if options.pool == "gene_sums":
             return values, list(table.genes)
         return numbered(values)
 
-    def _pooled(
-        self,
-        model: ScLong,
-        data: IntegrationData,
-        positions: "np.ndarray[tuple[int], np.dtype[np.int64]]",
-    ) -> dict[str, Values]:
-        """Cells by every rule, from one pass."""
+    def _own(self, model: ScLong, data: IntegrationData, positions: Places, rule: Pool) -> Values:
+        """Cells by a rule of the model's own."""
+        size = self.options.encoder.batch_size
+        with self._prepared(model, data, positions) as (cells, advance):
+            return embed_cells(model, cells, pool=rule, batch_size=size, advance=advance)
+
+    def _pooled(self, model: ScLong, data: IntegrationData, positions: Places) -> dict[str, Values]:
+        """Cells by every rule that reads gene representations, from one pass."""
+        parts: dict[Pool, list[Values]] = {
+            rule: [] for rule in get_args(Pool) if rule not in OF_READOUT
+        }
+        with self._prepared(model, data, positions) as (cells, advance):
+            size = self.options.encoder.batch_size
+            for batch in run_model(model, cells, batch_size=size, advance=advance):
+                for rule, found in parts.items():
+                    pooled = pool_cells(batch.output, batch.expression, rule)
+                    if rule == "gene_sums":
+                        pooled = with_mean(pooled, positions)
+                    found.append(pooled.float().cpu().numpy())
+        return {rule: np.concatenate(found) for rule, found in parts.items()}
+
+    @contextmanager
+    def _prepared(
+        self, model: ScLong, data: IntegrationData, positions: Places
+    ) -> Iterator[tuple[PreparedCells, Advance]]:
         table, vocabulary = data.expression, model.vocabulary
         assert vocabulary is not None
         assert self.context is not None
         names = vocabulary_names(table.genes, positions, vocabulary)
-        parts: dict[Pool, list[Values]] = {
-            rule: [] for rule in get_args(Pool) if rule not in OF_READOUT
-        }
         with (
             prepare_cells(
                 table.anndata(names),
@@ -101,14 +124,7 @@ class ScLongSums(Embedding):
             ) as cells,
             cell_progress("sclong", len(cells), shown=self.context.progress) as advance,
         ):
-            size = self.options.encoder.batch_size
-            for batch in run_model(model, cells, batch_size=size, advance=advance):
-                for rule, found in parts.items():
-                    pooled = pool_cells(batch.output, batch.expression, rule)
-                    if rule == "gene_sums":
-                        pooled = with_mean(pooled, positions)
-                    found.append(pooled.float().cpu().numpy())
-        return {rule: np.concatenate(found) for rule, found in parts.items()}
+            yield cells, advance
 
 
 @dataclass
