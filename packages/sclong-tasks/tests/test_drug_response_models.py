@@ -303,7 +303,7 @@ def test_sclong_in_a_run_folder_names_its_checkpoint(checkpoint, tmp_path):
     assert (folder / "figures" / "training.svg").is_file()
     with pytest.raises(InputError, match="already exists"):
         run_task(request)
-    with pytest.raises(ConfigError, match="needs a scLong checkpoint"):
+    with pytest.raises(ConfigError, match="needs an scLong checkpoint"):
         run_task(replace(request, checkpoint=None))
     with pytest.raises(CheckpointError):
         run_task(replace(request, checkpoint=tmp_path))

@@ -32,7 +32,7 @@ def add_computing(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         type=checkpoint_folder,
         metavar="FOLDER",
-        help="a scLong checkpoint, or mini, which comes with sclong-core, where one is used",
+        help="an scLong checkpoint, or mini, which comes with sclong-core, where one is used",
     )
     parser.add_argument(
         "--cache",

@@ -296,8 +296,8 @@ def _loaded_model(options: EncoderOptions, context: RunContext, genes: tuple[str
     if context.checkpoint is None:
         if options.name in _NEEDS_CHECKPOINT:
             raise ConfigError(
-                f"the encoder {options.name!r} needs a scLong checkpoint: give --checkpoint FOLDER "
-                "or --checkpoint mini, the model that comes with sclong-core"
+                f"the encoder {options.name!r} needs an scLong checkpoint: give --checkpoint "
+                "FOLDER or --checkpoint mini, the model that comes with sclong-core"
             )
         config = ScLongConfig.preset(options.preset, genes=len(genes))
         return random_sclong(config, GeneVocabulary.from_ids(genes), seed=context.seed)
