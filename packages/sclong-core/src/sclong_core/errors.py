@@ -1,5 +1,7 @@
 """The errors of scLong: one line each that says what is wrong and what to do about it."""
 
+from collections.abc import Iterator
+
 
 class ScLongError(Exception):
     """Base of every error that scLong raises on purpose.
@@ -19,3 +21,11 @@ class CheckpointError(ScLongError):
 
 class ConfigError(ScLongError, ValueError):
     """A setting that is unknown, impossible, or contradicts another one."""
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, what it came of, what that came of, and so on."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)

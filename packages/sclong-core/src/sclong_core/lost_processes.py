@@ -2,6 +2,8 @@
 
 import re
 
+from sclong_core.errors import causes
+
 _READER = re.compile(
     r"DataLoader worker \(pid(\(s\))? [\d, ]+\) (exited unexpectedly|is killed by)"
 )
@@ -14,8 +16,7 @@ _RANK = re.compile(
 
 def lost_process(error: BaseException) -> str | None:
     """What has died, and what to do about it, in words for a user; None for another error."""
-    seen: BaseException | None = error
-    while seen is not None:
+    for seen in causes(error):
         reason = " ".join(str(seen).split())[:200]
         if isinstance(seen, RuntimeError) and _READER.search(str(seen)):
             return (
@@ -27,5 +28,4 @@ def lost_process(error: BaseException) -> str | None:
                 f"another process of this run has died ({reason}): see what it said; the same "
                 "command goes on from what was finished"
             )
-        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
     return None

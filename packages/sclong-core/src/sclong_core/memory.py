@@ -3,6 +3,8 @@
 import errno
 import re
 
+from sclong_core.errors import causes
+
 _WORDS = re.compile(
     r"can(no|')t allocate memory|not enough memory|out of memory|unable to allocate|bad_alloc"
     r"|failed to map segment|\bMemoryError\b|unable to mmap|can't start new thread"
@@ -16,8 +18,7 @@ _LOST = re.compile(r"without exception set|without setting an exception")
 
 def is_short_of_memory(error: BaseException) -> bool:
     """Whether an error, or the one that it came of, is for want of memory."""
-    seen: BaseException | None = error
-    while seen is not None:
+    for seen in causes(error):
         if isinstance(seen, MemoryError):
             return True
         if isinstance(seen, OSError) and seen.errno == errno.ENOMEM:
@@ -26,7 +27,6 @@ def is_short_of_memory(error: BaseException) -> bool:
             return True
         if isinstance(seen, RuntimeError | ImportError | OSError) and _WORDS.search(str(seen)):
             return True
-        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
     return False
 
 
