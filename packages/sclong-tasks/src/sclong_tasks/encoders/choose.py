@@ -227,15 +227,12 @@ def make_published(options: EncoderOptions, context: RunContext) -> PublishedEnc
         ConfigError: its folder is not given.
         CheckpointError: the folder does not hold it.
     """
-    device = context.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     card, table = model_class(options.name).card, _table(options)
     return get_encoder(
         options.name,
         _path(options),
         batch_size=options.batch_size,
-        device=device,
+        device=context.device,
         cache=ContentCache(context.cache),
         rename=None if table is None else renamed_by(table, symbols=card.genes_by == "symbol"),
         **options.options,

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import torch
 
 from sclong_core.cells import ReadingOptions
 from sclong_core.errors import CheckpointError, ConfigError
@@ -136,8 +135,6 @@ class PublishedModels:
         dtype: str,
     ) -> OfferedModel:
         """A model from its files."""
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
         running = {"batch_size": batch_size, "device": device, "dtype": dtype}
         return OfferedModel(get_encoder(name, folder, **running, **options))
 

@@ -57,7 +57,7 @@ class PublishedEncoder:
     Args:
         model: in evaluation mode.
         batch_size: cells at a time; it changes nothing else.
-        device: where to compute.
+        device: where to compute; "auto" is a GPU if there is one.
         dtype: of the large products.
         cache: where representations are kept for tasks.
         rename: other names for genes, such as ids for symbols of earlier days.
@@ -80,7 +80,9 @@ class PublishedEncoder:
             raise ConfigError(f"batch_size must be a positive integer, not {self.batch_size}")
         if self.dtype not in ("float32", "bfloat16"):
             raise ConfigError(f'dtype must be "float32" or "bfloat16", not {self.dtype!r}')
-        self.model.to(find_device(self.device))
+        device = find_device(self.device)
+        self.device = str(device)
+        self.model.to(device)
         self.digest = digest_of_files(self.model.files)
 
     @property

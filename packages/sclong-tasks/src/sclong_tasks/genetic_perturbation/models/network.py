@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from scipy import sparse
 
+from sclong_core.devices import find_device
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.files import write_json
 from sclong_core.graph import GeneGraph
@@ -191,7 +192,7 @@ class PerturbationNetwork(TaskModel[PerturbationData]):
         """
         self._bind(data)
         self.targets(data, rows)
-        device = _device(self._context)
+        device = find_device(self._context.device)
         self.module.eval().to(device)
         parts = [np.empty((0, len(data.genes)))]
         for start in range(0, len(rows), _CONDITIONS):
@@ -386,9 +387,3 @@ def _condition_error(data: PerturbationData, rows: Rows) -> ConditionError:
     control = Moments.of(data.control)
     ranked = [rank_genes(Moments.of(data.cells_of(int(row))), control)[:_TOP] for row in rows]
     return ConditionError(data.means[rows] - data.control_mean, np.array(ranked))
-
-
-def _device(context: RunContext) -> torch.device:
-    if context.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(context.device)
