@@ -54,7 +54,7 @@ def filled_page(text: str, rows: Sequence[Row]) -> str:
 
 
 def figure(rows: Sequence[Row]) -> Element:
-    """Share of cells told right over the probability that was stated."""
+    """Share of correctly labelled cells over the stated probability."""
     words = {"within": "within", "across": "between", "aligned": "aligned"}
     curves = [
         Series(
@@ -68,12 +68,12 @@ def figure(rows: Sequence[Row]) -> Element:
         for kind in words
     ]
     curves.append(Series("exact", [(0.0, 0.0), (1.0, 1.0)]))
-    said = "Within a study cells are told right about as often as stated, between studies less."
+    said = "Within a study labels are correct about as often as stated, between studies less often."
     return line_chart(
-        Text("annotation-calibration", "Told right, and stated probability", said),
+        Text("annotation-calibration", "Correct labels and stated probability", said),
         curves,
         x_label="stated probability",
-        y_label="share told right",
+        y_label="share correct",
     )
 
 
