@@ -118,7 +118,7 @@ def _pairs(rows: Sequence[Row], kind: str) -> Iterator[str]:
 
 def _fresh(rows: Sequence[Row]) -> Iterator[str]:
     yield (
-        "| query | references | cells of types in common | method | accuracy | macro-F1 | "
+        "| query | references | cells of shared types | method | accuracy | macro-F1 | "
         "AUROC of unknown |"
     )
     yield "| --- | ---: | ---: | --- | ---: | ---: | ---: |"
@@ -153,8 +153,8 @@ def _unknown(rows: Sequence[Row]) -> Iterator[str]:
 
 def _within(rows: Sequence[Row]) -> Iterator[str]:
     yield (
-        "| study | cells told | accuracy | true label in the set (promised: .95) | labels a set | "
-        "called unknown (promised: at most .05) |"
+        "| study | cells labelled | accuracy | true label in the set (guaranteed: .95) | labels per set | "
+        "called unknown (guaranteed: at most .05) |"
     )
     yield "| --- | ---: | ---: | ---: | ---: | ---: |"
     mine = [row for row in rows if row.kind == "within"]
@@ -169,8 +169,8 @@ def _within(rows: Sequence[Row]) -> Iterator[str]:
 
 def _across(rows: Sequence[Row]) -> Iterator[str]:
     yield (
-        "| | true label in the set (stated: .95) | labels a set | called unknown though known "
-        "(stated: .05) | called unknown of a type left out |"
+        "| | true label in the set (stated: .95) | labels per set | called unknown, type in the reference "
+        "(stated: .05) | called unknown, type left out of the reference |"
     )
     yield "| --- | ---: | ---: | ---: | ---: |"
     for method in (OURS, ALIGNED, ON_COMPONENTS):
