@@ -153,8 +153,8 @@ def _unknown(rows: Sequence[Row]) -> Iterator[str]:
 
 def _within(rows: Sequence[Row]) -> Iterator[str]:
     yield (
-        "| study | cells labelled | accuracy | true label in the set (guaranteed: .95) | labels per set "
-        "| called unknown (guaranteed: at most .05) |"
+        "| study | cells labelled | accuracy | true label in the set (guaranteed: .95) "
+        "| labels per set | called unknown (guaranteed: at most .05) |"
     )
     yield "| --- | ---: | ---: | ---: | ---: | ---: |"
     mine = [row for row in rows if row.kind == "within"]
