@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PLACES = (
     "README.md",
     "CONTRIBUTING.md",
-    "docs/*.md",
+    "docs/**/*.md",
     "packages/*/README.md",
     "packages/*/src/**/*.py",
 )

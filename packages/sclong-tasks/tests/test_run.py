@@ -26,7 +26,7 @@ from sclong_tasks.run import RunRequest, load_task, run_exists, run_task
 from sclong_tasks.splits import Split
 from sclong_tasks.tables import collect, fill_page, markdown_tables, read_rows, write_rows
 
-PAGE = Path(__file__).parents[3] / "docs" / "tasks.md"
+PAGE = Path(__file__).parents[3] / "docs" / "tasks" / "extending.md"
 
 
 def example(number, name, monkeypatch):
