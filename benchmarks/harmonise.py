@@ -101,7 +101,7 @@ def write_cells(path: Path, cells: int, *, seed: int = 0) -> None:
 def with_harmoniser(folder: Path, output: Path, cluster: str | None = None) -> int:
     """The whole command: checksum, survey, cells, values, duplicates, shards, index."""
     from sclong_data import harmonise  # noqa: PLC0415  # each process loads what it measures
-    from sclong_data.manifest import DatasetEntry, Manifest  # noqa: PLC0415
+    from sclong_data.dataset_manifest import DatasetEntry, Manifest  # noqa: PLC0415
 
     manifest = Manifest((DatasetEntry("cells", location="cells.h5ad"),), folder)
     return harmonise(manifest, output, vocabulary=_vocabulary(), cluster=cluster).cells

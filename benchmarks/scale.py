@@ -100,7 +100,7 @@ def plan(runs: int = RUNS) -> dict[str, Any]:
     from sclong_bench.suites.suite import read_suite  # noqa: PLC0415
     from sclong_tasks.data_files import prepare_data  # noqa: PLC0415
     from sclong_tasks.drug_combination import task  # noqa: PLC0415
-    from sclong_tasks.drug_combination.synthetic import write_synthetic_files  # noqa: PLC0415
+    from sclong_tasks.drug_combination.example import write_synthetic_files  # noqa: PLC0415
 
     models = ["pair_prior", "logistic_regression"]
     with tempfile.TemporaryDirectory() as name:
@@ -117,14 +117,14 @@ def plan(runs: int = RUNS) -> dict[str, Any]:
         start = time.process_time()
         suite = read_suite(folder / "suite.yaml")
         read = time.process_time() - start
-        for cell in suite.cells[::2]:
+        for cell in suite.runs[::2]:
             (cell.folder / "run").mkdir(parents=True)
             rows = {"rows": [{"wall_seconds": 2.0, "seed": cell.seed}]}
             (cell.folder / "run" / "metrics.json").write_text(json.dumps(rows), encoding="utf-8")
         start = time.process_time()
         lines = plan_of(suite)
         seconds = time.process_time() - start
-    assert len({cell.folder for cell in suite.cells}) == runs
+    assert len({cell.folder for cell in suite.runs}) == runs
     assert sum(line.done for line in lines) == runs // 2
     assert sum(line.missing for line in lines) == runs // 2
     return {"seconds": seconds, "read_seconds": read, **_memory()}

@@ -21,14 +21,14 @@ from benchmarks.machine import ROOT
 from sclong_core.config import ScLongConfig
 from sclong_core.model import ScLong
 from sclong_core.nn import attention, performer
-from sclong_core.pretraining.flops import flops_per_cell
-from sclong_core.pretraining.loss import scored_error
-from sclong_core.pretraining.plan import (
+from sclong_core.pretraining.estimate import (
     Layout,
     activation_bytes,
     count_parameters,
     state_bytes,
 )
+from sclong_core.pretraining.flops import flops_per_cell
+from sclong_core.pretraining.loss import scored_error
 
 DOCUMENT = ROOT / "docs" / "scale.md"
 MEASURED = ROOT / "benchmarks" / "results" / "scale_activations.json"

@@ -13,13 +13,14 @@ from typing import Any
 import anndata
 import yaml
 
-from sclong_bench.suites.cells import metrics_of
+from sclong_bench.suites.grid import metrics_of
 from sclong_bench.suites.suite import read_suite
 from sclong_core.checkpoint import save_checkpoint
 from sclong_core.cli.main import main
-from sclong_core.embedding import blocks
+from sclong_core.embedding import block_store
 from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
 from sclong_core.testing import make_counts_anndata, make_tiny_model
+from sclong_data.dataset_manifest import Manifest
 from sclong_data.harmoniser.run import harmonise
 from sclong_data.harmoniser.testing import (
     SMALL_RULES,
@@ -27,10 +28,9 @@ from sclong_data.harmoniser.testing import (
     made_up_vocabulary,
     write_datasets,
 )
-from sclong_data.manifest import Manifest
 from sclong_tasks.data_files import prepare_data
 from sclong_tasks.drug_combination import task as combination
-from sclong_tasks.drug_combination.synthetic import write_synthetic_files
+from sclong_tasks.drug_combination.example import write_synthetic_files
 from sclong_tasks.results import finished_runs
 
 _MODELS = ("pair_prior", "logistic_regression")
@@ -93,7 +93,7 @@ def _corpus_of(output: Path) -> Outcome:
 
 
 def _embed(inputs: Path, output: Path) -> int:
-    blocks.BLOCK_CELLS = 4
+    block_store.BLOCK_CELLS = 4
     output.mkdir(exist_ok=True)
     target = str(output / "embedded.h5ad")
     words = [str(inputs / "cells.h5ad"), "--checkpoint", str(inputs / "checkpoint"), "-o", target]
@@ -156,8 +156,8 @@ def _runs_of(output: Path) -> Outcome:
 
 
 def _suite_of(output: Path) -> Outcome:
-    cells = read_suite(output.with_suffix(".yaml")).cells
-    assert all(metrics_of(cell) is not None for cell in cells)
+    runs = read_suite(output.with_suffix(".yaml")).runs
+    assert all(metrics_of(run) is not None for run in runs)
     return _runs_of(output)
 
 

@@ -25,8 +25,9 @@ from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.corpus.check import check_corpus
 from sclong_data.corpus.corpus import CellCorpus
 from sclong_data.corpus.testing import write_made_up_corpus
+from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.fetching.archives import unpack
-from sclong_data.fetching.lock import Lock
+from sclong_data.fetching.checksums import Lock
 from sclong_data.gene2vec import read_vectors
 from sclong_data.genes.gencode import read_gene_list, read_gtf
 from sclong_data.genes.hgnc import read_hgnc
@@ -34,7 +35,6 @@ from sclong_data.graph.ontology import GeneOntology
 from sclong_data.graph.reading import read_annotations
 from sclong_data.harmoniser.executors import slurm_settings
 from sclong_data.harmoniser.rules import HarmoniseRules
-from sclong_data.manifest import DatasetEntry, Manifest
 from sclong_data.reading.opening import open_dataset
 from sclong_data.reading.r_testing import dgc, write_rds
 from sclong_tasks.encoders.precomputed import Precomputed

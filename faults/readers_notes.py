@@ -13,13 +13,14 @@ import anndata
 import numpy as np
 
 from faults.trials import Reader
+from sclong_core.embedding.embed_files import is_finished
 from sclong_core.embedding.plan import Job
-from sclong_core.embedding.run import is_finished
 from sclong_core.embedding.tables import cell_names_file, sidecar
 from sclong_core.embedding.work import EmbedOptions
 from sclong_core.errors import InputError, ScLongError
 from sclong_core.files import sha256_file, write_json
 from sclong_core.testing import make_counts_anndata
+from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.fetching import Patience, download, fetch
 from sclong_data.harmoniser.run import harmonise
 from sclong_data.harmoniser.testing import (
@@ -28,7 +29,6 @@ from sclong_data.harmoniser.testing import (
     made_up_vocabulary,
     write_datasets,
 )
-from sclong_data.manifest import DatasetEntry, Manifest
 from sclong_data.reading.sorting import CsrWriter
 from sclong_data.reading.stored import Names, turned
 from sclong_data.testing import Answer, LoopbackServer

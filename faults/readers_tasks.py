@@ -23,14 +23,14 @@ from sclong_tasks.chemical_perturbation import example as chemical
 from sclong_tasks.chemical_perturbation.l1000 import read_l1000
 from sclong_tasks.chemical_perturbation.profiles import Profiles
 from sclong_tasks.data_files import prepare_data, read_record
-from sclong_tasks.drug_combination.synthetic import SyntheticSizes, write_synthetic_files
+from sclong_tasks.drug_combination.example import SyntheticSizes, write_synthetic_files
 from sclong_tasks.drug_response.example import write_example
 from sclong_tasks.encoders.precomputed import Precomputed
 from sclong_tasks.estimators import load_estimator, save_estimator
 from sclong_tasks.genetic_interactions.example import write_norman_example
 from sclong_tasks.genetic_perturbation import example as screens
 from sclong_tasks.genetic_perturbation.reading import read_screen
-from sclong_tasks.grn.synthetic import NetworkSizes, write_network_files
+from sclong_tasks.grn.example import NetworkSizes, write_network_files
 from sclong_tasks.marker_clustering import example as markers
 from sclong_tasks.marker_clustering.markers import PEGASUS, SCTYPE, read_pegasus, read_sctype
 from sclong_tasks.marker_clustering.markers import read_table as read_markers

@@ -16,9 +16,9 @@ from faults.readers_data import yaml_code
 from faults.trials import Reader
 from sclong_core.array_files import read_array
 from sclong_core.errors import ConfigError
-from sclong_core.pretraining.checkpoints import AtomicCheckpointIO, write_record
+from sclong_core.pretraining.checkpoint_io import AtomicCheckpointIO, write_record
 from sclong_core.pretraining.cli import run_cli
-from sclong_core.pretraining.sharded_files import write_sharded
+from sclong_core.pretraining.fsdp_checkpoints import write_sharded
 from sclong_core.release import convert_release
 from sclong_core.testing import write_synthetic_release
 

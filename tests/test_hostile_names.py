@@ -25,8 +25,8 @@ from sclong_core.testing import (
     synthetic_gene_ids,
 )
 from sclong_core.vocabulary import GeneVocabulary
+from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.harmoniser.testing import made_up_vocabulary, write_datasets
-from sclong_data.manifest import DatasetEntry, Manifest
 
 GIVEN = [name for name in HOSTILE_NAMES if "\0" not in name]
 """Names that a shell can give to a command."""

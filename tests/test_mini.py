@@ -12,7 +12,7 @@ from sclong_core.card import ModelCard, read_card
 from sclong_core.manifest import read_checkpoint_info
 from sclong_core.packaged import packaged_checkpoint
 from sclong_core.testing import shared_folder
-from sclong_data.manifest import Manifest
+from sclong_data.dataset_manifest import Manifest
 from sclong_tasks.metrics.nearest import tell_types
 
 ROOT = Path(__file__).parents[1]

@@ -20,7 +20,7 @@ from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
 from sclong_data.harmoniser.testing import corpus_bytes, made_up_vocabulary, write_datasets
 from sclong_tasks.data_files import prepare_data
 from sclong_tasks.drug_combination import task
-from sclong_tasks.drug_combination.synthetic import write_synthetic_files
+from sclong_tasks.drug_combination.example import write_synthetic_files
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "slurm"

@@ -14,9 +14,9 @@ from sclong_bench.testing import (
     texts_outside,
     widths,
 )
+from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.harmoniser.run import harmonise
 from sclong_data.harmoniser.testing import SMALL_RULES, made_up_vocabulary, write_datasets
-from sclong_data.manifest import DatasetEntry, Manifest
 from sclong_data.stats.page import write_stats
 
 pytestmark = pytest.mark.skipif(

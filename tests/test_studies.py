@@ -15,8 +15,8 @@ from sclong_core.files import sha256_file
 from sclong_core.testing import make_counts_anndata, synthetic_gene_ids
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.corpus.corpus import CellCorpus
+from sclong_data.dataset_manifest import Manifest
 from sclong_data.harmoniser.rules import HarmoniseRules
-from sclong_data.manifest import Manifest
 
 ROOT = Path(__file__).parents[1]
 STUDY = ROOT / "studies" / "mini"

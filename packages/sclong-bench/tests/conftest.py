@@ -13,7 +13,7 @@ from rich.console import Console
 from scipy import sparse
 
 from sclong_bench.demo import data as demo_data
-from sclong_bench.demo.outcome import Outcome
+from sclong_bench.demo.demo_run import DemoRun
 from sclong_bench.demo.run import run_demo
 from sclong_bench.demo.settings import DemoSettings
 from sclong_bench.demo.stages import Stages
@@ -39,7 +39,7 @@ class SmallDemo:
     """A finished demonstration."""
 
     folder: Path
-    outcome: Outcome
+    outcome: DemoRun
     said: str
     """What stood on standard error."""
 

@@ -25,7 +25,7 @@ from sclong_core.cli.main import main
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.testing import make_tiny_model, synthetic_gene_ids
 from sclong_data.corpus.testing import write_made_up_corpus
-from sclong_data.manifest import DatasetEntry, Manifest
+from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_tasks.testing import typed_counts
 
 GENES = 40

@@ -9,22 +9,22 @@ import pandas as pd
 import pytest
 import yaml
 
-from sclong_bench.report.evidence import gather
+from sclong_bench.report.comparison import gather
 from sclong_bench.report.provenance import commands
 from sclong_bench.results.reading import read_results
-from sclong_bench.suites.cells import command_of
+from sclong_bench.suites.grid import command_of
 from sclong_bench.suites.suite import read_suite
 from sclong_core.errors import ConfigError
 from sclong_core.testing import make_tiny_model
 from sclong_tasks import registry
 from sclong_tasks.chemical_perturbation import example as chemical
 from sclong_tasks.data_files import prepare_data
-from sclong_tasks.drug_combination.synthetic import write_synthetic_files
+from sclong_tasks.drug_combination.example import write_synthetic_files
 from sclong_tasks.drug_response import example as response
 from sclong_tasks.encoders import names
 from sclong_tasks.genetic_interactions import example as interactions
 from sclong_tasks.genetic_perturbation import example as screen
-from sclong_tasks.grn.synthetic import NetworkSizes, write_network_files
+from sclong_tasks.grn.example import NetworkSizes, write_network_files
 from sclong_tasks.marker_clustering import example as markers
 from sclong_tasks.models import models_of
 from sclong_tasks.named_models import named
@@ -123,9 +123,9 @@ def test_one_file_is_a_model_of_all_tasks_a_suite_and_a_report(data, tmp_path):
     ]
     path = write_suite(tmp_path, data, runs, models={"mine": f"{tmp_path / 'own.py'}:Encoder"})
     suite = read_suite(path)
-    assert {cell.task for cell in suite.cells} == set(TASKS)
-    for cell in suite.cells:
-        assert any(np.isfinite(one.value) for one in make(cell, tmp_path).metrics), cell.task
+    assert {run.task for run in suite.runs} == set(TASKS)
+    for run in suite.runs:
+        assert any(np.isfinite(one.value) for one in make(run, tmp_path).metrics), run.task
     evidence = gather(read_results(tmp_path / "runs"))
     assert set(evidence.tasks) == set(TASKS)
     assert evidence.roles == {"mine": "model"}
@@ -139,13 +139,13 @@ def test_the_content_of_a_file_is_what_a_suite_knows_it_by(data, tmp_path):
     (tmp_path / "own.py").write_text(ENCODER)
     runs = [{"task": "batch_integration", "models": ["mine", "pca"]}]
     path = write_suite(tmp_path, data, runs, models={"mine": f"{tmp_path / 'own.py'}:Encoder"})
-    first = {cell.model: cell for cell in read_suite(path).cells}
+    first = {run.model: run for run in read_suite(path).runs}
     words = command_of(first["mine"])
     assert words[words.index("--model") + 1].endswith("own.py:Encoder")
     assert words[words.index("--name") + 1] == "mine"
     assert "--name" not in command_of(first["pca"])
     (tmp_path / "own.py").write_text(ENCODER + "# another\n")
-    second = {cell.model: cell for cell in read_suite(path).cells}
+    second = {run.model: run for run in read_suite(path).runs}
     assert first["mine"].folder != second["mine"].folder
     assert first["pca"].folder == second["pca"].folder
     (tmp_path / "own.py").unlink()
@@ -162,7 +162,7 @@ def test_models_of_a_suite_have_settings_of_their_own(data, tmp_path):
         }
     ]
     path = write_suite(tmp_path, data, runs, models={"few": "pca"})
-    few, plain = read_suite(path).cells
+    few, plain = read_suite(path).runs
     assert few.settings == {"task": {"bootstrap": 5}, "model": {"components": 2}}
     assert plain.settings == {"task": {"bootstrap": 5}}
     assert (few.base, plain.base) == ("pca", "")
@@ -176,9 +176,9 @@ def test_models_of_a_suite_have_settings_of_their_own(data, tmp_path):
 def test_a_checkpoint_is_part_of_the_runs_that_use_it(data, tmp_path):
     make_tiny_model(genes=8).save_pretrained(tmp_path / "checkpoint")
     runs = [{"task": "batch_integration", "models": ["sclong", "pca", "random_sclong"]}]
-    without = {cell.model: cell for cell in read_suite(write_suite(tmp_path, data, runs)).cells}
+    without = {run.model: run for run in read_suite(write_suite(tmp_path, data, runs)).runs}
     path = write_suite(tmp_path, data, runs, checkpoint=str(tmp_path / "checkpoint"))
-    given = {cell.model: cell for cell in read_suite(path).cells}
+    given = {run.model: run for run in read_suite(path).runs}
     assert given["pca"].folder == without["pca"].folder
     assert given["pca"].checkpoint is None
     for name in ("sclong", "random_sclong"):
@@ -232,8 +232,8 @@ def test_an_installed_encoder_is_in_all_tasks_and_an_installed_task_in_suites(
     prepare_data(get_task("own_task"), tmp_path / "own_data", str(data / "batch_integration"))
     runs = [{"task": "own_task", "models": ["theirs", "pca"], "data": str(tmp_path / "own_data")}]
     suite = read_suite(write_suite(tmp_path, data, runs))
-    for cell in suite.cells:
-        make(cell, tmp_path)
+    for run in suite.runs:
+        make(run, tmp_path)
     evidence = gather(read_results(tmp_path / "runs"))
     assert evidence.tasks == ("own_task",)
     assert evidence.roles == {"theirs": "model", "pca": "simple"}

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sclong_bench.report.checklist import checklist
-from sclong_bench.report.evidence import gather
+from sclong_bench.report.comparison import gather
 from sclong_bench.report.page import report_page
 from sclong_bench.report.summaries import mean_interval, share_of_the_way
 from sclong_bench.report.tables import comparison_table

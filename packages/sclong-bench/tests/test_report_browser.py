@@ -5,7 +5,7 @@ import base64
 import pandas as pd
 import pytest
 
-from sclong_bench.report.evidence import gather
+from sclong_bench.report.comparison import gather
 from sclong_bench.report.page import write_report
 from sclong_bench.results.reading import Results, read_results
 from sclong_bench.results.schema import tidy

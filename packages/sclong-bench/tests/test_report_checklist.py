@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from sclong_bench.report.checklist import checklist
-from sclong_bench.report.evidence import gather
+from sclong_bench.report.comparison import gather
 from sclong_bench.results.reading import Results, read_results
 from sclong_bench.results.schema import tidy
 from sclong_bench.statistics.comparison import Plan

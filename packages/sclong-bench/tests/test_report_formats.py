@@ -7,7 +7,7 @@ from xml.etree.ElementTree import parse
 import pandas as pd
 import pytest
 
-from sclong_bench.report.evidence import gather
+from sclong_bench.report.comparison import gather
 from sclong_bench.report.formats import models_frame, write_formats
 from sclong_bench.results.reading import read_results
 from sclong_core.errors import ConfigError

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from sclong_bench.report import maps
-from sclong_bench.report.evidence import gather
+from sclong_bench.report.comparison import gather
 from sclong_bench.report.figures import ablation_figure
 from sclong_bench.report.page import report_page
 from sclong_bench.results.reading import read_results

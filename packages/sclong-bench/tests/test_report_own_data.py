@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sclong_bench.report.evidence import gather
+from sclong_bench.report.comparison import gather
 from sclong_bench.report.formats import models_frame
 from sclong_bench.report.page import report_page
 from sclong_bench.results.reading import Results

@@ -5,14 +5,14 @@ import shlex
 import pytest
 import yaml
 
-from sclong_bench.report.evidence import gather
+from sclong_bench.report.comparison import gather
 from sclong_bench.report.provenance import commands
 from sclong_bench.report.run_settings import settings_words
 from sclong_bench.results.reading import read_results
 from sclong_core.cli.main import main
 from sclong_tasks.data_files import prepare_data
 from sclong_tasks.drug_combination import task
-from sclong_tasks.drug_combination.synthetic import write_synthetic_files
+from sclong_tasks.drug_combination.example import write_synthetic_files
 from sclong_tasks.registry import get_model, get_task
 from sclong_tasks.run import CONFIG_FILE
 from sclong_tasks.settings import as_plain, read_changes, resolve

@@ -4,9 +4,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sclong_bench.statistics.outcome import Outcome
 from sclong_bench.statistics.sample import Sample
 from sclong_bench.statistics.tests import TESTS, compare_samples
+from sclong_bench.statistics.two_sided import TwoSidedTest
 from sclong_core.errors import ConfigError, InputError
 
 EXACT = {"abs": 1e-12, "rel": 1e-12}
@@ -143,5 +143,7 @@ def test_rounding_is_no_spread():
 
 def test_an_outcome_without_a_test_has_nothing_but_its_note():
     found = compare_samples(Sample.of([1.0]), Sample.of([1.0, 2.0]))
-    assert found == Outcome("none", difference=-0.5, note=found.note) or np.isnan(found.p_value)
+    assert found == TwoSidedTest("none", difference=-0.5, note=found.note) or np.isnan(
+        found.p_value
+    )
     assert not np.isfinite([found.statistic, found.df, found.low, found.high]).any()

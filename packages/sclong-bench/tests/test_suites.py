@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sclong_bench.suites.cells import FAILED, make, metrics_of, state_of
 from sclong_bench.suites.duration import duration
+from sclong_bench.suites.grid import FAILED, make, metrics_of, state_of
 from sclong_bench.suites.planning import plan
-from sclong_bench.suites.running import cells_left, run_here, run_on_dask, submit_to_slurm
+from sclong_bench.suites.running import run_here, run_on_dask, runs_left, submit_to_slurm
 from sclong_bench.suites.suite import read_suite
 from sclong_core.cli.main import main
 from sclong_core.errors import CheckpointError, ConfigError, InputError
 from sclong_core.lock import locked
 from sclong_tasks.data_files import prepare_data
 from sclong_tasks.drug_combination import task
-from sclong_tasks.drug_combination.synthetic import write_synthetic_files
+from sclong_tasks.drug_combination.example import write_synthetic_files
 
 MODELS = ["pair_prior", "logistic_regression"]
 
@@ -59,25 +59,25 @@ def suite(write_suite):
 
 
 def test_the_grid_is_models_by_seeds(suite):
-    assert [(cell.model, cell.seed) for cell in suite.cells] == [
+    assert [(run.model, run.seed) for run in suite.runs] == [
         (model, seed) for model in MODELS for seed in (1, 2)
     ]
-    assert {cell.protocol for cell in suite.cells} == {"honest"}
-    assert len({cell.folder for cell in suite.cells}) == 4
+    assert {run.protocol for run in suite.runs} == {"honest"}
+    assert len({run.folder for run in suite.runs}) == 4
 
 
 def test_runs_may_have_seeds_of_their_own(write_suite):
     entry = {"task": "drug_combination", "models": MODELS, "seeds": [7]}
-    assert {cell.seed for cell in read_suite(write_suite(entry)).cells} == {7}
+    assert {run.seed for run in read_suite(write_suite(entry)).runs} == {7}
 
 
 def test_a_scenario_that_only_one_protocol_has_is_run_in_that_one(write_suite):
     (honest, *_), (published, *_) = task.scenarios["honest"], task.scenarios["published"]
     run = {"task": task.name, "models": MODELS[:1], "protocols": ["honest", "published"]}
     found = read_suite(write_suite({**run, "scenarios": [honest]}))
-    assert {(cell.protocol, cell.scenario) for cell in found.cells} >= {("honest", honest)}
+    assert {(run.protocol, run.scenario) for run in found.runs} >= {("honest", honest)}
     first = read_suite(write_suite(run))
-    assert {cell.scenario for cell in first.cells} == {honest, published}
+    assert {run.scenario for run in first.runs} == {honest, published}
 
 
 @pytest.mark.parametrize(
@@ -116,13 +116,13 @@ def test_a_task_without_data_is_said_and_stops_no_other(write_suite, data, capsy
     )
     found = read_suite(path)
     assert found.missing_data == ("drug_response",)
-    assert len(found.cells) == 4
+    assert len(found.runs) == 4
     assert main(["bench", "plan", str(path)]) == 0
     assert "no data of drug_response" in capsys.readouterr().out
 
 
 def test_other_data_or_settings_are_other_runs(write_suite, data, tmp_path):
-    plain = read_suite(write_suite()).cells
+    plain = read_suite(write_suite()).runs
     run = {"task": "drug_combination", "models": MODELS}
     changed = read_suite(
         write_suite({**run, "settings": {"task": {"keep_conflicting_pairs": True}}})
@@ -131,41 +131,41 @@ def test_other_data_or_settings_are_other_runs(write_suite, data, tmp_path):
     shutil.copytree(data, other)
     record = other / "drug_combination" / "data.json"
     record.write_text(record.read_text().replace(" ", "  "))
-    elsewhere = read_suite(write_suite(data=str(other))).cells
-    folders = [{cell.folder for cell in cells} for cells in (plain, changed.cells, elsewhere)]
+    elsewhere = read_suite(write_suite(data=str(other))).runs
+    folders = [{run.folder for run in runs} for runs in (plain, changed.runs, elsewhere)]
     assert not folders[0] & folders[1]
     assert not folders[0] & folders[2]
 
 
 def test_a_run_that_is_half_written_is_not_there(suite):
-    cell = suite.cells[0]
-    half = cell.folder / ".pair_prior-seed1.tmp-1"
+    run = suite.runs[0]
+    half = run.folder / ".pair_prior-seed1.tmp-1"
     half.mkdir(parents=True)
     (half / "metrics.json").write_text("{}")
-    assert state_of(cell) == "missing"
+    assert state_of(run) == "missing"
 
 
 @pytest.mark.parametrize("content", ["[" * 100_000, "{}", '{"rows": [{}]}', "["])
 def test_a_run_whose_results_are_damaged_is_named(suite, content):
-    cell = suite.cells[0]
-    run = cell.folder / "pair_prior-seed1"
-    run.mkdir(parents=True)
-    (run / "metrics.json").write_text(content)
+    run = suite.runs[0]
+    made = run.folder / "pair_prior-seed1"
+    made.mkdir(parents=True)
+    (made / "metrics.json").write_text(content)
     with pytest.raises(InputError, match=r"metrics\.json is damaged: remove .*pair_prior-seed1"):
-        make(cell)
+        make(run)
 
 
 class TestRunning:
     def test_runs_are_made_once_and_planned(self, suite):
         assert all(line.seconds is None and line.missing == 2 for line in plan(suite))
-        outcomes = list(run_here(suite.cells, jobs=2))
+        outcomes = list(run_here(suite.runs, jobs=2))
         assert [outcome.state for outcome in outcomes] == ["done"] * 4, outcomes
-        assert all(state_of(cell) == "done" for cell in suite.cells)
-        assert cells_left(suite) == []
+        assert all(state_of(run) == "done" for run in suite.runs)
+        assert runs_left(suite) == []
         for line in plan(suite):
             assert (line.done, line.missing, line.seconds_left) == (2, 0, 0.0)
             assert line.seconds > 0
-        rows = json.loads(metrics_of(suite.cells[0]).read_text())["rows"]
+        rows = json.loads(metrics_of(suite.runs[0]).read_text())["rows"]
         assert {row["seed"] for row in rows} == {1}
 
     def test_a_run_that_fails_says_why_and_stops_no_other(self, write_suite, capsys):
@@ -175,30 +175,30 @@ class TestRunning:
         assert main(["bench", "run", str(path)]) == 1
         said = capsys.readouterr()
         assert "failed: drug_combination precomputed" in said.out
-        failed, done = read_suite(path).cells
+        failed, done = read_suite(path).runs
         assert (state_of(failed), state_of(done)) == ("failed", "done")
         record = json.loads((failed.folder / FAILED).read_text())
         assert record["model"] == "precomputed"
         assert record["reason"]
-        assert cells_left(read_suite(path), retry_failed=False) == []
-        assert cells_left(read_suite(path)) == [failed]
+        assert runs_left(read_suite(path), retry_failed=False) == []
+        assert runs_left(read_suite(path)) == [failed]
 
     def test_what_another_runner_is_at_is_left_to_it(self, suite):
-        cell = suite.cells[0]
-        cell.folder.mkdir(parents=True)
-        with locked(cell.folder / ".lock", "it"):
-            assert make(cell).state == "elsewhere"
-        assert make(cell).state == "done"
+        run = suite.runs[0]
+        run.folder.mkdir(parents=True)
+        with locked(run.folder / ".lock", "it"):
+            assert make(run).state == "elsewhere"
+        assert make(run).state == "done"
 
     @pytest.mark.slow
     def test_dask_workers_make_the_same(self, write_suite):
         suite = read_suite(write_suite(seeds=[1]))
-        outcomes = list(run_on_dask(suite.cells, cluster="local:1"))
+        outcomes = list(run_on_dask(suite.runs, cluster="local:1"))
         assert [outcome.state for outcome in outcomes] == ["done", "done"]
 
     def test_no_job_at_all_is_refused(self, suite):
         with pytest.raises(ConfigError, match="--jobs"):
-            list(run_here(suite.cells, jobs=0))
+            list(run_here(suite.runs, jobs=0))
 
 
 def test_slurm_is_asked_for_as_many_runners_as_jobs(suite, tmp_path, monkeypatch):
@@ -237,22 +237,22 @@ def test_a_killed_runner_goes_on_and_two_runners_share_the_work(write_suite):
     suite = read_suite(path)
     killed = start(path)
     until = time.monotonic() + 120
-    while not any(state_of(cell) == "done" for cell in suite.cells):
+    while not any(state_of(run) == "done" for run in suite.runs):
         assert time.monotonic() < until
         time.sleep(0.05)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
-    before = {cell.folder: metrics_of(cell) for cell in suite.cells}
+    before = {run.folder: metrics_of(run) for run in suite.runs}
     stamps = {path: path.stat().st_mtime_ns for path in before.values() if path is not None}
-    assert cells_left(suite)
+    assert runs_left(suite)
     runners = [start(path), start(path)]
     said = [runner.communicate(timeout=240)[0] for runner in runners]
     assert [runner.returncode for runner in runners] == [0, 0], said
-    assert cells_left(suite) == []
+    assert runs_left(suite) == []
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
-    for cell in suite.cells:
-        assert len(list(cell.folder.glob("*/metrics.json"))) == 1
-        assert not list(cell.folder.glob("**/.*.tmp-*"))
+    for run in suite.runs:
+        assert len(list(run.folder.glob("*/metrics.json"))) == 1
+        assert not list(run.folder.glob("**/.*.tmp-*"))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from sclong_tasks.encoders.names import PUBLISHED
 from sclong_tasks.encoders.sclong import random_sclong
 from sclong_tasks.encoders.tiny import write_tiny
 from sclong_tasks.genetic_perturbation import example as screen
-from sclong_tasks.grn.synthetic import NetworkSizes, write_network_files
+from sclong_tasks.grn.example import NetworkSizes, write_network_files
 from sclong_tasks.marker_clustering import example as markers
 from sclong_tasks.registry import get_task
 from sclong_tasks.run import RunRequest, run_task
@@ -117,18 +117,18 @@ def settings_of(task):
     return resolve(task.Settings, "honest", SMALL.get(task.name, {}), "task")
 
 
-def run_cell(cell, root):
+def run_it(run, root):
     """In this process, with one epoch: a process of its own would take seconds."""
-    changes = {part: dict(values) for part, values in cell.settings.items()}
-    if cell.task in TRAINED:
+    changes = {part: dict(values) for part, values in run.settings.items()}
+    if run.task in TRAINED:
         changes.setdefault("model", {})["training"] = {"epochs": 1}
     request = RunRequest(
-        task=cell.task,
-        model=cell.model,
-        seed=cell.seed,
-        data=cell.data,
-        output=cell.folder,
-        checkpoint=cell.checkpoint,
+        task=run.task,
+        model=run.model,
+        seed=run.seed,
+        data=run.data,
+        output=run.folder,
+        checkpoint=run.checkpoint,
         changes=changes,
         cache=root / "cache",
         device="cpu",
@@ -142,8 +142,8 @@ def runs(world):
 
     @cache
     def run(task):
-        cells = [one for one in read_suite(world / "suite.yaml").cells if one.task == task]
-        return {cell.model: run_cell(cell, world) for cell in cells if cell.model in NAMES}
+        cells = [one for one in read_suite(world / "suite.yaml").runs if one.task == task]
+        return {run.model: run_it(run, world) for run in cells if run.model in NAMES}
 
     return run
 
@@ -190,15 +190,15 @@ def models_of(table, task):
 
 def test_the_suite_names_folders_and_content_of_folders_counts(world, tmp_path):
     suite = read_suite(world / "suite.yaml")
-    (cell,) = [cell for cell in suite.cells if (cell.task, cell.model) == ("drug_response", "uce")]
-    assert cell.settings["model"]["encoder"]["path"] == str(world / "encoders" / "uce")
+    (run,) = [run for run in suite.runs if (run.task, run.model) == ("drug_response", "uce")]
+    assert run.settings["model"]["encoder"]["path"] == str(world / "encoders" / "uce")
     content = yaml.safe_load((world / "suite.yaml").read_text())
     write_tiny("uce", tmp_path / "other", {"ENSG00000000001": "A", "ENSG00000000002": "B"})
     content["encoders"]["uce"] = str(tmp_path / "other")
     (tmp_path / "suite.yaml").write_text(yaml.safe_dump(content))
     changed = read_suite(tmp_path / "suite.yaml")
-    same = {cell.folder for cell in suite.cells} & {cell.folder for cell in changed.cells}
-    assert {cell.model for cell in suite.cells if cell.folder not in same} == {"uce"}
+    same = {run.folder for run in suite.runs} & {run.folder for run in changed.runs}
+    assert {run.model for run in suite.runs if run.folder not in same} == {"uce"}
     del content["encoders"]["uce"]
     (tmp_path / "suite.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigError, match="uce needs the folder of its files"):

@@ -15,7 +15,7 @@ from sclong_bench.suites.reproduction import expected_file, prepare_sources, sui
 from sclong_bench.suites.suite import read_suite
 from sclong_core.cli.main import main
 from sclong_core.errors import ConfigError, InputError
-from sclong_tasks.drug_combination.synthetic import write_synthetic_files
+from sclong_tasks.drug_combination.example import write_synthetic_files
 from sclong_tasks.registry import TASKS, get_task
 
 WRONG_SIGN = """

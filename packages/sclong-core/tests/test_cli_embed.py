@@ -17,7 +17,7 @@ from scipy import sparse
 from sclong_core import save_checkpoint
 from sclong_core.cli.embed import command
 from sclong_core.cli.main import main
-from sclong_core.embedding import blocks
+from sclong_core.embedding import block_store
 from sclong_core.expression.cell_source import CellSource
 from sclong_core.testing import SYNTHETIC_GENES, make_counts_anndata, make_tiny_model
 
@@ -28,10 +28,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:Writing zarr v2 data:UserWarning
 STALLED = """
 import sys, time
 from sclong_core.cli.main import main
-from sclong_core.embedding import blocks
+from sclong_core.embedding import block_store
 
-blocks.BLOCK_CELLS = 8
-write = blocks.BlockStore.write
+block_store.BLOCK_CELLS = 8
+write = block_store.BlockStore.write
 
 def stall(store, number, values):
     write(store, number, values)
@@ -39,15 +39,15 @@ def stall(store, number, values):
         print("stalled", flush=True)
         time.sleep(600)
 
-blocks.BlockStore.write = stall
+block_store.BlockStore.write = stall
 sys.exit(main(sys.argv[1:]))
 """
 LIMITED = """
 import resource, sys
 from sclong_core.cli.main import main
-from sclong_core.embedding import blocks
+from sclong_core.embedding import block_store
 
-blocks.BLOCK_CELLS = 8
+block_store.BLOCK_CELLS = 8
 limit = int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 sys.exit(main(sys.argv[2:]))
@@ -56,7 +56,7 @@ sys.exit(main(sys.argv[2:]))
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(blocks, "BLOCK_CELLS", 8)
+    monkeypatch.setattr(block_store, "BLOCK_CELLS", 8)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from sclong_core import save_checkpoint
 from sclong_core.cli.info import command
 from sclong_core.cli.main import main
 from sclong_core.cli.terminal import messages
-from sclong_core.embedding.fit import Speed, gene_ids_place, measure_speed
+from sclong_core.embedding.compatibility import Speed, gene_ids_place, measure_speed
 from sclong_core.expression import prepare_cells
 from sclong_core.testing import SYNTHETIC_GENES, make_counts_anndata, make_tiny_model
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sclong_core import ConfigError, save_checkpoint
-from sclong_core.embedding.blocks import partial_folder
+from sclong_core.embedding.block_store import partial_folder
 from sclong_core.embedding.devices import embed_files_on_devices
 from sclong_core.testing import SYNTHETIC_GENES, make_counts_anndata, make_tiny_model
 
@@ -91,7 +91,7 @@ def test_an_interrupted_run_resumes_with_another_number_of_devices(words, tmp_pa
     (tmp_path / "data" / "bad.h5ad").unlink()
     script = (
         "import sys, time; from sclong_core.cli.main import main\n"
-        "from sclong_core.embedding.blocks import BlockStore\n"
+        "from sclong_core.embedding.block_store import BlockStore\n"
         "write = BlockStore.write\n"
         "def stall(store, number, values):\n"
         "    write(store, number, values)\n"

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from sclong_core import InputError, save_checkpoint
-from sclong_core.embedding import blocks, run
+from sclong_core.embedding import block_store
+from sclong_core.embedding import embed_files as files
+from sclong_core.embedding.embed_files import Embedder, embed_files
 from sclong_core.embedding.plan import plan_jobs
-from sclong_core.embedding.run import Embedder, embed_files
 from sclong_core.embedding.work import EmbedOptions
 from sclong_core.expression import identity
 from sclong_core.expression.identity import Identity
@@ -39,8 +40,8 @@ def embed(model, info, monkeypatch):
     """Embeds in three blocks; ``meanwhile`` is called once the first one is computed."""
 
     def call(source, output, *, meanwhile=None, **options):
-        monkeypatch.setattr(blocks, "BLOCK_CELLS", 4)
-        real = run.embed_cells
+        monkeypatch.setattr(block_store, "BLOCK_CELLS", 4)
+        real = files.embed_cells
 
         def watched(*words, **more):
             values = real(*words, **more)
@@ -49,7 +50,7 @@ def embed(model, info, monkeypatch):
             return values
 
         with monkeypatch.context() as patched:
-            patched.setattr(run, "embed_cells", watched)
+            patched.setattr(files, "embed_cells", watched)
             jobs = plan_jobs([source], output)
             return embed_files(Embedder(model, info, EmbedOptions(batch_size=4, **options)), jobs)
 
@@ -121,7 +122,7 @@ def test_blocks_of_another_input_of_the_same_size_and_time_are_not_taken_up(
     tmp_path, embed, monkeypatch, output
 ):
     source, other = (_write(tmp_path / f"{n}.h5ad", seed=n) for n in (1, 2))
-    real, calls = blocks.BlockStore.write, []
+    real, calls = block_store.BlockStore.write, []
 
     def write(self, number, values):
         if calls:
@@ -130,7 +131,7 @@ def test_blocks_of_another_input_of_the_same_size_and_time_are_not_taken_up(
         real(self, number, values)
 
     with monkeypatch.context() as patched:
-        patched.setattr(blocks.BlockStore, "write", write)
+        patched.setattr(block_store.BlockStore, "write", write)
         with pytest.raises(KeyboardInterrupt):
             embed(source, tmp_path / output)
     _rewritten(source, other)

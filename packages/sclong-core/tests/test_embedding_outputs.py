@@ -11,11 +11,11 @@ from anndata.io import write_elem
 from scipy import sparse
 
 from sclong_core import ConfigError, InputError, save_checkpoint
-from sclong_core.embedding import blocks
+from sclong_core.embedding import block_store
 from sclong_core.embedding.annotated import read_record
+from sclong_core.embedding.embed_files import Embedder, embed_files
 from sclong_core.embedding.outputs import check_output
 from sclong_core.embedding.plan import Job, check_key, plan_jobs, warn_of_space
-from sclong_core.embedding.run import Embedder, embed_files
 from sclong_core.embedding.tables import cell_names_file, read_table_record, sidecar
 from sclong_core.embedding.work import EmbedOptions
 from sclong_core.files import sha256_file
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Writing zarr v2 data:UserWarning
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(blocks, "BLOCK_CELLS", 8)
+    monkeypatch.setattr(block_store, "BLOCK_CELLS", 8)
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +201,7 @@ def test_a_finished_output_is_passed_over_or_refused(tmp_path, rich, embed, suff
     embed(source, output)
     with pytest.raises(InputError, match=r"already exists.*--overwrite"):
         embed(source, output)
-    (leftover := blocks.partial_folder(output)).mkdir()
+    (leftover := block_store.partial_folder(output)).mkdir()
     assert embed(source, output, resume=True)[0].status == "finished before"
     assert not leftover.exists()
     with pytest.raises(InputError, match=r"other work .pool was mean and is mean_expressed"):

@@ -13,7 +13,7 @@ import zarr
 
 from sclong_core import save_checkpoint
 from sclong_core.cli.main import main
-from sclong_core.embedding import blocks, run, writing
+from sclong_core.embedding import block_store, embed_files, writing
 from sclong_core.embedding.carried import carried_table
 from sclong_core.embedding.tables import cell_names_file, sidecar
 from sclong_core.testing import SYNTHETIC_GENES, make_counts_anndata, make_tiny_model
@@ -49,7 +49,9 @@ def embed(checkpoint, capsys):
 
 @pytest.fixture
 def not_computed(monkeypatch):
-    monkeypatch.setattr(run, "embed_cells", lambda *_, **__: pytest.fail("cells were embedded"))
+    monkeypatch.setattr(
+        embed_files, "embed_cells", lambda *_, **__: pytest.fail("cells were embedded")
+    )
 
 
 def _write(adata, path):
@@ -163,7 +165,7 @@ def test_what_appears_while_cells_are_embedded_is_kept(
         return call
 
     writer = "write_annotated" if output.suffix == ".h5ad" else "write_table"
-    module, name_there = (writing, writer) if late else (run, "embed_cells")
+    module, name_there = (writing, writer) if late else (embed_files, "embed_cells")
     monkeypatch.setattr(module, name_there, made(getattr(module, name_there)))
     status, said = embed(source, output)
     assert status == 2
@@ -178,7 +180,7 @@ def test_what_appears_while_cells_are_embedded_is_kept(
 
 
 def _partial(output):
-    folder = blocks.partial_folder(output)
+    folder = block_store.partial_folder(output)
     return [f"{folder.name}/{path.name}" for path in folder.iterdir()]
 
 
@@ -310,7 +312,7 @@ def test_what_the_machine_has_no_memory_for_is_one_line(tmp_path, adata, embed, 
         def short(*_, _error=error, **__):
             raise _error
 
-        monkeypatch.setattr(run, "embed_cells", short)
+        monkeypatch.setattr(embed_files, "embed_cells", short)
         status, said = embed(source, tmp_path / "out.npy")
         assert status == 2
         assert said.startswith("error: there is not enough memory for 8 cells at a time")
@@ -324,7 +326,7 @@ def test_too_little_memory_keeps_finished_blocks(tmp_path, adata, embed, monkeyp
         raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr(run, where, short)
+        patched.setattr(embed_files, where, short)
         status, said = embed(source, tmp_path / "out.h5ad")
     assert status == 2
     assert said.splitlines()[-1].startswith("error: there is not enough memory")

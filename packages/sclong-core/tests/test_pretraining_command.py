@@ -18,7 +18,7 @@ from sclong_core.cli.main import main
 from sclong_core.config import PRESETS
 from sclong_core.errors import ConfigError
 from sclong_core.pretraining import command
-from sclong_core.pretraining.configs import (
+from sclong_core.pretraining.config_files import (
     description,
     find_config,
     shipped_configs,

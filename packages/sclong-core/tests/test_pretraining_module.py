@@ -10,7 +10,7 @@ from sclong_core.checkpoint import load_checkpoint
 from sclong_core.errors import CheckpointError, ConfigError, InputError, ScLongError
 from sclong_core.graph import GeneGraph
 from sclong_core.nn.features import draw_features
-from sclong_core.pretraining.checkpoints import AtomicCheckpointIO
+from sclong_core.pretraining.checkpoint_io import AtomicCheckpointIO
 from sclong_core.pretraining.data import AnnDataModule
 from sclong_core.pretraining.export import ExportModel
 from sclong_core.pretraining.loss import scored_error

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from sclong_core.pretraining.checkpoints import newest_valid_checkpoint
+from sclong_core.pretraining.checkpoint_io import newest_valid_checkpoint
 from sclong_core.pretraining.preemption import STOPPED
 from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
 

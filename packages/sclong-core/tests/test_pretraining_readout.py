@@ -12,14 +12,14 @@ from scipy import sparse
 from sclong_core.checkpoint import load_checkpoint
 from sclong_core.config import ContextConfig, ReadoutConfig
 from sclong_core.errors import CheckpointError, ConfigError
-from sclong_core.pretraining.checkpoints import AtomicCheckpointIO
+from sclong_core.pretraining.checkpoint_io import AtomicCheckpointIO
+from sclong_core.pretraining.config import PerformerOverrides
 from sclong_core.pretraining.corruption import CorruptionConfig
 from sclong_core.pretraining.data import AnnDataModule
 from sclong_core.pretraining.datamodule import PretrainingData
 from sclong_core.pretraining.export import ExportModel
 from sclong_core.pretraining.gene_metrics import HiddenGeneMetrics
 from sclong_core.pretraining.module import ScLongPretraining, dense_expression
-from sclong_core.pretraining.network import PerformerOverrides
 from sclong_core.pretraining.objective import ObjectiveConfig
 from sclong_core.pretraining.readouts import finish_readout, start_readout
 from sclong_core.pretraining.reference import SampledCells, cell_weights, reference_statistics

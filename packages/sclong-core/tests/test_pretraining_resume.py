@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sclong_core.pretraining.checkpoints import verify
+from sclong_core.pretraining.checkpoint_io import verify
 from sclong_core.pretraining.preemption import STOPPED
 from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
 

@@ -6,7 +6,7 @@ import pytest
 from lightning.pytorch.trainer.states import TrainerFn
 
 from sclong_core.errors import CheckpointError
-from sclong_core.pretraining.checkpoints import AtomicCheckpointIO
+from sclong_core.pretraining.checkpoint_io import AtomicCheckpointIO
 from sclong_core.pretraining.resuming import NEWEST, SameCheckpoint
 
 

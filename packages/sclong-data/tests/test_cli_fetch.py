@@ -10,7 +10,7 @@ from sclong_core.testing import make_counts_anndata
 from sclong_data.cli import fetch as fetch_command
 from sclong_data.cli import list_datasets
 from sclong_data.cli.sizes import print_size, read_size
-from sclong_data.manifest import DatasetEntry, Manifest
+from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.testing import LoopbackServer
 
 

@@ -11,10 +11,10 @@ import time
 import pytest
 
 from sclong_core.errors import InputError
+from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.fetching import Lock, Patience, download, fetch
 from sclong_data.fetching.addresses import require_web, shown
 from sclong_data.fetching.http import get_json, get_text, waiting_time
-from sclong_data.manifest import DatasetEntry, Manifest
 from sclong_data.reading import open_dataset
 from sclong_data.testing import Answer, LoopbackServer
 
@@ -400,7 +400,7 @@ def test_an_interrupt_stops_all_files(server, tmp_path):
 SCRIPT = """
 import sys
 from sclong_data.fetching import fetch
-from sclong_data.manifest import Manifest
+from sclong_data.dataset_manifest import Manifest
 fetch(Manifest.read(sys.argv[1]))
 """
 

@@ -8,9 +8,9 @@ import zipfile
 import pytest
 
 from sclong_core.errors import InputError
+from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.fetching import Patience, fetch
 from sclong_data.fetching.archives import Limits, unpack
-from sclong_data.manifest import DatasetEntry, Manifest
 from sclong_data.testing import LoopbackServer
 
 

@@ -16,13 +16,13 @@ from contextlib import contextmanager
 import pytest
 
 from sclong_core.errors import InputError
+from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.fetching import Patience, download, fetch
 from sclong_data.fetching import http as ours
 from sclong_data.fetching.addresses import redirected, shown
 from sclong_data.fetching.decoding import decoded
 from sclong_data.fetching.http import get_json, get_text
 from sclong_data.fetching.workers import Stop, StoppedError, in_threads
-from sclong_data.manifest import DatasetEntry, Manifest
 from sclong_data.sources import CellxGene, Filters, HumanCellAtlas
 
 BODY = b"cells " * 20_000

@@ -9,6 +9,7 @@ from anndata import read_h5ad
 
 from sclong_core.lock import LockedError, locked
 from sclong_data.corpus.shards import read_element
+from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.harmoniser.run import harmonise
 from sclong_data.harmoniser.testing import (
     SMALL_RULES,
@@ -18,7 +19,6 @@ from sclong_data.harmoniser.testing import (
     write_datasets,
 )
 from sclong_data.harmoniser.workplace import Workplace
-from sclong_data.manifest import DatasetEntry, Manifest
 
 
 def run(manifest, corpus, rules=SMALL_RULES, **settings):

@@ -1,8 +1,8 @@
 import numpy as np
 import pandas as pd
 
+from sclong_data.dataset_manifest import DatasetEntry
 from sclong_data.harmoniser.annotation import SCHEMA_COLUMNS, count_values, describe_cells
-from sclong_data.manifest import DatasetEntry
 
 ENTRY = DatasetEntry("d", location="d.h5ad", assay="10x 3' v3", tissue="blood; lung")
 

@@ -11,6 +11,7 @@ import pytest
 
 from sclong_core.errors import InputError
 from sclong_data.corpus import shards
+from sclong_data.dataset_manifest import Manifest
 from sclong_data.harmoniser.run import harmonise
 from sclong_data.harmoniser.testing import (
     SMALL_RULES,
@@ -18,7 +19,6 @@ from sclong_data.harmoniser.testing import (
     made_up_vocabulary,
     write_datasets,
 )
-from sclong_data.manifest import Manifest
 
 pytestmark = pytest.mark.fault
 NOTES = (
@@ -43,7 +43,7 @@ from pathlib import Path
 import anndata, zarr  # slow to load
 from sclong_data.harmoniser.run import harmonise
 from sclong_data.harmoniser.testing import SMALL_RULES, made_up_vocabulary
-from sclong_data.manifest import Manifest
+from sclong_data.dataset_manifest import Manifest
 
 WATCHED = {"open", "os.rename", "os.mkdir", "os.remove", "os.truncate", "shutil.rmtree"}
 

@@ -8,11 +8,11 @@ from scipy import sparse
 
 from sclong_core.errors import InputError
 from sclong_core.testing import make_counts_anndata, synthetic_gene_ids
+from sclong_data.dataset_manifest import DatasetEntry
 from sclong_data.harmoniser import matrices, survey
 from sclong_data.harmoniser.rules import HarmoniseRules
 from sclong_data.harmoniser.survey import Survey, survey_dataset
 from sclong_data.harmoniser.testing import GENES, SMALL_RULES, made_up_vocabulary
-from sclong_data.manifest import DatasetEntry
 from sclong_data.reading import open_dataset
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from sclong_core.cli.main import main
 from sclong_core.errors import InputError
+from sclong_data.dataset_manifest import Manifest
 from sclong_data.harmoniser.run import harmonise
 from sclong_data.harmoniser.testing import (
     SMALL_RULES,
@@ -15,7 +16,6 @@ from sclong_data.harmoniser.testing import (
     write_datasets,
 )
 from sclong_data.harmoniser.workplace import _require_corpus
-from sclong_data.manifest import Manifest
 from sclong_data.outputs import begins_with, require_output
 
 

@@ -15,7 +15,7 @@ from scipy import io, sparse
 
 from sclong_core.errors import InputError
 from sclong_core.testing import shared_folder
-from sclong_data.manifest import DatasetEntry, Manifest
+from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.reading import open_dataset, released, sorting, text
 from sclong_data.reading.axes import find_layout
 from sclong_data.reading.sorting import CsrWriter

@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 from sclong_core.errors import InputError
-from sclong_data.manifest import DatasetEntry
+from sclong_data.dataset_manifest import DatasetEntry
 from sclong_data.reading import open_dataset
 
 GENES = tuple(f"ENSG{number:011d}" for number in range(1, 31))

@@ -11,9 +11,9 @@ import pytest
 from scipy import sparse
 
 from sclong_core.errors import InputError
+from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.harmoniser.run import harmonise
 from sclong_data.harmoniser.testing import SMALL_RULES, made_up_dataset, made_up_vocabulary
-from sclong_data.manifest import DatasetEntry, Manifest
 from sclong_data.reading import open_dataset, r_parsing
 from sclong_data.reading.r_testing import (
     NULL,

@@ -12,9 +12,9 @@ from sclong_core.testing import shared_folder
 from sclong_tasks.data_files import find_files, prepare_data
 from sclong_tasks.drug_combination import task
 from sclong_tasks.drug_combination.config import CombinationSettings
-from sclong_tasks.drug_combination.readers import read_pairs, read_scaled, read_tpm
+from sclong_tasks.drug_combination.example import SyntheticSizes, write_synthetic_files
+from sclong_tasks.drug_combination.reading import read_pairs, read_scaled, read_tpm
 from sclong_tasks.drug_combination.splits import new_compounds
-from sclong_tasks.drug_combination.synthetic import SyntheticSizes, write_synthetic_files
 from sclong_tasks.splits import check_no_leak
 
 HONEST = CombinationSettings()

@@ -11,8 +11,8 @@ from sclong_tasks.data_files import prepare_data
 from sclong_tasks.drug_combination import task
 from sclong_tasks.drug_combination.config import CombinationSettings
 from sclong_tasks.drug_combination.data import TARGET
+from sclong_tasks.drug_combination.example import write_synthetic_files
 from sclong_tasks.drug_combination.metrics import units_of_test_rows
-from sclong_tasks.drug_combination.synthetic import write_synthetic_files
 from sclong_tasks.metrics.classification import average_precision, balanced_accuracy, within_groups
 from sclong_tasks.metrics.delong import auroc
 

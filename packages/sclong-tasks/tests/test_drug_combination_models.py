@@ -15,9 +15,9 @@ from sclong_tasks.data_files import prepare_data
 from sclong_tasks.drug_combination import task
 from sclong_tasks.drug_combination.config import CombinationSettings
 from sclong_tasks.drug_combination.data import TARGET
+from sclong_tasks.drug_combination.example import write_synthetic_files
 from sclong_tasks.drug_combination.models.network import _columns
 from sclong_tasks.drug_combination.module import CombinationModule, NetworkShape
-from sclong_tasks.drug_combination.synthetic import write_synthetic_files
 from sclong_tasks.metrics.delong import auroc
 from sclong_tasks.predict import PredictRequest, predict
 from sclong_tasks.registry import get_model

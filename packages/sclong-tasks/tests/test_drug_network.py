@@ -8,7 +8,7 @@ from sclong_core.errors import InputError
 from sclong_tasks.data_files import prepare_data
 from sclong_tasks.drug_combination import task
 from sclong_tasks.drug_combination.config import CombinationSettings
-from sclong_tasks.drug_combination.synthetic import write_synthetic_files
+from sclong_tasks.drug_combination.example import write_synthetic_files
 from sclong_tasks.drug_network import DrugNetwork
 from sclong_tasks.registry import get_model, get_task
 from sclong_tasks.settings import resolve

@@ -113,7 +113,7 @@ def test_many_files_go_on_after_a_bad_one(tmp_path, capsys):
 
 
 def test_blocks_are_the_cells_of_the_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("sclong_core.embedding.blocks.BLOCK_CELLS", 4)
+    monkeypatch.setattr("sclong_core.embedding.block_store.BLOCK_CELLS", 4)
     monkeypatch.setattr("sclong_tasks.encoders.offered.BLOCK_CELLS", 3)
     folder = tiny_folder("scfoundation", tmp_path)
     cells = tiny_cells(22)

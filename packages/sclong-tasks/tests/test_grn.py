@@ -13,11 +13,11 @@ from sclong_tasks.data_files import prepare_data
 from sclong_tasks.grn import task
 from sclong_tasks.grn.config import GrnSettings
 from sclong_tasks.grn.data import load
+from sclong_tasks.grn.example import NetworkSizes, write_network_files
 from sclong_tasks.grn.models.deepsem import DeepSemOptions, scaled, standardised
 from sclong_tasks.grn.models.edges import cosines
 from sclong_tasks.grn.models.representation import CosineOptions
 from sclong_tasks.grn.models.simple import precision_rows
-from sclong_tasks.grn.synthetic import NetworkSizes, write_network_files
 from sclong_tasks.registry import get_model
 from sclong_tasks.run import fit_and_predict
 from sclong_tasks.settings import resolve

@@ -13,6 +13,7 @@ from sclong_tasks.data_files import prepare_data
 from sclong_tasks.grn import task
 from sclong_tasks.grn.config import GrnSettings
 from sclong_tasks.grn.data import load
+from sclong_tasks.grn.example import NetworkSizes, write_network_files
 from sclong_tasks.grn.names import GeneNames
 from sclong_tasks.grn.reading import (
     read_expression,
@@ -20,7 +21,6 @@ from sclong_tasks.grn.reading import (
     read_network,
     read_weights,
 )
-from sclong_tasks.grn.synthetic import NetworkSizes, write_network_files
 
 
 @pytest.fixture

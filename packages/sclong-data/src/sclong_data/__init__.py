@@ -10,6 +10,8 @@ from sclong_core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from sclong_data.corpus.corpus import CellCorpus as CellCorpus
+    from sclong_data.dataset_manifest import DatasetEntry as DatasetEntry
+    from sclong_data.dataset_manifest import Manifest as Manifest
     from sclong_data.fetching.fetch import fetch as fetch
     from sclong_data.gene2vec import read_gene2vec as read_gene2vec
     from sclong_data.genes.table import GeneTable as GeneTable
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from sclong_data.graph.building import build_gene_graph as build_gene_graph
     from sclong_data.harmoniser.run import harmonise as harmonise
     from sclong_data.loading.module import CorpusDataModule as CorpusDataModule
-    from sclong_data.manifest import DatasetEntry as DatasetEntry
-    from sclong_data.manifest import Manifest as Manifest
 
 __version__ = version("sclong-data")
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sclong_core.errors import ConfigError
-from sclong_core.launched import launched
+from sclong_core.launcher import launched
 from sclong_tasks.task import RunContext
 
 Batches = DataLoader[Any]

@@ -32,7 +32,7 @@ class PlanCommand:
             ("task", "protocol", "scenario", "model", "done", "failed", "missing", "a run", "left"),
             map(_cells, lines),
         )
-        print_facts(_sums(lines, len(suite.cells)))
+        print_facts(_sums(lines, len(suite.runs)))
         for task in suite.missing_data:
             print_text(f"no data of {task}: sclong task data {task}")
         return 0
@@ -59,7 +59,7 @@ def _cells(line: "PlanLine") -> tuple[str, ...]:
     )
 
 
-def _sums(lines: "list[PlanLine]", cells: int) -> list[tuple[str, str]]:
+def _sums(lines: "list[PlanLine]", runs: int) -> list[tuple[str, str]]:
     done, failed = sum(line.done for line in lines), sum(line.failed for line in lines)
     known = sum(line.seconds_left or 0.0 for line in lines)
     unknown = sum(line.failed + line.missing for line in lines if line.seconds is None)
@@ -67,7 +67,7 @@ def _sums(lines: "list[PlanLine]", cells: int) -> list[tuple[str, str]]:
     if unknown:
         left += f", and {unknown} runs of models that have never been run"
     return [
-        ("runs", f"{cells}: {done} done, {failed} failed, {cells - done - failed} missing"),
+        ("runs", f"{runs}: {done} done, {failed} failed, {runs - done - failed} missing"),
         ("time left", left),
     ]
 

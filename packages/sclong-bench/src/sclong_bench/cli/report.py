@@ -64,7 +64,7 @@ class ReportCommand:
 
     def run(self, args: argparse.Namespace) -> int:
         """Read, compare, write, and say in a few lines what came of it."""
-        from sclong_bench.report.evidence import gather  # noqa: PLC0415  # keeps --help fast
+        from sclong_bench.report.comparison import gather  # noqa: PLC0415  # keeps --help fast
         from sclong_bench.report.formats import write_formats  # noqa: PLC0415
         from sclong_bench.report.verdicts import verdict  # noqa: PLC0415
         from sclong_bench.results.reading import read_results  # noqa: PLC0415
@@ -72,25 +72,25 @@ class ReportCommand:
         with messages():
             declared = dict(map(_role, args.role))
             results = read_results(args.results)
-            evidence = gather(
+            comparison = gather(
                 results,
                 _references(args.reference, results.rows),
                 plan_of(args),
                 declared=declared,
                 command=command_line(args),
             )
-            written = write_formats(args.output, evidence, args.format, inputs=[args.results])
-        main = [setting for task in evidence.tasks for setting in evidence.main_settings(task)]
+            written = write_formats(args.output, comparison, args.format, inputs=[args.results])
+        main = [setting for task in comparison.tasks for setting in comparison.main_settings(task)]
         print_facts(
             [
                 *(
-                    (f"{task} reference", evidence.reference_of(task) or "none")
-                    for task in evidence.tasks
+                    (f"{task} reference", comparison.reference_of(task) or "none")
+                    for task in comparison.tasks
                 ),
                 *(
                     (
                         " ".join(filter(None, (one.task, one.metric, one.scenario, one.protocol))),
-                        verdict(evidence, one).words,
+                        verdict(comparison, one).words,
                     )
                     for one in main
                 ),

@@ -71,7 +71,7 @@ class ReproduceCommand:
         if moved:
             print_table(HEADINGS, map(_line, moved))
         for outcome in found.failed:
-            print_text(f"failed: {outcome.cell.name}: {outcome.reason}")
+            print_text(f"failed: {outcome.run.name}: {outcome.reason}")
         print_facts(_facts(found))
         if args.summary is not None:
             with args.summary.open("a", encoding="utf-8") as handle:
@@ -105,7 +105,7 @@ def _facts(found: "Reproduction") -> list[tuple[str, str]]:
 def _markdown(found: "Reproduction") -> str:
     """A table for the summary of a CI job: what moved first."""
     said = [f"{name}: {value}" for name, value in _facts(found)]
-    said += [f"failed: {one.cell.name}: {one.reason}" for one in found.failed]
+    said += [f"failed: {one.run.name}: {one.reason}" for one in found.failed]
     lines = [f"- {for_markdown(line)}" for line in said]
     lines += ["", "| " + " | ".join(HEADINGS) + " |", "|" + " --- |" * len(HEADINGS)]
     for one in sorted(found.judged, key=lambda one: not one.moved):

@@ -11,8 +11,8 @@ from sclong_core.cli.terminal import messages, print_facts, print_text
 from sclong_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sclong_bench.suites.cells import Outcome
-    from sclong_bench.suites.suite import Cell, Suite
+    from sclong_bench.suites.grid import RunOutcome
+    from sclong_bench.suites.suite import GridRun, Suite
 
 
 class RunCommand:
@@ -56,7 +56,7 @@ class RunCommand:
     def run(self, args: argparse.Namespace) -> int:
         """Make the runs; status 1 if some failed."""
         from sclong_bench.suites.running import (  # noqa: PLC0415  # keeps --help fast
-            cells_left,
+            runs_left,
             submit_to_slurm,
         )
         from sclong_bench.suites.suite import read_suite  # noqa: PLC0415
@@ -71,24 +71,24 @@ class RunCommand:
                     f"submitted {args.jobs} jobs, number {job}; sclong bench plan shows the rest"
                 )
                 return 0
-            cells = cells_left(suite, retry_failed=not args.keep_failed)
-            failed = _watch(suite, cells, args)
+            runs = runs_left(suite, retry_failed=not args.keep_failed)
+            failed = _watch(suite, runs, args)
         for outcome in failed:
-            print_text(f"failed: {outcome.cell.name}: {outcome.reason}")
+            print_text(f"failed: {outcome.run.name}: {outcome.reason}")
         return 1 if failed else 0
 
 
-def _watch(suite: "Suite", cells: "list[Cell]", args: argparse.Namespace) -> "list[Outcome]":
+def _watch(suite: "Suite", runs: "list[GridRun]", args: argparse.Namespace) -> "list[RunOutcome]":
     """Make the runs, show how it goes, and return those that failed."""
     from sclong_bench.suites.running import run_here, run_on_dask  # noqa: PLC0415  # heavy
     from sclong_bench.suites.watching import Watch  # noqa: PLC0415  # keeps --help fast
 
-    failed: list[Outcome] = []
-    with Watch(suite, cells, jobs=args.jobs) as watch:
-        outcomes: Iterator[Outcome] = (
-            run_on_dask(cells, cluster=args.cluster or f"local:{args.jobs}")
+    failed: list[RunOutcome] = []
+    with Watch(suite, runs, jobs=args.jobs) as watch:
+        outcomes: Iterator[RunOutcome] = (
+            run_on_dask(runs, cluster=args.cluster or f"local:{args.jobs}")
             if args.on == "dask"
-            else run_here(cells, jobs=args.jobs)
+            else run_here(runs, jobs=args.jobs)
         )
         with contextlib.closing(outcomes):  # type: ignore[type-var]  # both are generators
             for outcome in outcomes:
@@ -100,7 +100,7 @@ def _watch(suite: "Suite", cells: "list[Cell]", args: argparse.Namespace) -> "li
             ("made now", str(watch.made)),
             ("failed", str(len(failed))),
             ("made by others meanwhile", str(watch.elsewhere)),
-            ("there before", str(len(suite.cells) - len(cells))),
+            ("there before", str(len(suite.runs) - len(runs))),
             ("time", duration(watch.seconds)),
             ("results", str(suite.output)),
         ]

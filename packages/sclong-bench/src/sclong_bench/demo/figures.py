@@ -3,8 +3,8 @@
 import numpy as np
 
 from sclong_bench.demo.data import SPLIT
+from sclong_bench.demo.demo_run import DemoRun
 from sclong_bench.demo.evaluate import Floats
-from sclong_bench.demo.outcome import Outcome
 from sclong_bench.demo.results import GENE_AND_CELL, SCLONG, summarise, values_of
 from sclong_bench.demo.story import BASELINES, reconstruction_scores
 from sclong_data.report.bars import Bar, bar_chart
@@ -15,7 +15,7 @@ from sclong_data.report.svg import Text
 from sclong_data.report.table import Cell, Column, Table, number
 
 
-def loss_figure(outcome: Outcome) -> Figure:
+def loss_figure(outcome: DemoRun) -> Figure:
     """Loss of training and held-out cells over time."""
     training, held_out = outcome.training.training_loss, outcome.training.held_out_loss
     level = summarise(outcome.rows, "mse", GENE_AND_CELL).mean
@@ -50,7 +50,7 @@ def loss_figure(outcome: Outcome) -> Figure:
     return Figure([chart], caption, tables)
 
 
-def reconstruction_figure(outcome: Outcome) -> Figure:
+def reconstruction_figure(outcome: DemoRun) -> Figure:
     """R2 of the model beside averages."""
     scores = reconstruction_scores(outcome)
     chart = bar_chart(
@@ -78,7 +78,7 @@ def reconstruction_figure(outcome: Outcome) -> Figure:
     return Figure([chart], caption, [table])
 
 
-def map_figure(outcome: Outcome) -> Figure:
+def map_figure(outcome: DemoRun) -> Figure:
     """Maps of the cells, coloured by cell type."""
     cell_types = outcome.data.cell_types
     names, counts = np.unique(cell_types, return_counts=True)
@@ -113,7 +113,7 @@ def map_figure(outcome: Outcome) -> Figure:
     )
 
 
-def _coordinates(outcome: Outcome) -> Table:
+def _coordinates(outcome: DemoRun) -> Table:
     columns = [Column("cell"), Column("cell type"), Column("split")]
     columns += [Column(f"{name} {axis}", 2) for name in outcome.maps for axis in (1, 2)]
     cells = outcome.data.cells

@@ -15,9 +15,9 @@ from scipy import sparse
 from sclong_core.errors import InputError
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.corpus.corpus import CellCorpus
+from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.harmoniser.rules import HarmoniseRules
 from sclong_data.harmoniser.run import harmonise
-from sclong_data.manifest import DatasetEntry, Manifest
 
 RULES: Final = HarmoniseRules(min_genes_per_dataset=1, min_genes_per_cell=1, maximum=None)
 """Few genes were chosen for these cells, fewer than the paper's rules ask for; and the

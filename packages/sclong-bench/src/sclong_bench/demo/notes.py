@@ -2,13 +2,13 @@
 
 from xml.etree.ElementTree import Element
 
-from sclong_bench.demo.outcome import Outcome
+from sclong_bench.demo.demo_run import DemoRun
 from sclong_bench.demo.story import duration
 from sclong_data.report.markup import Content, tag
 from sclong_data.report.table import Column, Table
 
 
-def notes(outcome: Outcome) -> Element:
+def notes(outcome: DemoRun) -> Element:
     """The list of what is real, and what is not."""
     items = (
         tag("li", tag("strong", f"{about}. "), text) for about, text in _notes(outcome).items()
@@ -16,7 +16,7 @@ def notes(outcome: Outcome) -> Element:
     return tag("ul", *items, class_="notes")
 
 
-def _notes(outcome: Outcome) -> dict[str, str]:
+def _notes(outcome: DemoRun) -> dict[str, str]:
     data, settings = outcome.data, outcome.settings
     training = int(data.training.sum())
     return {
@@ -57,7 +57,7 @@ def _notes(outcome: Outcome) -> dict[str, str]:
     }
 
 
-def provenance(outcome: Outcome) -> Table:
+def provenance(outcome: DemoRun) -> Table:
     """The table of what a run was a function of."""
     settings = ", ".join(
         f"{name.replace('_', ' ')} {value}" for name, value in outcome.settings.to_dict().items()

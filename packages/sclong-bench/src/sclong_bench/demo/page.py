@@ -2,9 +2,9 @@
 
 from xml.etree.ElementTree import Element
 
+from sclong_bench.demo.demo_run import DemoRun
 from sclong_bench.demo.figures import loss_figure, map_figure, reconstruction_figure
 from sclong_bench.demo.notes import notes, provenance
-from sclong_bench.demo.outcome import Outcome
 from sclong_bench.demo.results import LARGEST_TYPE, MINI, PCA, SCLONG, summarise, values_of
 from sclong_bench.demo.story import (
     BASELINES,
@@ -23,7 +23,7 @@ from sclong_data.report.page import Page, Section, key_figures
 from sclong_data.report.table import Cell, Column, Table, number
 
 
-def demo_page(outcome: Outcome) -> Page:
+def demo_page(outcome: DemoRun) -> Page:
     """The page of a run."""
     return Page(
         title=f"scLong on {outcome.data.training.size} real cells",
@@ -45,7 +45,7 @@ def demo_page(outcome: Outcome) -> Page:
     )
 
 
-def _lede(outcome: Outcome) -> str:
+def _lede(outcome: DemoRun) -> str:
     training = int(outcome.data.training.sum())
     held_out = outcome.data.training.size - training
     trained = (
@@ -64,7 +64,7 @@ def _lede(outcome: Outcome) -> str:
     )
 
 
-def _maps(outcome: Outcome) -> str:
+def _maps(outcome: DemoRun) -> str:
     shipped = outcome.shipped
     if shipped is None:
         return shipped_verdict(outcome)
@@ -77,7 +77,7 @@ def _maps(outcome: Outcome) -> str:
     return f"{MINI} was trained on {shipped.cells:,} cells of other data sets. {study}"
 
 
-def _facts(outcome: Outcome) -> Element:
+def _facts(outcome: DemoRun) -> Element:
     shipped = shipped_accuracy(outcome)
     score = reconstruction_scores(outcome)[SCLONG]
     name, best = best_baseline(outcome)
@@ -114,7 +114,7 @@ def _facts(outcome: Outcome) -> Element:
     return key_figures(facts)
 
 
-def _pretraining(outcome: Outcome) -> str:
+def _pretraining(outcome: DemoRun) -> str:
     settings, training = outcome.settings, outcome.training
     return (
         f"{counted(settings.epochs, 'epoch')}, {training.steps:,} steps of {settings.batch_size} "
@@ -125,7 +125,7 @@ def _pretraining(outcome: Outcome) -> str:
     )
 
 
-def _r2(outcome: Outcome) -> Table:
+def _r2(outcome: DemoRun) -> Table:
     rows: list[list[Cell]] = [
         [
             name,
@@ -143,7 +143,7 @@ def _r2(outcome: Outcome) -> Table:
     return Table(columns, rows, caption=caption, best=0)
 
 
-def _voting(outcome: Outcome) -> str:
+def _voting(outcome: DemoRun) -> str:
     return (
         f"The {outcome.settings.nearest} nearest of four fifths of the cells vote on the types of "
         f"the last fifth, in {outcome.settings.splits} splits of all cells. "
@@ -152,7 +152,7 @@ def _voting(outcome: Outcome) -> str:
     )
 
 
-def _accuracies(outcome: Outcome) -> Table:
+def _accuracies(outcome: DemoRun) -> Table:
     methods = (*(() if outcome.shipped is None else (MINI,)), SCLONG, PCA, LARGEST_TYPE)
     by_method = [values_of(outcome.rows, "accuracy", name) for name in methods]
     found = [summarise(outcome.rows, "accuracy", name) for name in methods]

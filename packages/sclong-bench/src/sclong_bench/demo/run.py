@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sclong_bench.demo.data import DemoData, prepare, write_data
+from sclong_bench.demo.demo_run import DemoRun
 from sclong_bench.demo.evaluate import (
     Floats,
     cell_type_accuracy,
@@ -16,7 +17,6 @@ from sclong_bench.demo.evaluate import (
     umap,
 )
 from sclong_bench.demo.folder import EMBEDDED, FORMAT, REPORT, RESULTS, output_folder
-from sclong_bench.demo.outcome import Outcome
 from sclong_bench.demo.page import demo_page
 from sclong_bench.demo.record import this_machine, versions
 from sclong_bench.demo.results import MINI, PCA, SCLONG, Row, as_json
@@ -38,7 +38,7 @@ from sclong_core.manifest import canonical_json
 from sclong_data.report.page import write_page
 
 
-def run_demo(output: Path, settings: DemoSettings, *, command: str, stages: Stages) -> Outcome:
+def run_demo(output: Path, settings: DemoSettings, *, command: str, stages: Stages) -> DemoRun:
     """Prepare, pretrain, embed, measure, and write the page and all that belongs to it.
 
     Args:
@@ -63,7 +63,7 @@ def run_demo(output: Path, settings: DemoSettings, *, command: str, stages: Stag
         with stages.stage("maps", "drawing maps of the cells") as stage:
             maps = {name: umap(points, settings) for name, points in spaces.items()}
             stage.outcome = f"UMAP of {' and '.join(maps)}"
-        outcome = Outcome(
+        outcome = DemoRun(
             settings=settings,
             data=data,
             training=training,
@@ -153,7 +153,7 @@ def _digests(
     }
 
 
-def _write(folder: Path, outcome: Outcome, spaces: Mapping[str, Floats]) -> None:
+def _write(folder: Path, outcome: DemoRun, spaces: Mapping[str, Floats]) -> None:
     """Write what was found; the page comes last."""
     cells = outcome.data.cells.copy()
     if MINI in spaces:
@@ -169,7 +169,7 @@ def _write(folder: Path, outcome: Outcome, spaces: Mapping[str, Floats]) -> None
     write_page(folder / REPORT, demo_page(outcome))
 
 
-def results(outcome: Outcome) -> dict[str, Any]:
+def results(outcome: DemoRun) -> dict[str, Any]:
     """What ``results.json`` holds: neither time nor place, so that equal runs write equal files."""
     training = outcome.training
     return {
@@ -196,7 +196,7 @@ def results(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def main_numbers(outcome: Outcome) -> list[tuple[str, str]]:
+def main_numbers(outcome: DemoRun) -> list[tuple[str, str]]:
     """What the terminal shows at the end."""
     return [
         *shipped_lines(outcome),

@@ -1,6 +1,6 @@
 """What the numbers say, in words that follow from them."""
 
-from sclong_bench.demo.outcome import Outcome
+from sclong_bench.demo.demo_run import DemoRun
 from sclong_bench.demo.results import (
     CELL_MEAN,
     GENE_AND_CELL,
@@ -17,29 +17,29 @@ BASELINES = (GENE_AND_CELL, GENE_MEAN, CELL_MEAN)
 """What reconstruction is compared with."""
 
 
-def reconstruction_scores(outcome: Outcome) -> dict[str, Summary]:
+def reconstruction_scores(outcome: DemoRun) -> dict[str, Summary]:
     """R2 of each method, the model first."""
     return {name: summarise(outcome.rows, "r2", name) for name in (SCLONG, *BASELINES)}
 
 
-def best_baseline(outcome: Outcome) -> tuple[str, Summary]:
+def best_baseline(outcome: DemoRun) -> tuple[str, Summary]:
     """The baseline with the highest R2."""
     scores = reconstruction_scores(outcome)
     return max(((name, scores[name]) for name in BASELINES), key=lambda pair: pair[1].mean)
 
 
-def accuracies(outcome: Outcome) -> tuple[Summary, Summary]:
+def accuracies(outcome: DemoRun) -> tuple[Summary, Summary]:
     """Accuracy of cell types by the embedding and by principal components."""
     first, second = (summarise(outcome.rows, "accuracy", name) for name in (SCLONG, PCA))
     return first, second
 
 
-def shipped_accuracy(outcome: Outcome) -> Summary | None:
+def shipped_accuracy(outcome: DemoRun) -> Summary | None:
     """Accuracy of cell types by the model that comes with the package, if it knows the genes."""
     return None if outcome.shipped is None else summarise(outcome.rows, "accuracy", MINI)
 
 
-def shipped_verdict(outcome: Outcome) -> str:
+def shipped_verdict(outcome: DemoRun) -> str:
     """How the model that comes with the package compares with principal components."""
     ours, (_, theirs) = shipped_accuracy(outcome), accuracies(outcome)
     if ours is None:
@@ -51,7 +51,7 @@ def shipped_verdict(outcome: Outcome) -> str:
     return f"{words}: {MINI if difference > 0 else PCA} is better here."
 
 
-def shipped_lines(outcome: Outcome) -> list[tuple[str, str]]:
+def shipped_lines(outcome: DemoRun) -> list[tuple[str, str]]:
     """For the terminal; none where the model does not know the genes."""
     ours = shipped_accuracy(outcome)
     if ours is None:
@@ -77,7 +77,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def reconstruction_verdict(outcome: Outcome) -> str:
+def reconstruction_verdict(outcome: DemoRun) -> str:
     """How the model compares with the best average."""
     score = reconstruction_scores(outcome)[SCLONG]
     name, best = best_baseline(outcome)
@@ -93,7 +93,7 @@ def reconstruction_verdict(outcome: Outcome) -> str:
     )
 
 
-def accuracy_verdict(outcome: Outcome) -> str:
+def accuracy_verdict(outcome: DemoRun) -> str:
     """How the embedding compares with principal components."""
     ours, theirs = accuracies(outcome)
     difference = ours.mean - theirs.mean
@@ -103,19 +103,19 @@ def accuracy_verdict(outcome: Outcome) -> str:
     return f"Here {better} tells cell types better than {worse}."
 
 
-def reconstruction_line(outcome: Outcome) -> str:
+def reconstruction_line(outcome: DemoRun) -> str:
     """For the terminal."""
     name, best = best_baseline(outcome)
     score = reconstruction_scores(outcome)[SCLONG]
     return f"{score.mean:.3f} of hidden values (best average, {name}: {best.mean:.3f})"
 
 
-def accuracy_line(outcome: Outcome) -> str:
+def accuracy_line(outcome: DemoRun) -> str:
     """For the terminal."""
     ours, theirs = accuracies(outcome)
     return f"{spread(ours, 3)} correct by nearest neighbours (PCA: {spread(theirs, 3)})"
 
 
-def time_line(outcome: Outcome) -> str:
+def time_line(outcome: DemoRun) -> str:
     """For the terminal."""
     return f"{duration(outcome.total_seconds)} on {outcome.machine.used}"

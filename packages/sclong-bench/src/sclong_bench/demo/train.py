@@ -16,13 +16,13 @@ from torch import Tensor
 
 from sclong_bench.demo.data import DemoData
 from sclong_bench.demo.settings import DemoSettings
-from sclong_core.pretraining.checkpoints import AtomicCheckpointIO
+from sclong_core.pretraining.checkpoint_io import AtomicCheckpointIO
+from sclong_core.pretraining.config import NetworkConfig, PerformerOverrides
 from sclong_core.pretraining.data import AnnDataModule
 from sclong_core.pretraining.datamodule import PretrainingData
 from sclong_core.pretraining.export import ExportModel
 from sclong_core.pretraining.masking import MaskingConfig
 from sclong_core.pretraining.module import ScLongPretraining
-from sclong_core.pretraining.network import NetworkConfig, PerformerOverrides
 from sclong_core.pretraining.schedule import ScheduleConfig
 
 _WARMUP = 0.05

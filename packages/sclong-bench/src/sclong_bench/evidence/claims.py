@@ -8,7 +8,7 @@ import pandas as pd
 
 from sclong_bench.evidence.genes import MARKERS, NETWORKS
 from sclong_bench.evidence.measure import BATCHES, CELL_TYPES, GENE_SUMS, RECONSTRUCTION
-from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.comparison import Comparison
 from sclong_bench.report.words import LEVEL, counted
 
 FAMILY = ("task", "protocol", "metric")
@@ -99,7 +99,7 @@ class Gain:
         return MEASURES[self.task, self.metric]
 
 
-def gains(evidence: Evidence, claim: Claim) -> list[Gain]:
+def gains(evidence: Comparison, claim: Claim) -> list[Gain]:
     """Every primary setting of a claim, model by model."""
     table = evidence.comparisons
     found = []

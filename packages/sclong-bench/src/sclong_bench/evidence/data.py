@@ -29,7 +29,7 @@ from sclong_core.files import atomic_folder, sha256_file, write_json
 from sclong_core.manifest import canonical_json
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.corpus.corpus import CellCorpus
-from sclong_data.manifest import DatasetEntry, Manifest
+from sclong_data.dataset_manifest import DatasetEntry, Manifest
 
 _LOG = logging.getLogger("sclong")
 LABEL, BATCH = "label", "batch_label"

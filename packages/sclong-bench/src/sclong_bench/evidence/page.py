@@ -21,7 +21,7 @@ from sclong_bench.evidence.tables import (
     primary_settings,
 )
 from sclong_bench.evidence.words import budget, data_words, known_words, limits
-from sclong_bench.report.evidence import Evidence, gather
+from sclong_bench.report.comparison import Comparison, gather
 from sclong_bench.report.figures import ablation_figure
 from sclong_bench.report.maps import MapPanel, map_figure
 from sclong_bench.report.page import report_page
@@ -43,7 +43,7 @@ _EVERY = 3
 """Of so many cells one is drawn."""
 
 
-def evidence_of(collected: Collected) -> Evidence:
+def evidence_of(collected: Collected) -> Comparison:
     """The comparisons of the evidence, by the plan that was declared.
 
     The mean over genes as another way from genes to a cell stays in the rows: with it the page
@@ -85,7 +85,7 @@ def evidence_page(collected: Collected, suite: EvidenceSuite) -> Page:
     )
 
 
-def _facts(evidence: Evidence) -> Element:
+def _facts(evidence: Comparison) -> Element:
     return key_figures(
         (claim.part, judgement(found), summary(found))
         for claim in CLAIMS
@@ -93,7 +93,7 @@ def _facts(evidence: Evidence) -> Element:
     )
 
 
-def _claims(evidence: Evidence) -> list[Block]:
+def _claims(evidence: Comparison) -> list[Block]:
     blocks: list[Block] = []
     for claim in CLAIMS:
         found = gains(evidence, claim)
@@ -108,7 +108,7 @@ def _claims(evidence: Evidence) -> list[Block]:
     return blocks
 
 
-def _baselines(evidence: Evidence) -> list[Block]:
+def _baselines(evidence: Comparison) -> list[Block]:
     rows: list[list[Cell]] = [
         list(baseline_cells(evidence, setting, MEASURES[setting.task, setting.metric]))
         for setting in primary_settings(evidence)
@@ -154,7 +154,7 @@ def _similarity(collected: Collected) -> list[Block]:
     return [drawn] if drawn is not None else ["No type has enough markers that models know."]
 
 
-def _done(suite: EvidenceSuite, evidence: Evidence, coverage: Coverage) -> list[Block]:
+def _done(suite: EvidenceSuite, evidence: Comparison, coverage: Coverage) -> list[Block]:
     lists = (data_words(suite), limits(suite, coverage))
     rows: list[list[Cell]] = [list(line) for line in known_cells(coverage)]
     columns = [Column(name, words=place in (1, 3)) for place, name in enumerate(KNOWN_HEADINGS)]

@@ -5,7 +5,7 @@ import math
 from sclong_bench.evidence.claims import PRIMARY, Claim, Gain
 from sclong_bench.evidence.known import Coverage
 from sclong_bench.evidence.measure import BATCHES
-from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.comparison import Comparison
 from sclong_bench.report.summaries import Setting
 from sclong_bench.report.words import LEVEL, counted, interval, name_of, p_text, plain
 from sclong_data.report.markup import tag
@@ -66,7 +66,7 @@ def gains_table(claim: Claim, found: list[Gain]) -> Table:
     return Table(columns, rows, caption=caption, sortable=True)
 
 
-def primary_settings(evidence: Evidence) -> list[Setting]:
+def primary_settings(evidence: Comparison) -> list[Setting]:
     """The settings that claims are judged by, in their order."""
     return [
         setting
@@ -76,7 +76,7 @@ def primary_settings(evidence: Evidence) -> list[Setting]:
     ]
 
 
-def baseline_cells(evidence: Evidence, setting: Setting, measure: str) -> tuple[str, ...]:
+def baseline_cells(evidence: Comparison, setting: Setting, measure: str) -> tuple[str, ...]:
     """The full model beside the best simple method and the best floor of a setting.
 
     Where batches are to mix, shuffled points are the best of all: no floor, but a warning.
@@ -103,7 +103,7 @@ def baseline_cells(evidence: Evidence, setting: Setting, measure: str) -> tuple[
     return (*found, _standing(evidence, setting, None if best is None else best.label))
 
 
-def _standing(evidence: Evidence, setting: Setting, other: str | None) -> str:
+def _standing(evidence: Comparison, setting: Setting, other: str | None) -> str:
     """Whether the full model is ahead of a simple method, and clearly so."""
     table = evidence.comparisons_of(setting).set_index("model")
     if other is None or other not in table.index:

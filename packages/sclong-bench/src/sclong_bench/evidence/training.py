@@ -7,10 +7,10 @@ from sclong_bench.demo.train import fit, one_cycle
 from sclong_bench.evidence.data import GRAPH, PRETRAINING, VECTORS, EvidenceData
 from sclong_bench.evidence.suite import EvidenceSuite, Variant, ablation
 from sclong_core.model import ScLong
+from sclong_core.pretraining.config import NetworkConfig
 from sclong_core.pretraining.export import ExportModel
 from sclong_core.pretraining.masking import MaskingConfig
 from sclong_core.pretraining.module import ScLongPretraining
-from sclong_core.pretraining.network import NetworkConfig
 from sclong_data.loading.module import CorpusDataModule
 
 MODEL = "model"

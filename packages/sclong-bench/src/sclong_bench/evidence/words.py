@@ -15,13 +15,13 @@ from sclong_bench.evidence.tables import (
     known_cells,
     primary_settings,
 )
-from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.comparison import Comparison
 from sclong_bench.report.words import counted, interval, listed, name_of, plain
 from sclong_core.escaping import for_markdown
 from sclong_tasks.tables import fill_page
 
 
-def budget(suite: EvidenceSuite, evidence: Evidence, coverage: Coverage) -> str:
+def budget(suite: EvidenceSuite, evidence: Comparison, coverage: Coverage) -> str:
     """What every variant gets."""
     training = suite.training
     seeds = counted(int(evidence.results.rows["seed"].nunique()), "seed")
@@ -114,7 +114,7 @@ def limits(suite: EvidenceSuite, coverage: Coverage) -> list[str]:
     return [seen, genes, construction, noise]
 
 
-def claims_markdown(evidence: Evidence) -> str:
+def claims_markdown(evidence: Comparison) -> str:
     """Each claim: a sentence, the strongest settings either way, and its table."""
     parts = []
     for claim in CLAIMS:
@@ -136,7 +136,7 @@ def claims_markdown(evidence: Evidence) -> str:
     return "\n\n".join(parts)
 
 
-def baselines_markdown(evidence: Evidence) -> str:
+def baselines_markdown(evidence: Comparison) -> str:
     """The full model beside simple methods."""
     rows = [
         baseline_cells(evidence, setting, MEASURES[setting.task, setting.metric])
@@ -151,14 +151,14 @@ def known_markdown(suite: EvidenceSuite, coverage: Coverage) -> str:
     return f"{known_words(suite, coverage)}\n\n{table}"
 
 
-def done_markdown(suite: EvidenceSuite, evidence: Evidence, coverage: Coverage) -> str:
+def done_markdown(suite: EvidenceSuite, evidence: Comparison, coverage: Coverage) -> str:
     """Budget, data and limits."""
     lists = (data_words(suite), limits(suite, coverage))
     words = budget(suite, evidence, coverage)
     return "\n\n".join([words, *("\n".join(f"- {line}" for line in lines) for lines in lists)])
 
 
-def filled_page(page: str, evidence: Evidence, suite: EvidenceSuite, coverage: Coverage) -> str:
+def filled_page(page: str, evidence: Comparison, suite: EvidenceSuite, coverage: Coverage) -> str:
     """The page of words with its blocks made anew."""
     blocks = {
         "evidence done": done_markdown(suite, evidence, coverage),

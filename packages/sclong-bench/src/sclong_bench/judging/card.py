@@ -15,7 +15,7 @@ from sclong_bench.judging.verdict import Bar, bars
 from sclong_core.card import CardScore, CardSource, ModelCard
 from sclong_core.manifest import read_checkpoint_info
 from sclong_data.corpus.corpus import CellCorpus
-from sclong_data.manifest import Manifest
+from sclong_data.dataset_manifest import Manifest
 
 MEAN = "mean"
 """Name of the average over data sets."""

@@ -12,7 +12,7 @@ from typing import Literal
 
 import pandas as pd
 
-from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.comparison import Comparison
 from sclong_bench.report.summaries import Setting
 from sclong_bench.report.verdicts import verdict
 from sclong_bench.report.words import counted, listed, name_of
@@ -47,9 +47,9 @@ class Check:
     """What in the data the answer rests on."""
 
 
-def checklist(evidence: Evidence) -> tuple[Check, ...]:
+def checklist(comparison: Comparison) -> tuple[Check, ...]:
     """The ten questions with their answers."""
-    questions: tuple[tuple[str, Callable[[Evidence], tuple[State, str]]], ...] = (
+    questions: tuple[tuple[str, Callable[[Comparison], tuple[State, str]]], ...] = (
         ("Seeds and units of generalisation, with 95 % intervals", _seeds),
         ("A paired test for each comparison, corrected, with effect sizes", _tests),
         ("Floors and ceilings", _controls),
@@ -62,7 +62,7 @@ def checklist(evidence: Evidence) -> tuple[Check, ...]:
         ("Negative results shown", _negative),
     )
     return tuple(
-        Check("abcdefghij"[place], question, *answer(evidence))
+        Check("abcdefghij"[place], question, *answer(comparison))
         for place, (question, answer) in enumerate(questions)
     )
 
@@ -71,8 +71,8 @@ def _graded(good: int, every: int) -> State:
     return "yes" if good == every and every else ("partly" if good else "no")
 
 
-def _seeds(evidence: Evidence) -> tuple[State, str]:
-    settings = [setting for task in evidence.tasks for setting in evidence.main_settings(task)]
+def _seeds(comparison: Comparison) -> tuple[State, str]:
+    settings = [setting for task in comparison.tasks for setting in comparison.main_settings(task)]
     lines = [line for setting in settings for line in setting.lines if line.values]
     random = [line for line in lines if not line.deterministic]
     enough = [line for line in random if len(line.seeds) >= _GOOD_SEEDS and not line.missing]
@@ -88,42 +88,42 @@ def _seeds(evidence: Evidence) -> tuple[State, str]:
     )
 
 
-def _tests(evidence: Evidence) -> tuple[State, str]:
-    table = evidence.comparisons
+def _tests(comparison: Comparison) -> tuple[State, str]:
+    table = comparison.comparisons
     if table.empty:
         return "no", "There is nothing to compare."
     tested = int(table["p_value"].notna().sum())
     sizes = int(table["hedges_g"].notna().sum())
-    paired = evidence.plan.test in PAIRED
+    paired = comparison.plan.test in PAIRED
     said = "paired by seed" if paired else "not paired: seeds are taken as independent"
     state: State = "yes" if paired and tested == sizes == len(table) else "partly"
     return ("no" if not tested else state), (
-        f"{tested} of {counted(len(table), 'comparison')} tested ({evidence.plan.test}, {said}), "
+        f"{tested} of {counted(len(table), 'comparison')} tested ({comparison.plan.test}, {said}), "
         f"{sizes} with effect sizes; corrected in "
         f"{counted(table['family'].nunique(), 'declared family').replace('familys', 'families')}."
     )
 
 
-def _controls(evidence: Evidence) -> tuple[State, str]:
-    return _with_roles(evidence, ("floor", "ceiling"))
+def _controls(comparison: Comparison) -> tuple[State, str]:
+    return _with_roles(comparison, ("floor", "ceiling"))
 
 
-def _baselines(evidence: Evidence) -> tuple[State, str]:
-    return _with_roles(evidence, ("simple",))
+def _baselines(comparison: Comparison) -> tuple[State, str]:
+    return _with_roles(comparison, ("simple",))
 
 
-def _with_roles(evidence: Evidence, wanted: tuple[str, ...]) -> tuple[State, str]:
+def _with_roles(comparison: Comparison, wanted: tuple[str, ...]) -> tuple[State, str]:
     """Tasks in which each of these roles has a value in every main setting."""
     assert set(wanted) <= set(ROLES)
     parts, good = [], 0
-    for task in evidence.tasks:
-        found = {role: _names(evidence.main_settings(task), role) for role in wanted}
+    for task in comparison.tasks:
+        found = {role: _names(comparison.main_settings(task), role) for role in wanted}
         good += sum(bool(names) for names in found.values())
         said = "; ".join(
             f"{role}: {listed(names, most=4) if names else 'none'}" for role, names in found.items()
         )
         parts.append(f"{name_of(task)} has {said}.")
-    return _graded(good, len(evidence.tasks) * len(wanted)), " ".join(parts)
+    return _graded(good, len(comparison.tasks) * len(wanted)), " ".join(parts)
 
 
 def _names(settings: tuple[Setting, ...], role: str) -> list[str]:
@@ -135,10 +135,10 @@ def _names(settings: tuple[Setting, ...], role: str) -> list[str]:
     return sorted(set.intersection(*each)) if each else []
 
 
-def _ways(evidence: Evidence) -> tuple[State, str]:
+def _ways(comparison: Comparison) -> tuple[State, str]:
     parts, good = [], 0
-    for task in evidence.tasks:
-        metrics = [name_of(setting.metric) for setting in evidence.of_task(task)]
+    for task in comparison.tasks:
+        metrics = [name_of(setting.metric) for setting in comparison.of_task(task)]
         missing = [
             way
             for way, pattern in WAYS.items()
@@ -146,15 +146,15 @@ def _ways(evidence: Evidence) -> tuple[State, str]:
         ]
         good += len(WAYS) - len(missing)
         parts.append(f"{name_of(task)} lacks {listed(missing)}." if missing else "")
-    return _graded(good, len(WAYS) * len(evidence.tasks)), (
+    return _graded(good, len(WAYS) * len(comparison.tasks)), (
         " ".join(filter(None, parts)) or "Error, direction, rank and distribution are measured."
     )
 
 
-def _strata(evidence: Evidence) -> tuple[State, str]:
+def _strata(comparison: Comparison) -> tuple[State, str]:
     parts, good = [], 0
-    for task in evidence.tasks:
-        settings = evidence.of_task(task)
+    for task in comparison.tasks:
+        settings = comparison.of_task(task)
         strata = {setting.stratum for setting in settings if setting.stratum}
         splits = {(setting.protocol, setting.scenario) for setting in settings}
         good += bool(strata) or len(splits) > 1
@@ -162,17 +162,17 @@ def _strata(evidence: Evidence) -> tuple[State, str]:
             f"{name_of(task)}: {counted(len(splits), 'split')} and "
             f"{counted(len(strata), 'stratum').replace('stratums', 'strata')}."
         )
-    return _graded(good, len(evidence.tasks)), " ".join(parts)
+    return _graded(good, len(comparison.tasks)), " ".join(parts)
 
 
-def _leakage(evidence: Evidence) -> tuple[State, str]:
+def _leakage(comparison: Comparison) -> tuple[State, str]:
     """What splits keep apart, as runs recorded it."""
-    kept: dict[str, set[str]] = {task: set() for task in evidence.tasks}
-    stated = dict.fromkeys(evidence.tasks, False)
-    for _, row in evidence.results.rows.drop_duplicates(SOURCE).iterrows():
-        facts = evidence.results.facts.get(row[SOURCE], {})
+    kept: dict[str, set[str]] = {task: set() for task in comparison.tasks}
+    stated = dict.fromkeys(comparison.tasks, False)
+    for _, row in comparison.results.rows.drop_duplicates(SOURCE).iterrows():
+        facts = comparison.results.facts.get(row[SOURCE], {})
         stated[row["task"]] |= any(LEAKAGE in str(name) for name in facts)
-        folder = evidence.results.folders.get(row[SOURCE])
+        folder = comparison.results.folders.get(row[SOURCE])
         if folder is not None and (folder / "split.json").is_file():
             unit = json.loads((folder / "split.json").read_text("utf-8")).get("unit", "")
             kept[row["task"]].add(str(unit))
@@ -190,11 +190,11 @@ def _leakage(evidence: Evidence) -> tuple[State, str]:
     return ("yes" if complete else ("no" if known == "no" else "partly")), said
 
 
-def _same(evidence: Evidence) -> tuple[State, str]:
+def _same(comparison: Comparison) -> tuple[State, str]:
     """Mixed digests were refused before: what is there agrees."""
-    rows = measured(evidence.results.rows)
+    rows = measured(comparison.results.rows)
     have = {name: rows[f"{name}_digest"].ne("").mean() for name in ("data", "split")}
-    facts = evidence.results.facts.values()
+    facts = comparison.results.facts.values()
     budget = bool(facts) and all(TUNING in fact for fact in facts)
     if not any(have.values()):
         return "no", "No digests of data and splits are recorded."
@@ -205,8 +205,8 @@ def _same(evidence: Evidence) -> tuple[State, str]:
     )
 
 
-def _record(evidence: Evidence) -> tuple[State, str]:
-    rows = measured(evidence.results.rows)
+def _record(comparison: Comparison) -> tuple[State, str]:
+    rows = measured(comparison.results.rows)
     missing = [name_of(name) for name in _RECORDED if rows[name].eq("").any()]
     missing += [
         words
@@ -214,8 +214,8 @@ def _record(evidence: Evidence) -> tuple[State, str]:
         if rows[name].isna().any()
     ]
     labels = rows[LABEL]
-    mine = labels.eq(rows["task"].map(evidence.reference_of))
-    mine &= labels.map(evidence.roles).isin(_WITH_CHECKPOINT)
+    mine = labels.eq(rows["task"].map(comparison.reference_of))
+    mine &= labels.map(comparison.roles).isin(_WITH_CHECKPOINT)
     of_reference = rows[mine & rows["checkpoint_digest"].eq("")]
     if len(of_reference):
         missing.append(f"the checkpoint of {listed(list(dict.fromkeys(of_reference[LABEL])))}")
@@ -226,14 +226,14 @@ def _record(evidence: Evidence) -> tuple[State, str]:
     return state, f"Not recorded for all: {listed(missing, most=9)}."
 
 
-def _negative(evidence: Evidence) -> tuple[State, str]:
+def _negative(comparison: Comparison) -> tuple[State, str]:
     """All of the results are on the page; what is counted is how many speak against the model."""
-    found = [verdict(evidence, setting) for setting in evidence.settings]
+    found = [verdict(comparison, setting) for setting in comparison.settings]
     behind = sum(bool(one.behind) for one in found)
-    failed = int((evidence.results.rows["reason"] != "").sum())
+    failed = int((comparison.results.rows["reason"] != "").sum())
     return "yes", (
-        f"All {counted(len(evidence.settings), 'table')} are on the page: in {behind} of them "
-        f"{evidence.reference or 'the reference'} is not ahead of every other model; "
+        f"All {counted(len(comparison.settings), 'table')} are on the page: in {behind} of them "
+        f"{comparison.reference or 'the reference'} is not ahead of every other model; "
         f"{counted(failed, 'value')} of failed runs {'is' if failed == 1 else 'are'} listed."
     )
 

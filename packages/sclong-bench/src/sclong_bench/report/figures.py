@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sclong_bench.published.numbers import key
-from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.comparison import Comparison
 from sclong_bench.report.summaries import Line, Setting
 from sclong_bench.report.tables import decimals_of
 from sclong_bench.report.units import PREDICTIONS, truth_column
@@ -83,16 +83,16 @@ def bar_panels(setting: Setting) -> list[Element]:
 
 
 def ablation_figure(
-    evidence: Evidence, task: str, settings: Sequence[Setting] | None = None
+    comparison: Comparison, task: str, settings: Sequence[Setting] | None = None
 ) -> Figure | None:
     """A model beside those that lack a part of it, a panel a setting; None without such.
 
     Args:
-        evidence: what is reported.
+        comparison: what is reported.
         task: whose settings are drawn.
         settings: to choose among; the main ones of the task by default.
     """
-    chosen = evidence.main_settings(task) if settings is None else settings
+    chosen = comparison.main_settings(task) if settings is None else settings
     drawings, rows = [], []
     shown: dict[str, None] = {}
     name = FIRST
@@ -158,18 +158,18 @@ def _note(line: Line) -> str:
     return "not run" if line.reason == "not run" else "failed"
 
 
-def roc_figure(evidence: Evidence, setting: Setting) -> Figure | None:
+def roc_figure(comparison: Comparison, setting: Setting) -> Figure | None:
     """Curves of the best models of a setting whose metric is the area under them."""
     if key(setting.metric) != "auroc":
         return None
-    rows = evidence.results.rows
+    rows = comparison.results.rows
     mine = rows[rows["task"].eq(setting.task) & rows["protocol"].eq(setting.protocol)]
     mine = mine[mine["scenario"].eq(setting.scenario) & mine["metric"].eq(setting.metric)]
     curves: list[Series] = []
     order = sorted(setting.lines, key=lambda line: (line.role != "reference", -line.mean))
     for line in order:
         sources = mine[mine[LABEL].eq(line.label)].sort_values("seed")[SOURCE]
-        folders = [evidence.results.folders.get(source) for source in sources]
+        folders = [comparison.results.folders.get(source) for source in sources]
         points = _curve(folders[0]) if folders and folders[0] is not None else None
         if points is not None and len(curves) < _CURVES:
             curves.append(Series(line.label, points))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.comparison import Comparison
 from sclong_bench.report.figures import bar_panels
 from sclong_bench.report.page import title, write_report
 from sclong_bench.report.summaries import Line, Setting
@@ -37,7 +37,7 @@ _HEADINGS = ("model", "kind", "published", "ours", "s.d.", "seeds", "p", "q", "H
 
 
 def write_formats(
-    path: Path, evidence: Evidence, formats: Sequence[str], *, inputs: Sequence[Path] = ()
+    path: Path, comparison: Comparison, formats: Sequence[str], *, inputs: Sequence[Path] = ()
 ) -> list[Path]:
     """Write what is asked for; returns what was written.
 
@@ -45,7 +45,7 @@ def write_formats(
 
     Args:
         path: of the page; other files have its name with other endings.
-        evidence: what is reported.
+        comparison: what is reported.
         formats: some of :data:`FORMATS`.
         inputs: what was read, which is never written to.
 
@@ -56,7 +56,7 @@ def write_formats(
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise ConfigError(f"there is no format {unknown[0]!r}: choose among {', '.join(FORMATS)}")
-    writers: dict[str, Callable[[Path, Evidence], list[Path]]] = {
+    writers: dict[str, Callable[[Path, Comparison], list[Path]]] = {
         "html": _html,
         "csv": _csv,
         "markdown": _markdown,
@@ -64,12 +64,14 @@ def write_formats(
         "svg": _svg,
     }
     for name in formats:
-        _require_places(name, path, evidence, inputs)
+        _require_places(name, path, comparison, inputs)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return [written for name in dict.fromkeys(formats) for written in writers[name](path, evidence)]
+    return [
+        written for name in dict.fromkeys(formats) for written in writers[name](path, comparison)
+    ]
 
 
-def models_frame(evidence: Evidence) -> pd.DataFrame:
+def models_frame(comparison: Comparison) -> pd.DataFrame:
     """One row a model and setting, unrounded."""
     rows = [
         {
@@ -95,23 +97,23 @@ def models_frame(evidence: Evidence) -> pd.DataFrame:
             "n": line.n,
             "reason": line.reason,
         }
-        for setting in evidence.settings
+        for setting in comparison.settings
         for line in setting.lines
     ]
     return pd.DataFrame(rows)
 
 
-def _html(path: Path, evidence: Evidence) -> list[Path]:
-    write_report(path, evidence)
+def _html(path: Path, comparison: Comparison) -> list[Path]:
+    write_report(path, comparison)
     return [path]
 
 
-def _require_places(name: str, path: Path, evidence: Evidence, inputs: Sequence[Path]) -> None:
+def _require_places(name: str, path: Path, comparison: Comparison, inputs: Sequence[Path]) -> None:
     """Refuse to replace what no report has written in this format."""
     if name == "svg":
         require_drawings(path.with_suffix(FIGURES))
     elif name == "csv":
-        for kind, table in _tables(evidence).items():
+        for kind, table in _tables(comparison).items():
             header = ",".join(map(for_spreadsheet, map(str, table.columns)))
             target = path.with_suffix(f".{kind}.csv")
             require_output(target, inputs, ours=partial(begins_with, text=header))
@@ -122,19 +124,19 @@ def _require_places(name: str, path: Path, evidence: Evidence, inputs: Sequence[
         require_output(path.with_suffix(ending), inputs, ours=partial(begins_with, text=mark))
 
 
-def _tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
+def _tables(comparison: Comparison) -> dict[str, pd.DataFrame]:
     return {
-        "models": models_frame(evidence),
-        "comparisons": evidence.comparisons,
+        "models": models_frame(comparison),
+        "comparisons": comparison.comparisons,
         "beyond_seeds": pd.DataFrame(
-            [vars(one) for one in evidence.beyond], columns=[one.name for one in fields(Beyond)]
+            [vars(one) for one in comparison.beyond], columns=[one.name for one in fields(Beyond)]
         ),
     }
 
 
-def _csv(path: Path, evidence: Evidence) -> list[Path]:
+def _csv(path: Path, comparison: Comparison) -> list[Path]:
     written = []
-    for name, table in _tables(evidence).items():
+    for name, table in _tables(comparison).items():
         if len(table):
             target = path.with_suffix(f".{name}.csv")
             with atomic_file(target) as temporary:
@@ -143,31 +145,31 @@ def _csv(path: Path, evidence: Evidence) -> list[Path]:
     return written
 
 
-def _markdown(path: Path, evidence: Evidence) -> list[Path]:
+def _markdown(path: Path, comparison: Comparison) -> list[Path]:
     parts = [
         _MARKDOWN_MARK,
-        f"# {for_markdown(title(evidence))}",
-        "\n".join(f"- {for_markdown(line)}" for line in _references(evidence)),
+        f"# {for_markdown(title(comparison))}",
+        "\n".join(f"- {for_markdown(line)}" for line in _references(comparison)),
     ]
-    for setting in evidence.settings:
+    for setting in comparison.settings:
         parts.append(f"## {for_markdown(_title(setting))}")
-        rows = [_HEADINGS, ["---"] * len(_HEADINGS), *_rows(evidence, setting)]
+        rows = [_HEADINGS, ["---"] * len(_HEADINGS), *_rows(comparison, setting)]
         parts.append("\n".join(f"| {' | '.join(map(for_markdown, row))} |" for row in rows))
-        if len(evidence.comparisons_of(setting)):
-            parts.append(for_markdown(family_caption(evidence, setting)))
+        if len(comparison.comparisons_of(setting)):
+            parts.append(for_markdown(family_caption(comparison, setting)))
     target = path.with_suffix(".md")
     with atomic_file(target) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return [target]
 
 
-def _latex(path: Path, evidence: Evidence) -> list[Path]:
+def _latex(path: Path, comparison: Comparison) -> list[Path]:
     """Tables for the package booktabs, each a float of its own."""
     parts = [
         _LATEX_MARK,
-        f"% {visible(title(evidence))}; needs \\usepackage{{booktabs}}",
-        "\n".join(f"% {visible(line)}" for line in _references(evidence)),
-        *(_latex_table(evidence, setting) for setting in evidence.settings),
+        f"% {visible(title(comparison))}; needs \\usepackage{{booktabs}}",
+        "\n".join(f"% {visible(line)}" for line in _references(comparison)),
+        *(_latex_table(comparison, setting) for setting in comparison.settings),
     ]
     target = path.with_suffix(".tex")
     with atomic_file(target) as temporary:
@@ -175,10 +177,10 @@ def _latex(path: Path, evidence: Evidence) -> list[Path]:
     return [target]
 
 
-def _latex_table(evidence: Evidence, setting: Setting) -> str:
+def _latex_table(comparison: Comparison, setting: Setting) -> str:
     caption = _title(setting) + "."
-    if len(evidence.comparisons_of(setting)):
-        caption += f" {family_caption(evidence, setting)}"
+    if len(comparison.comparisons_of(setting)):
+        caption += f" {family_caption(comparison, setting)}"
     lines = [
         r"\begin{table}",
         r"\centering",
@@ -186,7 +188,7 @@ def _latex_table(evidence: Evidence, setting: Setting) -> str:
         r"\toprule",
         " & ".join(map(for_latex, _HEADINGS)) + r" \\",
         r"\midrule",
-        *(" & ".join(map(for_latex, row)) + r" \\" for row in _rows(evidence, setting)),
+        *(" & ".join(map(for_latex, row)) + r" \\" for row in _rows(comparison, setting)),
         r"\bottomrule",
         r"\end{tabular}",
         rf"\caption{{{for_latex(caption)}}}",
@@ -196,11 +198,11 @@ def _latex_table(evidence: Evidence, setting: Setting) -> str:
     return "\n".join(lines)
 
 
-def _svg(path: Path, evidence: Evidence) -> list[Path]:
+def _svg(path: Path, comparison: Comparison) -> list[Path]:
     target = path.with_suffix(FIGURES)
     written = []
     with atomic_folder(target, overwrite=True) as temporary:
-        for setting in evidence.settings:
+        for setting in comparison.settings:
             bars, enlarged = bar_panels(setting)
             for kind, drawing in (("bars", bars), ("enlarged", enlarged)):
                 name = f"{setting.slug}-{kind}.svg"
@@ -209,8 +211,8 @@ def _svg(path: Path, evidence: Evidence) -> list[Path]:
     return written
 
 
-def _references(evidence: Evidence) -> list[str]:
-    return [f"{name_of(task)}: {reference_words(evidence, task)}" for task in evidence.tasks]
+def _references(comparison: Comparison) -> list[str]:
+    return [f"{name_of(task)}: {reference_words(comparison, task)}" for task in comparison.tasks]
 
 
 def _title(setting: Setting) -> str:
@@ -218,8 +220,8 @@ def _title(setting: Setting) -> str:
     return f"{heading_of(setting.task)}: {metric_of(setting)}{', ' if place else ''}{place}"
 
 
-def _rows(evidence: Evidence, setting: Setting) -> list[list[str]]:
-    table = evidence.comparisons_of(setting).set_index("model")
+def _rows(comparison: Comparison, setting: Setting) -> list[list[str]]:
+    table = comparison.comparisons_of(setting).set_index("model")
     decimals = decimals_of(setting)
     found = []
     for line in setting.lines:

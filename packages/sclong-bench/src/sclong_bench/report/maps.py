@@ -12,7 +12,7 @@ import pandas as pd
 from sclong_bench.demo.evaluate import umap
 from sclong_bench.demo.settings import DemoSettings
 from sclong_bench.published.numbers import key
-from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.comparison import Comparison
 from sclong_bench.report.units import PREDICTIONS
 from sclong_bench.report.verdicts import place_of
 from sclong_bench.report.words import name_of
@@ -67,13 +67,13 @@ def map_figure(name: str, panels: Sequence[MapPanel], caption: str) -> Figure:
     return Figure(drawings, caption, [table], legend=legend(shared))
 
 
-def run_maps(evidence: Evidence, task: str) -> list[Figure]:
+def run_maps(comparison: Comparison, task: str) -> list[Figure]:
     """Maps by batch and by type of the reference and the best other, where runs left embeddings.
 
     Floors come last: shuffled cells mix batches best of all.
     """
     found = []
-    for setting in evidence.main_settings(task):
+    for setting in comparison.main_settings(task):
         spaces: dict[str, pd.DataFrame] = {}
         sign = -1 if setting.higher_is_better else 1
         order = sorted(
@@ -81,7 +81,7 @@ def run_maps(evidence: Evidence, task: str) -> list[Figure]:
             key=lambda line: (line.role != "reference", line.role == "floor", sign * line.mean),
         )
         for line in order:
-            folder = _first_folder(evidence, setting.keys[:3], line.label)
+            folder = _first_folder(comparison, setting.keys[:3], line.label)
             table = _cells(folder)
             if table is not None and len(spaces) < _MOST_MODELS:
                 spaces[line.label] = table
@@ -101,17 +101,17 @@ def run_maps(evidence: Evidence, task: str) -> list[Figure]:
     return found
 
 
-def _first_folder(evidence: Evidence, keys: Sequence[str], label: str) -> Path | None:
-    rows = evidence.results.rows
+def _first_folder(comparison: Comparison, keys: Sequence[str], label: str) -> Path | None:
+    rows = comparison.results.rows
     mine = rows[LABEL].eq(label)
     for name, value in zip(("task", "protocol", "scenario"), keys, strict=True):
         mine &= rows[name].eq(value)
     sources = rows[mine].sort_values("seed")[SOURCE]
     return next(
         (
-            evidence.results.folders[source]
+            comparison.results.folders[source]
             for source in sources
-            if source in evidence.results.folders
+            if source in comparison.results.folders
         ),
         None,
     )

@@ -2,7 +2,7 @@
 
 import math
 
-from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.comparison import Comparison
 from sclong_bench.report.tables import decimals_of, role_words
 from sclong_bench.report.verdicts import place_of
 from sclong_bench.report.words import counted, interval, name_of, p_cell, plain
@@ -13,9 +13,9 @@ from sclong_data.report.table import Cell, Column, Ranked, Table, table
 _SIDES = (("mean", "sd"), ("mean_sclong", "sd_sclong"))
 
 
-def beyond_table(evidence: Evidence, task: str) -> Table | None:
+def beyond_table(comparison: Comparison, task: str) -> Table | None:
     """Differences over test rows and units; None where there are no predictions."""
-    found = [one for one in evidence.beyond if one.task == task]
+    found = [one for one in comparison.beyond if one.task == task]
     if not found:
         return None
     rows: list[list[Cell]] = []
@@ -36,7 +36,7 @@ def beyond_table(evidence: Evidence, task: str) -> Table | None:
         Column("metric"),
         Column("split"),
         Column("model"),
-        Column(f"minus {evidence.reference_of(task)}", right=True),
+        Column(f"minus {comparison.reference_of(task)}", right=True),
         Column("seeds without 0", right=True),
         Column("over", words=True),
     )
@@ -47,15 +47,15 @@ def beyond_table(evidence: Evidence, task: str) -> Table | None:
     return Table(columns, rows, caption=caption, sortable=True)
 
 
-def other_settings(evidence: Evidence, task: str) -> list[Block]:
+def other_settings(comparison: Comparison, task: str) -> list[Block]:
     """Every other metric, split and stratum, in a table that opens at a click."""
-    main = set(evidence.main_settings(task))
-    others = [setting for setting in evidence.of_task(task) if setting not in main]
+    main = set(comparison.main_settings(task))
+    others = [setting for setting in comparison.of_task(task) if setting not in main]
     if not others:
         return []
     rows: list[list[Cell]] = []
     for setting in others:
-        compared = evidence.comparisons_of(setting).set_index("model")
+        compared = comparison.comparisons_of(setting).set_index("model")
         decimals = decimals_of(setting)
         for line in setting.lines:
             tested = line.label in compared.index
@@ -94,9 +94,9 @@ def other_settings(evidence: Evidence, task: str) -> list[Block]:
     return [tag("details", tag("summary", words), table(content))]
 
 
-def recomputed_table(evidence: Evidence) -> list[Block] | None:
+def recomputed_table(comparison: Comparison) -> list[Block] | None:
     """The paper's p-values beside those of its means; None where there is nothing to recompute."""
-    found = evidence.recomputed
+    found = comparison.recomputed
     if found.empty:
         return None
     rows: list[list[Cell]] = []

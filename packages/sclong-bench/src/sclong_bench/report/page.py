@@ -5,7 +5,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from sclong_bench.report.checklist import checklist
-from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.comparison import Comparison
 from sclong_bench.report.figures import ablation_figure, bar_figure, roc_figure
 from sclong_bench.report.maps import run_maps
 from sclong_bench.report.others import beyond_table, other_settings, recomputed_table
@@ -29,40 +29,40 @@ from sclong_data.report.table import Cell, Column, Ranked, Table
 _STATES = {"yes": "✓ yes", "partly": "◐ partly", "no": "✗ no"}
 
 
-def write_report(path: Path, evidence: Evidence) -> None:
+def write_report(path: Path, comparison: Comparison) -> None:
     """Write the page, whole or not at all."""
-    write_page(path, report_page(evidence))
+    write_page(path, report_page(comparison))
 
 
-def report_page(evidence: Evidence) -> Page:
+def report_page(comparison: Comparison) -> Page:
     """The page of these results."""
-    sections = [Section("Summary", _summary(evidence))]
-    sections += [Section(heading_of(task), _task(evidence, task)) for task in evidence.tasks]
-    sections.append(Section("Failed and missing runs", _missing(evidence)))
-    recomputed = recomputed_table(evidence)
+    sections = [Section("Summary", _summary(comparison))]
+    sections += [Section(heading_of(task), _task(comparison, task)) for task in comparison.tasks]
+    sections.append(Section("Failed and missing runs", _missing(comparison)))
+    recomputed = recomputed_table(comparison)
     if recomputed is not None:
         sections.append(Section("The paper's tests, made again", recomputed))
-    sections.append(Section("What a credible report has", [_checks(evidence)]))
-    sections.append(Section("Where this comes from", _origin(evidence)))
+    sections.append(Section("What a credible report has", [_checks(comparison)]))
+    sections.append(Section("Where this comes from", _origin(comparison)))
     return Page(
-        title=title(evidence),
-        lede=_lede(evidence),
-        summary=_facts(evidence),
+        title=title(comparison),
+        lede=_lede(comparison),
+        summary=_facts(comparison),
         sections=sections,
         contents=True,
     )
 
 
-def title(evidence: Evidence) -> str:
+def title(comparison: Comparison) -> str:
     """What the results are of."""
-    whose = f"{evidence.reference} and others" if evidence.reference else "Models"
-    return f"{whose} on {counted(len(evidence.tasks), 'task')}"
+    whose = f"{comparison.reference} and others" if comparison.reference else "Models"
+    return f"{whose} on {counted(len(comparison.tasks), 'task')}"
 
 
-def _lede(evidence: Evidence) -> str:
-    runs = len(measured(evidence.results.rows).drop_duplicates(RUN))
-    models = len(evidence.roles)
-    beside = evidence.reference or "the reference of its task"
+def _lede(comparison: Comparison) -> str:
+    runs = len(measured(comparison.results.rows).drop_duplicates(RUN))
+    models = len(comparison.roles)
+    beside = comparison.reference or "the reference of its task"
     return (
         f"{counted(runs, 'run')} of {counted(models, 'model')}, each compared with "
         f"{beside} over its seeds. The paper's numbers stand beside ours and are never "
@@ -71,17 +71,17 @@ def _lede(evidence: Evidence) -> str:
     )
 
 
-def _facts(evidence: Evidence) -> Element:
-    main = [setting for task in evidence.tasks for setting in evidence.main_settings(task)]
-    found = [verdict(evidence, setting) for setting in main]
+def _facts(comparison: Comparison) -> Element:
+    main = [setting for task in comparison.tasks for setting in comparison.main_settings(task)]
+    found = [verdict(comparison, setting) for setting in main]
     found = [one for one in found if one.compared]
     good = sum(one.good for one in found)
     behind = sum(bool(one.behind) for one in found)
-    checks = checklist(evidence)
+    checks = checklist(comparison)
     ticked = sum(check.state == "yes" for check in checks)
-    failing = len(evidence.lacking.drop_duplicates(["task", "protocol", "scenario", "label"]))
-    broken = len(failed(evidence.results.rows).drop_duplicates(RUN))
-    name = evidence.reference or "the reference"
+    failing = len(comparison.lacking.drop_duplicates(["task", "protocol", "scenario", "label"]))
+    broken = len(failed(comparison.results.rows).drop_duplicates(RUN))
+    name = comparison.reference or "the reference"
     facts = (
         (f"{name} clearly ahead of all", f"{good} of {len(found)}", "main tables, q < 0.05"),
         (f"{name} not ahead of some model", f"{behind} of {len(found)}", "main tables; see below"),
@@ -91,35 +91,35 @@ def _facts(evidence: Evidence) -> Element:
     return key_figures(facts)
 
 
-def _summary(evidence: Evidence) -> list[Block]:
+def _summary(comparison: Comparison) -> list[Block]:
     """One line a main setting: ours, the best other, the best trivial baseline, the verdict."""
     columns = (
         Column("task"),
         Column("metric, split"),
-        Column(evidence.reference or "reference", right=True),
+        Column(comparison.reference or "reference", right=True),
         Column("published", right=True),
         Column("best other", right=True),
         Column("best baseline", right=True),
         Column("verdict", words=True),
     )
     rows: list[list[Cell]] = []
-    for task in evidence.tasks:
-        for setting in evidence.main_settings(task):
+    for task in comparison.tasks:
+        for setting in comparison.main_settings(task):
             place = place_of(setting)
             where = f"{name_of(setting.metric)}{', ' if place else ''}{place}"
-            ours = setting.of(evidence.reference_of(task))
+            ours = setting.of(comparison.reference_of(task))
             published = ours.published if ours is not None else None
             rows.append(
                 [
                     name_of(task),
                     where,
-                    _best(setting, "reference", named=not evidence.reference),
+                    _best(setting, "reference", named=not comparison.reference),
                     Ranked(published.printed, published.value)
                     if published is not None
                     else Ranked(NOTHING, math.nan),
                     _best(setting, "model", "ablation"),
                     _best(setting, "simple", "floor"),
-                    verdict(evidence, setting).words,
+                    verdict(comparison, setting).words,
                 ]
             )
     caption = (
@@ -140,63 +140,67 @@ def _best(setting: Setting, *roles: str, named: bool = True) -> Cell:
     return Ranked(tag("span", text, " ", name), line.mean)
 
 
-def _task(evidence: Evidence, task: str) -> list[Block]:
-    blocks: list[Block] = [reference_words(evidence, task)]
-    for setting in evidence.main_settings(task):
+def _task(comparison: Comparison, task: str) -> list[Block]:
+    blocks: list[Block] = [reference_words(comparison, task)]
+    for setting in comparison.main_settings(task):
         place = place_of(setting)
         heading = f"{metric_of(setting)}{', ' if place else ''}{place}"
-        blocks += [tag("h3", heading), sentence(evidence, setting), models_table(evidence, setting)]
+        blocks += [
+            tag("h3", heading),
+            sentence(comparison, setting),
+            models_table(comparison, setting),
+        ]
         blocks.append(bar_figure(setting))
-        table = comparison_table(evidence, setting)
+        table = comparison_table(comparison, setting)
         blocks += [table] if table is not None else []
-        roc = roc_figure(evidence, setting)
+        roc = roc_figure(comparison, setting)
         blocks += [roc] if roc is not None else []
-    parts = ablation_figure(evidence, task)
-    maps = run_maps(evidence, task)
+    parts = ablation_figure(comparison, task)
+    maps = run_maps(comparison, task)
     blocks += [tag("h3", "Without parts of it"), parts] if parts is not None else []
     blocks += [tag("h3", "Maps of the cells"), *maps] if maps else []
-    beyond = beyond_table(evidence, task)
+    beyond = beyond_table(comparison, task)
     if beyond is not None:
         blocks += [tag("h3", "Beyond seeds: the same test rows"), beyond]
-    blocks += other_settings(evidence, task)
-    drawn = run_figures(evidence, task)
+    blocks += other_settings(comparison, task)
+    drawn = run_figures(comparison, task)
     if drawn is not None:
-        blocks += [tag("h3", f"Figures of runs of {drawn_model(evidence, task)}"), drawn]
+        blocks += [tag("h3", f"Figures of runs of {drawn_model(comparison, task)}"), drawn]
     return blocks
 
 
-def _missing(evidence: Evidence) -> list[Block]:
-    table = missing_table(evidence)
+def _missing(comparison: Comparison) -> list[Block]:
+    table = missing_table(comparison)
     if table is None:
         return ["None: every model has every seed that another one of its split has."]
     words = "A model that lacks a run is shown with the seeds that it has, and is not tested."
     return [words, table]
 
 
-def _checks(evidence: Evidence) -> Element:
+def _checks(comparison: Comparison) -> Element:
     items = (
         tag(
             "li",
             tag("span", _STATES[check.state], class_=f"state {check.state}"),
             tag("span", f"({check.letter}) {check.question}", tag("small", check.because)),
         )
-        for check in checklist(evidence)
+        for check in checklist(comparison)
     )
     return tag("ul", *items, class_="checks")
 
 
-def _origin(evidence: Evidence) -> list[Block]:
-    blocks: list[Block] = [runs_table(evidence)]
-    data = data_table(evidence)
+def _origin(comparison: Comparison) -> list[Block]:
+    blocks: list[Block] = [runs_table(comparison)]
+    data = data_table(comparison)
     blocks += [data] if data is not None else []
-    blocks += versions_blocks(evidence)
-    typed = commands(evidence)
+    blocks += versions_blocks(comparison)
+    typed = commands(comparison)
     if typed:
         blocks.append(
             "Commands, to type again, with --data and --checkpoint where these lie elsewhere:"
-            if evidence.results.folders
+            if comparison.results.folders
             else "Commands, to type again:"
         )
         blocks.append(tag("ul", *(tag("li", tag("code", line)) for line in typed), class_="notes"))
-    blocks.append(f"Read from {evidence.results.name}.")
+    blocks.append(f"Read from {comparison.results.name}.")
     return blocks

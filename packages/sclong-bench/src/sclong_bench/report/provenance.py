@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.comparison import Comparison
 from sclong_bench.report.run_settings import model_word, settings_words
 from sclong_bench.report.words import duration, listed, memory, name_of
 from sclong_bench.results.schema import LABEL, RUN, SOURCE, failed, measured
@@ -17,9 +17,9 @@ from sclong_data.report.table import Cell, Column, Ranked, Table
 _DIGEST = 12
 
 
-def missing_table(evidence: Evidence) -> Table | None:
+def missing_table(comparison: Comparison) -> Table | None:
     """Runs that failed and seeds that lack; None where there are none."""
-    rows = failed(evidence.results.rows).drop_duplicates([*RUN, "reason"])
+    rows = failed(comparison.results.rows).drop_duplicates([*RUN, "reason"])
     found: list[list[Cell]] = [
         [
             name_of(row["task"]),
@@ -32,7 +32,7 @@ def missing_table(evidence: Evidence) -> Table | None:
         for _, row in rows.iterrows()
     ]
     keys = ["task", "protocol", "scenario", LABEL]
-    lacking = evidence.lacking.drop_duplicates([*keys, "missing"])
+    lacking = comparison.lacking.drop_duplicates([*keys, "missing"])
     broken = set(rows[keys].itertuples(index=False, name=None))
     found += [
         [
@@ -53,9 +53,9 @@ def missing_table(evidence: Evidence) -> Table | None:
     return Table(columns, found, "Runs without a result", sortable=True)
 
 
-def runs_table(evidence: Evidence) -> Table:
+def runs_table(comparison: Comparison) -> Table:
     """Time, memory and versions, a line a model and task."""
-    rows = measured(evidence.results.rows)
+    rows = measured(comparison.results.rows)
     lines: list[list[Cell]] = []
     for (task, model), group in rows.groupby(["task", LABEL], sort=False):
         runs = group.drop_duplicates(RUN)
@@ -83,9 +83,9 @@ def runs_table(evidence: Evidence) -> Table:
     return Table(columns, lines, "Runs: mean time, largest memory, digests", sortable=True)
 
 
-def data_table(evidence: Evidence) -> Table | None:
+def data_table(comparison: Comparison) -> Table | None:
     """Digests of data and splits; None where none are recorded."""
-    rows = measured(evidence.results.rows)
+    rows = measured(comparison.results.rows)
     lines: list[list[Cell]] = []
     for keys, group in rows.groupby(["task", "protocol", "scenario"], sort=False):
         if group["data_digest"].ne("").any() or group["split_digest"].ne("").any():
@@ -102,9 +102,9 @@ def _digests(values: "pd.Series[str]") -> str:
     return listed(found, most=2)
 
 
-def versions_blocks(evidence: Evidence) -> list[Block]:
+def versions_blocks(comparison: Comparison) -> list[Block]:
     """Versions of the code and of packages."""
-    rows = measured(evidence.results.rows)
+    rows = measured(comparison.results.rows)
     found: list[Block] = []
     for name, words in (("code_version", "Code"), ("packages", "Packages"), ("date", "Dates")):
         values = sorted({value for value in rows[name] if value})
@@ -119,22 +119,22 @@ def versions_blocks(evidence: Evidence) -> list[Block]:
     return found
 
 
-def commands(evidence: Evidence) -> list[str]:
+def commands(comparison: Comparison) -> list[str]:
     """What to type to make the runs again, and this page."""
-    rows = evidence.results.rows
+    rows = comparison.results.rows
     given = [command for command in dict.fromkeys(rows["command"]) if command]
-    if not given and evidence.results.folders:
+    if not given and comparison.results.folders:
         for keys, group in rows.groupby(["task", "protocol", "scenario"], sort=False):
             told = {}
             for model, runs in group.groupby("model", sort=False):
-                folder = evidence.results.folders.get(runs[SOURCE].iloc[0])
+                folder = comparison.results.folders.get(runs[SOURCE].iloc[0])
                 told[model] = settings_words(folder), model_word(folder)
             for settings, word in dict.fromkeys(told.values()):
                 models = [str(model) for model in told if told[model] == (settings, word)]
                 mine = group[group["model"].isin(models)]
                 words = [word] * len(models) + ["--name", *models] if word else models
                 given.append(_task_command(keys, words, mine["seed"], settings))
-    return [*given, *([evidence.command] if evidence.command else [])]
+    return [*given, *([comparison.command] if comparison.command else [])]
 
 
 def _task_command(

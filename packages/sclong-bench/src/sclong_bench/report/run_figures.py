@@ -4,7 +4,7 @@ import base64
 import re
 from xml.etree.ElementTree import Element
 
-from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.comparison import Comparison
 from sclong_bench.report.words import name_of
 from sclong_bench.results.schema import LABEL, SOURCE
 from sclong_data.report.markup import tag
@@ -12,20 +12,20 @@ from sclong_data.report.markup import tag
 _MOST, _LARGEST = 6, 400_000
 
 
-def drawn_model(evidence: Evidence, task: str) -> str:
+def drawn_model(comparison: Comparison, task: str) -> str:
     """The model whose runs' figures are shown: the reference, or the first where there is none."""
-    labels = evidence.results.rows.loc[evidence.results.rows["task"].eq(task), LABEL]
-    return evidence.reference_of(task) or str(labels.iloc[0])
+    labels = comparison.results.rows.loc[comparison.results.rows["task"].eq(task), LABEL]
+    return comparison.reference_of(task) or str(labels.iloc[0])
 
 
-def run_figures(evidence: Evidence, task: str) -> Element | None:
+def run_figures(comparison: Comparison, task: str) -> Element | None:
     """Those of the model's first run of each scenario; None where there are none."""
-    rows = evidence.results.rows
-    rows = rows[rows["task"].eq(task) & rows[LABEL].eq(drawn_model(evidence, task))]
+    rows = comparison.results.rows
+    rows = rows[rows["task"].eq(task) & rows[LABEL].eq(drawn_model(comparison, task))]
     first = rows.sort_values("seed").drop_duplicates(["protocol", "scenario"])
     pictures: list[Element] = []
     for _, row in first.iterrows():
-        folder = evidence.results.folders.get(row[SOURCE])
+        folder = comparison.results.folders.get(row[SOURCE])
         if folder is None:
             continue
         for path in sorted((folder / "figures").glob("*.svg")):

@@ -5,7 +5,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.comparison import Comparison
 from sclong_bench.report.summaries import Line, Published, Setting, share_of_the_way
 from sclong_bench.report.verdicts import metric_of, place_of
 from sclong_bench.report.words import (
@@ -41,10 +41,10 @@ def decimals_of(setting: Setting) -> int:
     return max(3, decimals_for(*(line.mean for line in setting.lines)))
 
 
-def models_table(evidence: Evidence, setting: Setting) -> Table:
+def models_table(comparison: Comparison, setting: Setting) -> Table:
     """Published, ours, trivial baselines, with intervals: the first table of a task."""
     decimals = decimals_of(setting)
-    confidence = f"{evidence.plan.confidence:.0%}"
+    confidence = f"{comparison.plan.confidence:.0%}"
     scaled = any(math.isfinite(share_of_the_way(setting, line)) for line in setting.lines)
     published = any(line.published is not None for line in setting.lines)
     unit = next((name_of(line.unit) for line in setting.lines if line.unit), "")
@@ -120,16 +120,16 @@ def _seeds(line: Line) -> Cell:
     return Ranked(text, float(len(line.seeds)))
 
 
-def comparison_table(evidence: Evidence, setting: Setting) -> Table | None:
+def comparison_table(comparison: Comparison, setting: Setting) -> Table | None:
     """Differences from the reference with p, q and effect sizes; None without another model."""
-    table = evidence.comparisons_of(setting)
+    table = comparison.comparisons_of(setting)
     if table.empty:
         return None
     decimals = decimals_of(setting)
-    reference = evidence.reference_of(setting.task)
+    reference = comparison.reference_of(setting.task)
     columns = (
         Column("model"),
-        Column(f"minus {reference} [{evidence.plan.confidence:.0%}]", right=True),
+        Column(f"minus {reference} [{comparison.plan.confidence:.0%}]", right=True),
         Column("p", right=True),
         Column("q", right=True),
         Column("Hedges g", right=True),
@@ -159,7 +159,7 @@ def comparison_table(evidence: Evidence, setting: Setting) -> Table | None:
                 test,
             ]
         )
-    return Table(columns, rows, caption=family_caption(evidence, setting), sortable=True)
+    return Table(columns, rows, caption=family_caption(comparison, setting), sortable=True)
 
 
 def _effect(row: "object", name: str, decimals: int) -> Cell:
@@ -170,12 +170,14 @@ def _effect(row: "object", name: str, decimals: int) -> Cell:
     return Ranked(_noted(plain(value, decimals), [span] if span else []), value)
 
 
-def family_caption(evidence: Evidence, setting: Setting) -> str:
+def family_caption(comparison: Comparison, setting: Setting) -> str:
     """The declared family, as it is written under the table."""
-    first = evidence.comparisons_of(setting).iloc[0]
+    first = comparison.comparisons_of(setting).iloc[0]
     names = {"bh": "Benjamini-Hochberg", "by": "Benjamini-Yekutieli"}
     family = f"“{name_of(first['family'])}” of {first['family_size']} comparisons"
-    against = f"{evidence.reference_of(setting.task)} ({evidence.plan.test}, unless said otherwise)"
+    against = (
+        f"{comparison.reference_of(setting.task)} ({comparison.plan.test}, unless said otherwise)"
+    )
     return (
         f"Two-sided tests against {against}; q is {names[first['correction']]} over the family "
         f"{family}. Effect sizes with bootstrap intervals over seeds. “Could be shown” is the "

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sclong_bench.report.evidence import Evidence
+from sclong_bench.report.comparison import Comparison
 from sclong_bench.report.summaries import Setting
 from sclong_bench.report.words import LEVEL, counted, listed, name_of
 
@@ -55,11 +55,11 @@ class Verdict:
         return f"not ahead of {len(self.behind)} of {self.compared}"
 
 
-def verdict(evidence: Evidence, setting: Setting) -> Verdict:
+def verdict(comparison: Comparison, setting: Setting) -> Verdict:
     """How the reference stands beside all others but ceilings."""
-    name = evidence.reference_of(setting.task)
+    name = comparison.reference_of(setting.task)
     ours = setting.of(name)
-    table = evidence.comparisons_of(setting).set_index("model")
+    table = comparison.comparisons_of(setting).set_index("model")
     ahead: list[str] = []
     clearly_ahead: list[str] = []
     behind: list[str] = []
@@ -90,16 +90,16 @@ def verdict(evidence: Evidence, setting: Setting) -> Verdict:
     )
 
 
-def reference_words(evidence: Evidence, task: str) -> str:
+def reference_words(comparison: Comparison, task: str) -> str:
     """Which reference a task has, and why this one, or why none."""
-    one = evidence.references[task]
+    one = comparison.references[task]
     return f"Reference: {one.label}. {one.why}" if one.label else f"No reference. {one.why}"
 
 
-def sentence(evidence: Evidence, setting: Setting) -> str:
+def sentence(comparison: Comparison, setting: Setting) -> str:
     """The verdict as sentences for the head of a setting."""
-    found = verdict(evidence, setting)
-    name = evidence.reference_of(setting.task)
+    found = verdict(comparison, setting)
+    name = comparison.reference_of(setting.task)
     if not name:
         return "Nothing is compared: the task has no reference."
     ours = setting.of(name)

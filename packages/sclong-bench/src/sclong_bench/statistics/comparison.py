@@ -21,10 +21,10 @@ from sclong_bench.results.schema import LABEL, SETTING, SOURCE, measured, tidy
 from sclong_bench.statistics.correction import adjust
 from sclong_bench.statistics.effects import effects
 from sclong_bench.statistics.families import families
-from sclong_bench.statistics.outcome import Outcome
 from sclong_bench.statistics.power import smallest_difference
 from sclong_bench.statistics.sample import Sample
 from sclong_bench.statistics.tests import compare_samples
+from sclong_bench.statistics.two_sided import TwoSidedTest
 from sclong_core.errors import ConfigError, InputError
 
 _LOGGER = logging.getLogger("sclong")
@@ -172,7 +172,7 @@ def _comparisons(
                 f"reference: {lacking[(*keys, reference)]}" if (*keys, reference) in lacking else ""
             )
             outcome = (
-                Outcome("none", difference=ours.mean - theirs.mean, note=reason)
+                TwoSidedTest("none", difference=ours.mean - theirs.mean, note=reason)
                 if reason
                 else compare_samples(ours, theirs, plan.test, confidence=plan.confidence)
             )
@@ -199,7 +199,7 @@ def sample_of(runs: pd.DataFrame) -> Sample:
     return Sample.of(done["value"], list(done["seed"].astype(int)))
 
 
-def _columns(ours: Sample, theirs: Sample, outcome: Outcome, plan: Plan) -> dict[str, Any]:
+def _columns(ours: Sample, theirs: Sample, outcome: TwoSidedTest, plan: Plan) -> dict[str, Any]:
     sizes = effects(ours, theirs, confidence=plan.confidence)
     columns: dict[str, Any] = {
         "n": ours.n,

@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 from scipy import stats
 
-from sclong_bench.statistics.outcome import Outcome
 from sclong_bench.statistics.sample import Floats
+from sclong_bench.statistics.two_sided import TwoSidedTest
 
 _EXACT = 200_000
 """Divisions up to which all are tried."""
@@ -21,7 +21,7 @@ _FURTHEST = 1e6
 _TOLERANCE = 1e-12
 
 
-def permutation_test(x: Floats, y: Floats, *, confidence: float) -> Outcome:
+def permutation_test(x: Floats, y: Floats, *, confidence: float) -> TwoSidedTest:
     """Two-sided test of the difference of means over divisions of all values into two groups."""
     divisions = math.comb(len(x) + len(y), len(x))
     found = stats.permutation_test(
@@ -38,7 +38,7 @@ def permutation_test(x: Floats, y: Floats, *, confidence: float) -> Outcome:
         low, high = stats.ttest_ind(x, y, equal_var=False).confidence_interval(confidence)
         note = "; ".join(filter(None, [note, "interval by Welch: too many divisions to invert"]))
     difference = float(x.mean() - y.mean())
-    return Outcome(
+    return TwoSidedTest(
         "permutation",
         statistic=float(found.statistic),
         p_value=_p_value(found.null_distribution, difference, x, y, drawn=divisions > _EXACT),

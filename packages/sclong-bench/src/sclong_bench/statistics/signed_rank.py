@@ -5,14 +5,14 @@ import math
 import numpy as np
 from scipy import stats
 
-from sclong_bench.statistics.outcome import Outcome
 from sclong_bench.statistics.sample import Floats
+from sclong_bench.statistics.two_sided import TwoSidedTest
 
 _EXACT = 13
 """Differences up to which all signs are gone through."""
 
 
-def signed_rank_test(differences: Floats, *, confidence: float) -> Outcome:
+def signed_rank_test(differences: Floats, *, confidence: float) -> TwoSidedTest:
     """Two-sided test; differences of zero are left out, as Wilcoxon did.
 
     The difference is the Hodges-Lehmann estimate, the median of the means of all pairs, and the
@@ -21,14 +21,14 @@ def signed_rank_test(differences: Floats, *, confidence: float) -> Outcome:
     counted = differences[differences != 0]
     n = len(counted)
     if n == 0:
-        return Outcome("none", difference=0.0, note="all differences are zero")
+        return TwoSidedTest("none", difference=0.0, note="all differences are zero")
     method = stats.PermutationMethod(n_resamples=np.inf) if n <= _EXACT else "auto"
     found = stats.wilcoxon(counted, method=method)
     low, high = _interval(differences, 1 - confidence)
     notes = [f"{len(differences) - n} equal pairs left out"] if n < len(differences) else []
     if math.isinf(low):
         notes.append(f"{len(differences)} pairs are too few for a {confidence:.0%} interval")
-    return Outcome(
+    return TwoSidedTest(
         "wilcoxon",
         statistic=float(found.statistic),
         p_value=float(found.pvalue),

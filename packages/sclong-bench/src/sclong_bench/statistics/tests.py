@@ -12,10 +12,10 @@ from typing import Literal, get_args
 import numpy as np
 from scipy import stats
 
-from sclong_bench.statistics.outcome import Outcome
 from sclong_bench.statistics.permutation import permutation_test
 from sclong_bench.statistics.sample import Floats, Sample
 from sclong_bench.statistics.signed_rank import signed_rank_test
+from sclong_bench.statistics.two_sided import TwoSidedTest
 from sclong_core.errors import ConfigError, InputError
 
 TestName = Literal["student", "welch", "paired", "wilcoxon", "permutation"]
@@ -28,7 +28,7 @@ PAIRED = frozenset({"paired", "wilcoxon"})
 
 def compare_samples(
     model: Sample, reference: Sample, test: str = "welch", *, confidence: float = 0.95
-) -> Outcome:
+) -> TwoSidedTest:
     """Test whether two models differ.
 
     Args:
@@ -46,7 +46,7 @@ def compare_samples(
     difference = model.mean - reference.mean
     reason = _no_test(model, reference)
     if reason:
-        return Outcome("none", difference=difference, note=reason)
+        return TwoSidedTest("none", difference=difference, note=reason)
     if model.constant or reference.constant:
         return _one_sample(model, reference, test, confidence)
     if test in PAIRED:
@@ -77,7 +77,7 @@ def _no_test(model: Sample, reference: Sample) -> str:
     return ""
 
 
-def _one_sample(model: Sample, reference: Sample, test: str, confidence: float) -> Outcome:
+def _one_sample(model: Sample, reference: Sample, test: str, confidence: float) -> TwoSidedTest:
     """The one that varies against the value of the one that does not."""
     varying, sign = (model, 1.0) if reference.constant else (reference, -1.0)
     constant = reference if reference.constant else model
@@ -87,29 +87,29 @@ def _one_sample(model: Sample, reference: Sample, test: str, confidence: float) 
         return found
     which = "reference" if reference.constant else "model"
     note = f"the {which} does not vary: one-sample test against its value"
-    return Outcome(
+    return TwoSidedTest(
         "one-sample " + ("wilcoxon" if test == "wilcoxon" else "t"),
         *(found.statistic, found.df, found.p_value, found.difference, found.low, found.high),
         note="; ".join(filter(None, [note, found.note])),
     )
 
 
-def _of_differences(differences: Floats, test: str, confidence: float) -> Outcome:
+def _of_differences(differences: Floats, test: str, confidence: float) -> TwoSidedTest:
     if test == "wilcoxon":
         return signed_rank_test(differences, confidence=confidence)
     sample = Sample.of(differences)
     if not sample.spread:
-        return Outcome(
+        return TwoSidedTest(
             "none", difference=sample.mean, note="the difference is the same for every seed"
         )
     found = stats.ttest_1samp(differences, 0.0)
     return _outcome(test, found, sample.mean, confidence)
 
 
-def _outcome(test: str, found: object, difference: float, confidence: float) -> Outcome:
+def _outcome(test: str, found: object, difference: float, confidence: float) -> TwoSidedTest:
     interval: Callable[..., tuple[float, float]] = found.confidence_interval  # type: ignore[attr-defined]
     low, high = interval(confidence)
-    return Outcome(
+    return TwoSidedTest(
         test,
         statistic=float(found.statistic),  # type: ignore[attr-defined]
         df=float(found.df),  # type: ignore[attr-defined]

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
-from sclong_bench.suites.cells import State, seconds_of, state_of
-from sclong_bench.suites.suite import Cell, Suite
+from sclong_bench.suites.grid import State, seconds_of, state_of
+from sclong_bench.suites.suite import GridRun, Suite
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ def plan(suite: Suite) -> list[PlanLine]:
 
     A model that has never been run in a scenario is taken to last as long as in its others.
     """
-    groups: dict[tuple[str, str, str, str], list[Cell]] = defaultdict(list)
-    for cell in suite.cells:
-        groups[cell.task, cell.protocol, cell.scenario, cell.model].append(cell)
-    lasted = {names: _known(cells) for names, cells in groups.items()}
+    groups: dict[tuple[str, str, str, str], list[GridRun]] = defaultdict(list)
+    for run in suite.runs:
+        groups[run.task, run.protocol, run.scenario, run.model].append(run)
+    lasted = {names: _known(runs) for names, runs in groups.items()}
     found = []
-    for (task, protocol, scenario, model), cells in groups.items():
-        states: list[State] = [state_of(cell) for cell in cells]
+    for (task, protocol, scenario, model), runs in groups.items():
+        states: list[State] = [state_of(run) for run in runs]
         own = lasted[task, protocol, scenario, model]
         others = [
             seconds
@@ -67,6 +67,6 @@ def plan(suite: Suite) -> list[PlanLine]:
     return found
 
 
-def _known(cells: Iterable[Cell]) -> list[float]:
-    times = map(seconds_of, cells)
+def _known(runs: Iterable[GridRun]) -> list[float]:
+    times = map(seconds_of, runs)
     return [seconds for seconds in times if seconds is not None]

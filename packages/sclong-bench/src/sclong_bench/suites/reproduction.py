@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from sclong_bench.suites.bands import Judged, judge, make_bands, read_bands, write_bands
-from sclong_bench.suites.cells import Outcome
-from sclong_bench.suites.running import cells_left, run_here
+from sclong_bench.suites.grid import RunOutcome
+from sclong_bench.suites.running import run_here, runs_left
 from sclong_bench.suites.suite import Suite, read_suite
 from sclong_core.errors import ConfigError, InputError
 from sclong_tasks.data_files import find_files, prepare_data
@@ -26,7 +26,7 @@ class Reproduction:
     """What came of it."""
 
     judged: tuple[Judged, ...]
-    failed: tuple[Outcome, ...]
+    failed: tuple[RunOutcome, ...]
     """Runs that gave no result."""
     skipped: tuple[str, ...]
     """Tasks whose original files are not there."""
@@ -100,7 +100,7 @@ def reproduce(
     suite = _read(path, output)
     prepare_sources(suite, sources)
     suite = _read(path, output)
-    if not suite.cells:
+    if not suite.runs:
         raise InputError(
             f"no task of {path.name} has its files ({', '.join(suite.missing_data)}): give the "
             "folder that holds a folder of original files for each, with --source"
@@ -122,15 +122,15 @@ def _read(path: Path, output: Path) -> Suite:
     return read_suite(path, output=output / "runs", data=output / "data")
 
 
-def _run(suite: Suite, jobs: int) -> Sequence[Outcome]:
+def _run(suite: Suite, jobs: int) -> Sequence[RunOutcome]:
     found = []
-    left = cells_left(suite)
+    left = runs_left(suite)
     for number, outcome in enumerate(run_here(left, jobs=jobs), start=1):
         _LOG.info(
             "%d of %d: %s: %s, %.0f s",
             number,
             len(left),
-            outcome.cell.name,
+            outcome.run.name,
             outcome.state,
             outcome.seconds,
         )
@@ -140,7 +140,7 @@ def _run(suite: Suite, jobs: int) -> Sequence[Outcome]:
 
 def _rows(suite: Suite) -> pd.DataFrame:
     """Results of the suite's own runs: others may lie in the same folder."""
-    own = [cell.folder for cell in suite.cells if cell.folder.is_dir()]
+    own = [run.folder for run in suite.runs if run.folder.is_dir()]
     found = []
     for folder in own:
         try:

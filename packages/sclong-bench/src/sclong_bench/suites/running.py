@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 
-from sclong_bench.suites.cells import Outcome, make, state_of
-from sclong_bench.suites.suite import Cell, Suite
+from sclong_bench.suites.grid import RunOutcome, make, state_of
+from sclong_bench.suites.suite import GridRun, Suite
 from sclong_core.children import interrupt_children, own_command
 from sclong_core.errors import ConfigError
 from sclong_data.harmoniser.executors import executor_for
@@ -22,17 +22,17 @@ from sclong_data.harmoniser.executors import executor_for
 _LOG = logging.getLogger("sclong")
 
 
-def cells_left(suite: Suite, *, retry_failed: bool = True) -> list[Cell]:
+def runs_left(suite: Suite, *, retry_failed: bool = True) -> list[GridRun]:
     """The runs that are to be made."""
     wanted = ("missing", "failed") if retry_failed else ("missing",)
-    return [cell for cell in suite.cells if state_of(cell) in wanted]
+    return [run for run in suite.runs if state_of(run) in wanted]
 
 
-def run_here(cells: Sequence[Cell], *, jobs: int) -> Iterator[Outcome]:
+def run_here(runs: Sequence[GridRun], *, jobs: int) -> Iterator[RunOutcome]:
     """Make runs in processes of this machine, as they come.
 
     Args:
-        cells: the runs.
+        runs: the runs.
         jobs: how many at a time; they share the cores.
 
     Raises:
@@ -43,7 +43,7 @@ def run_here(cells: Sequence[Cell], *, jobs: int) -> Iterator[Outcome]:
         raise ConfigError(f"--jobs must be at least 1, not {jobs}")
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(make, cell, threads=threads) for cell in cells]
+        futures = [pool.submit(make, run, threads=threads) for run in runs]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -53,18 +53,18 @@ def run_here(cells: Sequence[Cell], *, jobs: int) -> Iterator[Outcome]:
             raise
 
 
-def run_on_dask(cells: Sequence[Cell], *, cluster: str) -> Iterator[Outcome]:
+def run_on_dask(runs: Sequence[GridRun], *, cluster: str) -> Iterator[RunOutcome]:
     """Make runs on the workers of a Dask cluster, which see the same folders.
 
     Args:
-        cells: the runs.
+        runs: the runs.
         cluster: "local", an address, or a YAML file for SLURM.
 
     Raises:
         ConfigError: there is no such cluster.
     """
     with executor_for(cluster) as executor:
-        yield from executor.run(partial(_one, threads=1), cells)
+        yield from executor.run(partial(_one, threads=1), runs)
 
 
 def submit_to_slurm(suite: Suite, *, jobs: int, options: Sequence[str]) -> str:
@@ -93,5 +93,5 @@ def submit_to_slurm(suite: Suite, *, jobs: int, options: Sequence[str]) -> str:
     return done.stdout.strip().split(";")[0]
 
 
-def _one(cell: Cell, *, threads: int) -> list[Outcome]:
-    return [make(cell, threads=threads)]
+def _one(run: GridRun, *, threads: int) -> list[RunOutcome]:
+    return [make(run, threads=threads)]

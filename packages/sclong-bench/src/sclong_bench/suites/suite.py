@@ -68,7 +68,7 @@ class SuiteConfig:
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridRun:
     """One run of the grid."""
 
     task: str
@@ -97,9 +97,9 @@ class Suite:
 
     path: Path
     config: SuiteConfig
-    cells: tuple[Cell, ...]
+    runs: tuple[GridRun, ...]
     missing_data: tuple[str, ...]
-    """Tasks whose data folder is not there; their runs are not among the cells."""
+    """Tasks whose data folder is not there; what they would run is not among the runs."""
 
     @property
     def output(self) -> Path:
@@ -128,7 +128,7 @@ def read_suite(path: Path, *, output: Path | None = None, data: Path | None = No
         raise ConfigError(f"{path} asks for no run: give runs and seeds")
     checkpoint = None if config.checkpoint is None else checkpoint_folder(config.checkpoint)
     digest = "" if checkpoint is None else read_checkpoint_info(checkpoint).digest
-    cells: dict[Path, Cell] = {}
+    runs: dict[Path, GridRun] = {}
     missing: list[str] = []
     for number, entry in enumerate(config.runs, start=1):
         try:
@@ -139,11 +139,11 @@ def read_suite(path: Path, *, output: Path | None = None, data: Path | None = No
             if not (folder / RECORD).is_file():
                 missing.append(entry.task)
                 continue
-            for cell in _cells(config, entry, models, chosen, folder, (checkpoint, digest)):
-                cells.setdefault(cell.folder, cell)
+            for run in _runs(config, entry, models, chosen, folder, (checkpoint, digest)):
+                runs.setdefault(run.folder, run)
         except ScLongError as error:
             raise ConfigError(f"{path}, runs {number}: {error}") from error
-    return Suite(path, config, tuple(cells.values()), tuple(dict.fromkeys(missing)))
+    return Suite(path, config, tuple(runs.values()), tuple(dict.fromkeys(missing)))
 
 
 def _read(path: Path) -> SuiteConfig:
@@ -185,17 +185,17 @@ def _choices(
             yield protocol, scenario
 
 
-def _cells(  # what they share, each by its name
+def _runs(  # what they share, each by its name
     config: SuiteConfig,
     entry: Entry,
     models: Sequence[NamedModel],
     chosen: list[tuple[ProtocolName, str]],
     data: Path,
     checkpoint: tuple[Path | None, str],
-) -> Iterator[Cell]:
+) -> Iterator[GridRun]:
     record = (data / RECORD).read_text(encoding="utf-8")
     for (protocol, scenario), model, seed in product(chosen, models, entry.seeds or config.seeds):
-        run = {
+        named = {
             "task": entry.task,
             "model": model.name,
             "protocol": protocol,
@@ -205,7 +205,7 @@ def _cells(  # what they share, each by its name
         kind, options = model.options(get_task(entry.task), protocol, entry.settings)
         settings, files = _with_encoder(config, entry, model, options)
         used, digest = checkpoint if kind.uses_checkpoint(options) else (None, "")
-        key = {**run, "settings": settings, "data": record, "checkpoint": digest}
+        key = {**named, "settings": settings, "data": record, "checkpoint": digest}
         if files:
             key["encoder"] = files
         if model.function is not None:
@@ -213,7 +213,7 @@ def _cells(  # what they share, each by its name
         elif model.base:
             key["base"] = model.base
         folder = Path(config.output) / entry.task / config_digest(key)[:16]
-        yield Cell(
+        yield GridRun(
             task=entry.task,
             model=model.name,
             protocol=protocol,

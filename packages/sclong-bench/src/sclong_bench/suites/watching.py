@@ -11,9 +11,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sclong_bench.suites.cells import Outcome
 from sclong_bench.suites.duration import duration
-from sclong_bench.suites.suite import Cell, Suite
+from sclong_bench.suites.grid import RunOutcome
+from sclong_bench.suites.suite import GridRun, Suite
 from sclong_core.cli.terminal import is_interactive
 from sclong_core.escaping import for_terminal
 
@@ -25,15 +25,15 @@ class Watch:
 
     Args:
         suite: what is run.
-        cells: of it, those that are to be made.
+        runs: of it, those that are to be made.
         jobs: how many are made at a time.
     """
 
-    def __init__(self, suite: Suite, cells: Sequence[Cell], *, jobs: int) -> None:
+    def __init__(self, suite: Suite, runs: Sequence[GridRun], *, jobs: int) -> None:
         self._jobs = jobs
-        self._left = Counter((cell.task, cell.model) for cell in cells)
+        self._left = Counter((run.task, run.model) for run in runs)
         self._failed: Counter[tuple[str, str]] = Counter()
-        self._done = Counter((cell.task, cell.model) for cell in suite.cells)
+        self._done = Counter((run.task, run.model) for run in suite.runs)
         self._done.subtract(self._left)
         self._lasted: list[float] = []
         self._start = time.monotonic()
@@ -67,9 +67,9 @@ class Watch:
     def __exit__(self, *error: object) -> None:
         self._live.stop()
 
-    def note(self, outcome: Outcome) -> None:
+    def note(self, outcome: RunOutcome) -> None:
         """Count an outcome, and say it."""
-        key = (outcome.cell.task, outcome.cell.model)
+        key = (outcome.run.task, outcome.run.model)
         self._left[key] -= 1
         if outcome.state == "elsewhere":
             self.elsewhere += 1
@@ -82,7 +82,7 @@ class Watch:
         _LOG.log(
             level,
             "%s: %s in %s%s; %d left, %s",
-            outcome.cell.name,
+            outcome.run.name,
             outcome.state,
             duration(outcome.seconds),
             f" ({outcome.reason})" if outcome.reason else "",

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table
 from sclong_core.errors import ScLongError
-from sclong_core.launched import check_variables, process_rank
+from sclong_core.launcher import check_variables, process_rank
 from sclong_core.memory import is_short_of_memory, shortage
 
 if TYPE_CHECKING:
+    from sclong_core.embedding.embed_files import Embedder, JobOutcome
     from sclong_core.embedding.plan import Job
-    from sclong_core.embedding.run import Embedder, Outcome
 
 _LOG = logging.getLogger("sclong")
 _POOLS = ("mean", "mean_expressed", "expression_weighted", "gene_sums", "cell", "components")
@@ -23,7 +23,7 @@ _FORMATS = ("h5ad", "zarr", "npy", "parquet")
 
 
 class EmbedCommand:
-    """Embeds files of cells; see :mod:`sclong_core.embedding.run`."""
+    """Embeds files of cells; see :mod:`sclong_core.embedding.embed_files`."""
 
     help = "embed cells: one vector a cell, into .h5ad, .zarr, .npy or .parquet"
 
@@ -193,7 +193,7 @@ def _embed(args: argparse.Namespace, *, leading: bool) -> int:
     embedder = _load(args, progress=leading and is_interactive())
     begun = time.monotonic()
     if args.devices == 1:
-        from sclong_core.embedding.run import embed_files  # noqa: PLC0415  # heavy
+        from sclong_core.embedding.embed_files import embed_files  # noqa: PLC0415  # heavy
 
         outcomes = embed_files(embedder, jobs)
     else:
@@ -205,7 +205,7 @@ def _embed(args: argparse.Namespace, *, leading: bool) -> int:
     return _status(outcomes)
 
 
-def _status(outcomes: "Sequence[Outcome]") -> int:
+def _status(outcomes: "Sequence[JobOutcome]") -> int:
     """Raise an error if a file was not embedded."""
     bad = [outcome for outcome in outcomes if outcome.status == "failed"]
     if bad:
@@ -275,8 +275,8 @@ def _embed_with_other(args: argparse.Namespace, jobs: "Sequence[Job]") -> int:
 def _load(args: argparse.Namespace, *, progress: bool) -> "Embedder":
     """The model, and what is asked of it."""
     from sclong_core.checkpoint import load_checkpoint, resolve_checkpoint  # noqa: PLC0415  # heavy
+    from sclong_core.embedding.embed_files import Embedder  # noqa: PLC0415  # heavy
     from sclong_core.embedding.offered import require_own  # noqa: PLC0415  # heavy
-    from sclong_core.embedding.run import Embedder  # noqa: PLC0415  # heavy
     from sclong_core.embedding.work import EmbedOptions  # noqa: PLC0415  # heavy
     from sclong_core.manifest import read_checkpoint_info  # noqa: PLC0415  # heavy
 
@@ -306,7 +306,7 @@ def _load(args: argparse.Namespace, *, progress: bool) -> "Embedder":
     return Embedder(load_checkpoint(folder, device=device, dtype=args.dtype), info, options)
 
 
-def _summarise(outcomes: "Sequence[Outcome]", embedder: "Embedder", seconds: float) -> None:
+def _summarise(outcomes: "Sequence[JobOutcome]", embedder: "Embedder", seconds: float) -> None:
     from sclong_core.embedding.pooling import chosen_pool  # noqa: PLC0415  # heavy
 
     facts = [
@@ -317,7 +317,7 @@ def _summarise(outcomes: "Sequence[Outcome]", embedder: "Embedder", seconds: flo
 
 
 def _print_outcomes(
-    outcomes: "Sequence[Outcome]", facts: list[tuple[str, str]], seconds: float
+    outcomes: "Sequence[JobOutcome]", facts: list[tuple[str, str]], seconds: float
 ) -> None:
     cells = sum(outcome.cells for outcome in outcomes if outcome.status == "embedded")
     print_table(

@@ -10,13 +10,13 @@ from sclong_core.files import missing
 
 if TYPE_CHECKING:
     from sclong_core.config import PerformerConfig
-    from sclong_core.embedding.fit import Facts
+    from sclong_core.embedding.compatibility import Facts
     from sclong_core.model import ScLong
     from sclong_core.summary import CheckpointSummary
 
 
 class InfoCommand:
-    """Describes checkpoints and data; see :mod:`sclong_core.embedding.fit`."""
+    """Describes checkpoints and data; see :mod:`sclong_core.embedding.compatibility`."""
 
     help = "describe a checkpoint or a file of cells, and how well they fit"
 
@@ -203,7 +203,7 @@ def _load(args: argparse.Namespace, folder: Path) -> "ScLong":
 
 def _show_data(args: argparse.Namespace, path: Path, model: "ScLong | None") -> str:
     """Print what a file of cells is and how it fits; returns why it does not, if so."""
-    from sclong_core.embedding.fit import describe_data  # noqa: PLC0415  # heavy
+    from sclong_core.embedding.compatibility import describe_data  # noqa: PLC0415  # heavy
 
     facts: Facts = [("data", str(path))]
     problem = ""
@@ -219,9 +219,9 @@ def _show_data(args: argparse.Namespace, path: Path, model: "ScLong | None") -> 
 
 
 def _fit(args: argparse.Namespace, path: Path, model: "ScLong") -> "Facts":
-    from sclong_core.embedding.fit import describe_fit, measure_speed  # noqa: PLC0415  # heavy
+    from sclong_core.embedding.compatibility import describe_fit, measure_speed  # noqa: PLC0415  # heavy
+    from sclong_core.embedding.embed_files import survey_file  # noqa: PLC0415  # heavy
     from sclong_core.embedding.inference import vocabulary_of  # noqa: PLC0415  # heavy
-    from sclong_core.embedding.run import survey_file  # noqa: PLC0415  # heavy
     from sclong_core.embedding.work import EmbedOptions  # noqa: PLC0415  # heavy
 
     options = EmbedOptions(

@@ -20,7 +20,7 @@ from anndata import AnnData
 from anndata.io import read_elem, sparse_dataset, write_elem
 from scipy import sparse
 
-from sclong_core.embedding.blocks import BlockStore
+from sclong_core.embedding.block_store import BlockStore
 from sclong_core.embedding.carried import carried_table
 from sclong_core.embedding.plan import Job
 from sclong_core.errors import InputError

@@ -19,24 +19,24 @@ from lightning.pytorch.strategies.launchers import subprocess_script
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sclong_core.embedding.blocks import BlockStore, partial_folder
-from sclong_core.embedding.inference import Advance
-from sclong_core.embedding.plan import Job
-from sclong_core.embedding.progress import cell_progress
-from sclong_core.embedding.ranks import RankWatch
-from sclong_core.embedding.run import (
+from sclong_core.embedding.block_store import BlockStore, partial_folder
+from sclong_core.embedding.embed_files import (
     Embedder,
+    JobOutcome,
     OpenJob,
-    Outcome,
     compute_block,
     failed,
     is_finished,
 )
+from sclong_core.embedding.inference import Advance
+from sclong_core.embedding.plan import Job
+from sclong_core.embedding.progress import cell_progress
+from sclong_core.embedding.ranks import RankWatch
 from sclong_core.embedding.work import describe_work
 from sclong_core.errors import ConfigError, ScLongError
 from sclong_core.expression import GeneMatch, PreparedCells, Survey, open_cells
 from sclong_core.expression.identity import Identity
-from sclong_core.launched import launched
+from sclong_core.launcher import launched
 
 _PATIENCE = timedelta(days=7)
 """How long ranks wait for each other: rank 0 may be copying a large file."""
@@ -44,7 +44,7 @@ _PATIENCE = timedelta(days=7)
 
 def embed_files_on_devices(
     embedder: Embedder, jobs: Sequence[Job], *, device: str, devices: int
-) -> list[Outcome]:
+) -> list[JobOutcome]:
     """:func:`.run.embed_files` on several devices of this machine or of a SLURM job.
 
     Every rank calls it with the same arguments; the outcomes are those of rank 0, the others get
@@ -61,7 +61,7 @@ def embed_files_on_devices(
         ScLongError, OSError: the only file failed, or one of the processes has ended.
         KeyboardInterrupt: interrupted; finished blocks stay.
     """
-    outcomes: list[Outcome] = []
+    outcomes: list[JobOutcome] = []
     watch = RankWatch(subprocess_script)
     with _quiet_lightning(), watch.watching():
         trainer = _trainer(device, devices)
@@ -105,7 +105,7 @@ class _JobRunner(pl.LightningModule):
         self._embedder = embedder
         self._job = job
         self._opened: OpenJob | None = None
-        self._done: Outcome | None = None
+        self._done: JobOutcome | None = None
         self._error: Exception | None = None
         self._cells: PreparedCells | None = None
         self._identity: Identity | None = None
@@ -139,7 +139,7 @@ class _JobRunner(pl.LightningModule):
             identity = Identity.of(job.source)
             work = describe_work(embedder.info, embedder.model, identity, embedder.options)
             if is_finished(job, embedder.options, work):
-                self._done = Outcome(job, "finished before")
+                self._done = JobOutcome(job, "finished before")
                 return None
             opened = OpenJob.open(embedder, job, identity, work)
         except (ScLongError, OSError) as error:
@@ -198,7 +198,7 @@ class _JobRunner(pl.LightningModule):
         torch.distributed.all_gather_object(gathered, text)
         return [text for text in gathered if text is not None]
 
-    def outcome(self, errors: list[str]) -> Outcome:
+    def outcome(self, errors: list[str]) -> JobOutcome:
         """Write the output, on rank 0."""
         with self._resources:
             if self._error is not None:

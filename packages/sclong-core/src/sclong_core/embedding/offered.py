@@ -20,11 +20,11 @@ import numpy.typing as npt
 import sclong_core
 from sclong_core.cells import ReadingOptions
 from sclong_core.embedding.alike import refuse_alike
-from sclong_core.embedding.blocks import BlockStore, partial_folder
+from sclong_core.embedding.block_store import BlockStore, partial_folder
+from sclong_core.embedding.embed_files import JobOutcome, failed, is_finished
 from sclong_core.embedding.outputs import check_output
 from sclong_core.embedding.plan import Job, check_key, warn_of_space
 from sclong_core.embedding.progress import cell_progress
-from sclong_core.embedding.run import Outcome, failed, is_finished
 from sclong_core.embedding.work import EmbedOptions, utf8, without_none
 from sclong_core.embedding.writing import (
     enough_memory,
@@ -181,7 +181,7 @@ def require_own(folder: Path) -> None:
 
 def embed_with(
     encoder: OfferedEncoder, jobs: Sequence[Job], options: EmbedOptions
-) -> list[Outcome]:
+) -> list[JobOutcome]:
     """Embed files one after the other; one that fails does not keep others from being embedded.
 
     Raises:
@@ -198,7 +198,7 @@ def embed_with(
     return outcomes
 
 
-def _embed_file(encoder: OfferedEncoder, job: Job, options: EmbedOptions) -> Outcome:
+def _embed_file(encoder: OfferedEncoder, job: Job, options: EmbedOptions) -> JobOutcome:
     identity = Identity.of(job.source)
     reading = options.reading
     own = encoder.record()
@@ -216,7 +216,7 @@ def _embed_file(encoder: OfferedEncoder, job: Job, options: EmbedOptions) -> Out
     if (types := reading.get("feature_types")) is not None:
         work["feature_types"] = ", ".join(sorted(types))
     if is_finished(job, options, work):
-        return Outcome(job, "finished before")
+        return JobOutcome(job, "finished before")
     check_output(job, overwrite=options.overwrite, work=work if options.resume else None)
     check_key(job, options.key)
     with encoder.open(job.source, options.reading) as cells:
@@ -247,7 +247,7 @@ def _embed_file(encoder: OfferedEncoder, job: Job, options: EmbedOptions) -> Out
         finally:
             store.close()
     genes, kind = str(found.get("genes", "")), str(found.get("normalisation", ""))
-    return Outcome(job, "embedded", count, encoder.width, genes, kind)
+    return JobOutcome(job, "embedded", count, encoder.width, genes, kind)
 
 
 def _compute(

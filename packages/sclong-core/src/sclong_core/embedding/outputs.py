@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sclong_core.embedding.blocks import partial_folder
+from sclong_core.embedding.block_store import partial_folder
 from sclong_core.embedding.plan import Job
 from sclong_core.embedding.tables import cell_names_file, is_cell_names_file, read_sidecar, sidecar
 from sclong_core.errors import InputError

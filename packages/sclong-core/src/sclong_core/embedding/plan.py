@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 import zarr
 
-from sclong_core.embedding.blocks import partial_folder
+from sclong_core.embedding.block_store import partial_folder
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.expression import find_cell_files
 from sclong_core.expression.store import (

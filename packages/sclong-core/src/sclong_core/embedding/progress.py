@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sclong_core.bars import progress_bars
 from sclong_core.escaping import for_terminal
+from sclong_core.progress import progress_bars
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sclong_core.embedding.blocks import BlockStore
+from sclong_core.embedding.block_store import BlockStore
 from sclong_core.files import atomic_file, json_text, read_json, sha256_file
 
 _HEADER = "cell\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sclong_core.embedding.annotated import rehearse, write_annotated
-from sclong_core.embedding.blocks import BlockStore
+from sclong_core.embedding.block_store import BlockStore
 from sclong_core.embedding.outputs import check_output
 from sclong_core.embedding.plan import ANNOTATED, Job
 from sclong_core.embedding.tables import write_table

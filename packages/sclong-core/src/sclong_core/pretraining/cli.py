@@ -18,24 +18,24 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins import CheckpointIO
 
 from sclong_core.errors import ConfigError
-from sclong_core.launched import is_first_process, process_rank
+from sclong_core.launcher import is_first_process, process_rank
 from sclong_core.lock import locked
-from sclong_core.pretraining.checkpoints import (
+from sclong_core.pretraining.checkpoint_io import (
     AtomicCheckpointIO,
     clean_checkpoints,
     read_record,
 )
-from sclong_core.pretraining.configs import with_config_paths
+from sclong_core.pretraining.config_files import with_config_paths
 from sclong_core.pretraining.data_choice import choose_data, data_path
 from sclong_core.pretraining.dry_run import print_plan
+from sclong_core.pretraining.estimate import FSDP, PlanConfig
 from sclong_core.pretraining.export import ExportModel
+from sclong_core.pretraining.fsdp import ShardedStrategy
 from sclong_core.pretraining.launch import apply_launch
 from sclong_core.pretraining.module import PRECISIONS, ScLongPretraining, precision_message
-from sclong_core.pretraining.plan import FSDP, PlanConfig
 from sclong_core.pretraining.preemption import StopOnSignal
 from sclong_core.pretraining.resuming import NEWEST, SameCheckpoint
 from sclong_core.pretraining.saving import CheckpointPolicy, SaveCheckpoints
-from sclong_core.pretraining.sharding import ShardedStrategy
 from sclong_core.settings import parser_mode
 
 _LOG = logging.getLogger("sclong")

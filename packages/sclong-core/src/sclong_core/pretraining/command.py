@@ -61,7 +61,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _configs(words: list[str]) -> int:
-    from sclong_core.pretraining.configs import (  # noqa: PLC0415  # only here
+    from sclong_core.pretraining.config_files import (  # noqa: PLC0415  # only here
         copy_config,
         description,
         shipped_configs,

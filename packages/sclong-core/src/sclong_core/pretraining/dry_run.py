@@ -7,9 +7,9 @@ from typing import Any
 from sclong_core.cli.terminal import print_table
 from sclong_core.config import ContextConfig, ReadoutConfig, ScLongConfig
 from sclong_core.errors import ConfigError
+from sclong_core.pretraining.config import NetworkConfig
 from sclong_core.pretraining.data_choice import choose_data
-from sclong_core.pretraining.network import NetworkConfig
-from sclong_core.pretraining.plan import FSDP, Layout, PlanConfig, plan_rows
+from sclong_core.pretraining.estimate import FSDP, Layout, PlanConfig, plan_rows
 from sclong_core.vocabulary import GeneVocabulary
 
 
@@ -68,7 +68,7 @@ def planned_layout(settings: Any) -> Layout:
 
 def as_network(values: Any) -> NetworkConfig:
     """The network of a parsed namespace."""
-    from sclong_core.pretraining.network import PerformerOverrides  # noqa: PLC0415
+    from sclong_core.pretraining.config import PerformerOverrides  # noqa: PLC0415
 
     if isinstance(values, NetworkConfig):
         return values

@@ -12,7 +12,7 @@ from typing import Any
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
-from sclong_core.launched import launched
+from sclong_core.launcher import launched
 
 _LOG = logging.getLogger("sclong")
 

@@ -20,17 +20,17 @@ from sclong_core.config import InputConfig
 from sclong_core.errors import ConfigError, InputError, ScLongError
 from sclong_core.graph import GeneGraph
 from sclong_core.model import ScLong
+from sclong_core.pretraining.config import NetworkConfig
 from sclong_core.pretraining.datamodule import PretrainingData
 from sclong_core.pretraining.flops import flops_per_cell
+from sclong_core.pretraining.fsdp import clip_mask_vector, gradient_norm, is_sharded, shard
 from sclong_core.pretraining.gene_metrics import HiddenGeneMetrics
 from sclong_core.pretraining.identity import KEY, check_identity, identity
 from sclong_core.pretraining.loss import scored_error
 from sclong_core.pretraining.metrics import ValidationMetrics
-from sclong_core.pretraining.network import NetworkConfig
 from sclong_core.pretraining.objective import ObjectiveConfig, objective_terms, total
 from sclong_core.pretraining.readouts import finish_readout, start_readout
 from sclong_core.pretraining.schedule import ScheduleConfig, make_scheduler
-from sclong_core.pretraining.sharding import clip_mask_vector, gradient_norm, is_sharded, shard
 from sclong_core.vocabulary import GeneVocabulary
 
 _LOG = logging.getLogger("sclong")

@@ -14,7 +14,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import distributed as dist
 
 from sclong_core.errors import CheckpointError
-from sclong_core.pretraining.checkpoints import newest_valid_checkpoint
+from sclong_core.pretraining.checkpoint_io import newest_valid_checkpoint
 
 _LOG = logging.getLogger("sclong")
 NEWEST = "newest"

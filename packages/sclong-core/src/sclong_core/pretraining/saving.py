@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from sclong_core.errors import CheckpointError, ConfigError
-from sclong_core.pretraining.checkpoints import recorded_checkpoints, steps_of
+from sclong_core.pretraining.checkpoint_io import recorded_checkpoints, steps_of
 
 _LOG = logging.getLogger("sclong")
 

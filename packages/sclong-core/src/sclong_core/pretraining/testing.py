@@ -15,10 +15,10 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from sclong_core.files import write_json
-from sclong_core.launched import process_rank
-from sclong_core.pretraining import checkpoints, sharded_files, sharding
-from sclong_core.pretraining.network import NetworkConfig, PerformerOverrides
-from sclong_core.pretraining.sharding import whole
+from sclong_core.launcher import process_rank
+from sclong_core.pretraining import checkpoint_io, fsdp, fsdp_checkpoints
+from sclong_core.pretraining.config import NetworkConfig, PerformerOverrides
+from sclong_core.pretraining.fsdp import whole
 from sclong_core.testing import make_counts_anndata
 
 NETWORK_OPTIONS = (
@@ -198,7 +198,7 @@ class KillInSave(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the fault in."""
-        write, record = checkpoints._write, write_json  # noqa: SLF001  # the fault
+        write, record = checkpoint_io._write, write_json  # noqa: SLF001  # the fault
 
         def faulty_write(checkpoint: dict[str, Any], path: Path) -> None:
             write(checkpoint, path)
@@ -212,8 +212,8 @@ class KillInSave(Callback):
                 _die(self.witness)
             record(path, content)
 
-        checkpoints._write = faulty_write  # noqa: SLF001  # the fault
-        setattr(checkpoints, "write_json", faulty_record)  # noqa: B010  # it is not exported there
+        checkpoint_io._write = faulty_write  # noqa: SLF001  # the fault
+        setattr(checkpoint_io, "write_json", faulty_record)  # noqa: B010  # it is not exported there
 
 
 class KillInShardedSave(Callback):
@@ -232,12 +232,12 @@ class KillInShardedSave(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the fault in."""
-        writer = sharded_files._Writer  # noqa: SLF001  # the fault
+        writer = fsdp_checkpoints._Writer  # noqa: SLF001  # the fault
         for place, owner, name, after in (
             ("shard", writer, "write_data", True),
             ("list", writer, "finish", False),
-            ("name", sharding, "write_sharded", True),
-            ("record", sharding, "write_record", False),
+            ("name", fsdp, "write_sharded", True),
+            ("record", fsdp, "write_record", False),
         ):
             if place == self.place:
                 setattr(owner, name, self._faulty(trainer, getattr(owner, name), after=after))
@@ -271,7 +271,7 @@ class LateFiles(Callback):
         def late(folder: Path, pattern: str) -> list[Path]:
             paths = list(found(folder, pattern))
             if paths and pattern == "*.ckpt":
-                paths.remove(max(paths, key=checkpoints.steps_of))
+                paths.remove(max(paths, key=checkpoint_io.steps_of))
             return paths
 
         setattr(Path, "glob", late)  # noqa: B010  # the fault
@@ -294,7 +294,7 @@ class BadBlock(Callback):
             Path(witness).touch()
             return f"of other bytes than those of {Path(path).name}"
 
-        setattr(checkpoints, "sha256_file", damaged)  # noqa: B010  # it is not exported there
+        setattr(checkpoint_io, "sha256_file", damaged)  # noqa: B010  # it is not exported there
 
 
 class PlantNan(Callback):

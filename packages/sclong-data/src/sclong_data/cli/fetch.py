@@ -15,8 +15,8 @@ from sclong_data.cli.data_folder import add_data_folder
 from sclong_data.cli.sizes import print_size
 
 if TYPE_CHECKING:
+    from sclong_data.dataset_manifest import DatasetEntry
     from sclong_data.fetching import Fetched
-    from sclong_data.manifest import DatasetEntry
 
 _LOG = logging.getLogger("sclong")
 _Watch = Callable[["DatasetEntry"], Callable[[int, int | None], None]]
@@ -47,8 +47,8 @@ class FetchCommand:
         """Fetch, and print what came of each data set."""
         if args.workers < 1:
             raise ConfigError(f"--workers must be a positive integer, not {args.workers}")
+        from sclong_data.dataset_manifest import Manifest  # noqa: PLC0415  # heavy
         from sclong_data.fetching import fetch  # noqa: PLC0415  # heavy
-        from sclong_data.manifest import Manifest  # noqa: PLC0415  # heavy
 
         with messages():
             manifest = Manifest.read(args.manifest, folder=args.data)

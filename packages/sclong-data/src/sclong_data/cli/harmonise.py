@@ -60,9 +60,9 @@ class HarmoniseCommand:
 
     def run(self, args: argparse.Namespace) -> int:
         """Harmonise, and print what became of each data set."""
+        from sclong_data.dataset_manifest import Manifest  # noqa: PLC0415  # heavy
         from sclong_data.harmoniser.progress import drawn_progress  # noqa: PLC0415  # heavy
         from sclong_data.harmoniser.run import harmonise  # noqa: PLC0415  # heavy
-        from sclong_data.manifest import Manifest  # noqa: PLC0415  # heavy
 
         begun = time.monotonic()
         with messages(), drawn_progress(shown=is_interactive()) as progress:

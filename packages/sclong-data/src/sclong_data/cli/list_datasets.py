@@ -9,7 +9,7 @@ from sclong_core.errors import ConfigError
 from sclong_data.cli.sizes import print_size, read_size
 
 if TYPE_CHECKING:
-    from sclong_data.manifest import DatasetEntry
+    from sclong_data.dataset_manifest import DatasetEntry
     from sclong_data.sources import Filters, Source
 
 _ARCHIVES = ("cellxgene", "hca", "cellblast")
@@ -63,7 +63,7 @@ class ListCommand:
 
     def run(self, args: argparse.Namespace) -> int:
         """List, print, and write the manifest."""
-        from sclong_data.manifest import Manifest  # noqa: PLC0415  # heavy
+        from sclong_data.dataset_manifest import Manifest  # noqa: PLC0415  # heavy
         from sclong_data.outputs import require_output  # noqa: PLC0415  # heavy
 
         with messages():

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from sclong_core.errors import ScLongError
 from sclong_core.files import read_json, sha256_file, write_json
+from sclong_data.dataset_manifest import UNPACKED, DatasetEntry, Manifest
 from sclong_data.fetching.archives import unpack
+from sclong_data.fetching.checksums import Lock
 from sclong_data.fetching.download import Progress, download
 from sclong_data.fetching.http import PATIENT, Patience
-from sclong_data.fetching.lock import Lock
 from sclong_data.fetching.workers import Stop, in_threads
-from sclong_data.manifest import UNPACKED, DatasetEntry, Manifest
 
 _LOG = logging.getLogger("sclong")
 Status = Literal["fetched", "present", "local", "failed"]

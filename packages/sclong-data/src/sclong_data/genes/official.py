@@ -109,8 +109,8 @@ def obtain(
     Raises:
         InputError: the file cannot be fetched, or is not what the publisher or the lock file says.
     """
+    from sclong_data.fetching.checksums import Lock  # noqa: PLC0415
     from sclong_data.fetching.download import download  # noqa: PLC0415  # files need no network
-    from sclong_data.fetching.lock import Lock  # noqa: PLC0415
 
     place = Path(folder) / wanted.file
     lock = Lock(Path(folder) / LOCK_FILE)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sclong_data.manifest import DatasetEntry
+from sclong_data.dataset_manifest import DatasetEntry
 
 UNKNOWN: Final = "unknown"
 """The schema's word for what is not known."""

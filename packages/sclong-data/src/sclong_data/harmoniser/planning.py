@@ -10,6 +10,7 @@ from sclong_core.errors import InputError
 from sclong_core.expression.identity import Identity
 from sclong_core.files import sha256_file
 from sclong_data.corpus.layout import FORMAT_VERSION
+from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.harmoniser.identity import SourceDigests
 from sclong_data.harmoniser.rules import HarmoniseRules
 from sclong_data.harmoniser.survey import Survey
@@ -22,7 +23,6 @@ from sclong_data.harmoniser.units import (
     without_folder,
 )
 from sclong_data.harmoniser.workplace import Workplace, digest_of, read_note
-from sclong_data.manifest import DatasetEntry, Manifest
 
 _LOG = logging.getLogger("sclong")
 _VERSION = 1

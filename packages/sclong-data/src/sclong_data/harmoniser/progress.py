@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from sclong_core.bars import progress_bars
+from sclong_core.progress import progress_bars
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars

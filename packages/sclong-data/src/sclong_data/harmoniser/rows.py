@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from sclong_core.files import atomic_file, read_json, write_json
+from sclong_data.dataset_manifest import DatasetEntry
 from sclong_data.harmoniser.survey import Survey
 from sclong_data.harmoniser.tallies import Tally
-from sclong_data.manifest import DatasetEntry
 from sclong_data.reading import GENES_AXIS
 
 REPORT: Final = "report.tsv"

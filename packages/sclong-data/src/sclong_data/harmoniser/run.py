@@ -14,6 +14,7 @@ from sclong_core.errors import InputError, ScLongError
 from sclong_core.expression.store import is_zarr_store
 from sclong_core.lock import locked
 from sclong_core.vocabulary import GeneVocabulary
+from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.genes.table import GeneTable
 from sclong_data.harmoniser.executors import Executor, executor_for
 from sclong_data.harmoniser.finishing import Collected, finish, finished_rows, withdraw
@@ -34,7 +35,6 @@ from sclong_data.harmoniser.units import (
     shard_name,
 )
 from sclong_data.harmoniser.workplace import Workplace
-from sclong_data.manifest import DatasetEntry, Manifest
 
 _LOG = logging.getLogger("sclong")
 _FULL = {errno.ENOSPC, errno.EDQUOT}

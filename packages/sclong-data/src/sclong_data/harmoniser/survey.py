@@ -23,11 +23,11 @@ from sclong_core.expression.recognition import Evidence, Recognition
 from sclong_core.expression.rows import Csr, canonical, cells_at_once
 from sclong_core.expression.species import GeneSpecies, SpeciesTally, species_of_genes
 from sclong_core.vocabulary import GeneVocabulary
+from sclong_data.dataset_manifest import DatasetEntry
 from sclong_data.genes.mapping import GeneMapping, map_genes
 from sclong_data.genes.table import GeneTable
 from sclong_data.harmoniser.matrices import chosen_matrix
 from sclong_data.harmoniser.rules import HarmoniseRules
-from sclong_data.manifest import DatasetEntry
 
 _LOG = logging.getLogger("sclong")
 SPARSE_CELLS = 512

@@ -10,9 +10,9 @@ from scipy import sparse
 
 from sclong_core.testing import make_counts_anndata, synthetic_gene_ids
 from sclong_core.vocabulary import GeneVocabulary
+from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.harmoniser.rules import HarmoniseRules
 from sclong_data.harmoniser.workplace import FOLDER
-from sclong_data.manifest import DatasetEntry, Manifest
 
 GENES: Final = 60
 """Genes of each made-up data set; the vocabulary holds the first 50 and 5 others."""

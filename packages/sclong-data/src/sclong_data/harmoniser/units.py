@@ -17,6 +17,7 @@ from sclong_core.expression.organism import cells_of_organism
 from sclong_core.files import sha256_file
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.corpus.shards import read_shard_record, write_shard
+from sclong_data.dataset_manifest import DatasetEntry
 from sclong_data.genes.table import GeneTable
 from sclong_data.harmoniser.annotation import describe_cells
 from sclong_data.harmoniser.digests import cell_digests
@@ -31,7 +32,6 @@ from sclong_data.harmoniser.workplace import (
     write_genes,
     write_note,
 )
-from sclong_data.manifest import DatasetEntry
 from sclong_data.reading import open_dataset
 
 NOT_PRIMARY = "not primary data"

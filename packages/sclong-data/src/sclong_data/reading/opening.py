@@ -14,7 +14,7 @@ from sclong_core.expression.features import types_as_they_are
 from sclong_core.expression.reading import TurnedRows
 from sclong_core.expression.store import is_zarr_store, refuse_unreadable
 from sclong_core.files import missing
-from sclong_data.manifest import DatasetEntry
+from sclong_data.dataset_manifest import DatasetEntry
 from sclong_data.reading.cellblast import is_cellblast, open_cellblast
 from sclong_data.reading.mtx import is_tenx_folder, open_mtx
 from sclong_data.reading.r_files import SUFFIXES as R_SUFFIXES
@@ -42,7 +42,7 @@ def open_dataset(
 
     Args:
         entry: says which matrix to read.
-        path: its file or folder; see :meth:`~sclong_data.manifest.Manifest.local_path`.
+        path: its file or folder; see :meth:`~sclong_data.dataset_manifest.Manifest.local_path`.
         scratch: folder for matrices that had to be turned; made if need be.
         known_genes: ids and symbols that help to recognise the axis of genes in tables of text.
 

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from sclong_data.manifest import DatasetEntry
+from sclong_data.dataset_manifest import DatasetEntry
 from sclong_data.sources.filters import Filters
 
 

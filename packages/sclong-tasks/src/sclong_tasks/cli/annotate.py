@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sclong_core.bars import progress_bars
 from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table
 from sclong_core.errors import ConfigError, InputError
+from sclong_core.progress import progress_bars
 
 if TYPE_CHECKING:
     import anndata

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sclong_core.errors import InputError
 from sclong_tasks.chemistry.molecules import read_molecules
-from sclong_tasks.drug_combination import readers
+from sclong_tasks.drug_combination import reading
 from sclong_tasks.drug_combination.config import CombinationSettings
 from sclong_tasks.drug_combination.data import (
     TEST_SCREEN,
@@ -155,17 +155,17 @@ class DrugCombination(Task[CombinationData]):
 
     def prepare(self, sources: Mapping[str, Path], folder: Path) -> None:
         """Read the original files, check them and write rows, drugs and expression."""
-        pairs = readers.read_pairs(sources[_PAIRS]).assign(screen=TRAINING_SCREEN)
-        names = readers.read_drug_names(sources[_NAMES]) if _NAMES in sources else {}
-        expression = [readers.read_tpm(sources[_TPM])]
+        pairs = reading.read_pairs(sources[_PAIRS]).assign(screen=TRAINING_SCREEN)
+        names = reading.read_drug_names(sources[_NAMES]) if _NAMES in sources else {}
+        expression = [reading.read_tpm(sources[_TPM])]
         if _TEST in sources:
-            test = readers.read_pairs(sources[_TEST]).assign(screen=TEST_SCREEN)
+            test = reading.read_pairs(sources[_TEST]).assign(screen=TEST_SCREEN)
             if _TEST_NAMES in sources:
-                names = {**readers.read_named_pairs(sources[_TEST_NAMES], test), **names}
+                names = {**reading.read_named_pairs(sources[_TEST_NAMES], test), **names}
             if _TEST_TPM in sources:
-                expression.append(readers.read_tpm(sources[_TEST_TPM]))
+                expression.append(reading.read_tpm(sources[_TEST_TPM]))
             elif _TEST_SCALED in sources:
-                scaled = readers.read_scaled(sources[_TEST_SCALED], expression[0])
+                scaled = reading.read_scaled(sources[_TEST_SCALED], expression[0])
                 wanted = [cell for cell in scaled.cells if cell in set(test["cell"])]
                 expression.append(scaled.take(wanted))
             pairs = pd.concat([pairs, test], ignore_index=True)
@@ -207,12 +207,12 @@ class DrugCombination(Task[CombinationData]):
         """New rows; drugs by name or SMILES, cell lines known or in the file of expression."""
         if "pairs" not in inputs:
             raise InputError("drug_combination predicts for pairs: give the input pairs=FILE")
-        rows = readers.read_new_pairs(inputs["pairs"])
+        rows = reading.read_new_pairs(inputs["pairs"])
         smiles = {molecule.name: molecule.smiles for molecule in known.molecules.molecules}
         smiles |= {text: text for text in [*rows["drug1"], *rows["drug2"]] if text not in smiles}
         expression = known.expression
         if "expression" in inputs:
-            new = readers.read_new_expression(inputs["expression"], expression.genes)
+            new = reading.read_new_expression(inputs["expression"], expression.genes)
             expression = merge_expression([new, expression])
         unknown = sorted(set(rows["cell"]) - set(expression.cells))
         if unknown:

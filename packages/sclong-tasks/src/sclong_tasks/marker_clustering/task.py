@@ -12,8 +12,8 @@ from sclong_core.errors import InputError
 from sclong_tasks.marker_clustering import data as cells
 from sclong_tasks.marker_clustering.config import MarkerSettings
 from sclong_tasks.marker_clustering.data import MarkerData
-from sclong_tasks.marker_clustering.drawing import draw_types
 from sclong_tasks.marker_clustering.evaluation import measure
+from sclong_tasks.marker_clustering.figures import draw_types
 from sclong_tasks.marker_clustering.markers import PEGASUS, SCTYPE, read_table
 from sclong_tasks.models import encoder_models
 from sclong_tasks.splits import Split, make_split

@@ -12,7 +12,7 @@ from sclong_core.embedding.inference import Advance, embed_cells, run_model, wit
 from sclong_core.embedding.pooling import OF_READOUT, Pool, check_pool, chosen_pool, pool_cells
 from sclong_core.embedding.progress import cell_progress
 from sclong_core.expression import prepare_cells
-from sclong_core.expression.blocks import PreparedCells
+from sclong_core.expression.prepared import PreparedCells
 from sclong_core.model import ScLong
 from sclong_tasks.batch_integration.data import IntegrationData
 from sclong_tasks.batch_integration.models.embedding import Embedding, Values, numbered

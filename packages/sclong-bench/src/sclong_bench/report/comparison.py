@@ -17,7 +17,7 @@ from sclong_bench.statistics.comparison import Plan, compare_rows
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class Comparison:
     """Results, what was compared with what, and what came of it."""
 
     results: Results
@@ -85,7 +85,7 @@ def gather(
     *,
     declared: Mapping[str, str] | None = None,
     command: str = "",
-) -> Evidence:
+) -> Comparison:
     """Compare, summarise, and look up what was published.
 
     A model that lacks seeds is marked, and left out of the tests.
@@ -110,7 +110,7 @@ def gather(
     lacking = expected_seeds(rows, plan.seeds)
     found = settings(rows, found_roles, labels, lacking, confidence=plan.confidence)
     recomputed = recomputed_tests()
-    return Evidence(
+    return Comparison(
         results=results,
         references=references,
         plan=plan,

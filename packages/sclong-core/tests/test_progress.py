@@ -1,6 +1,6 @@
 import pytest
 
-from sclong_core.bars import progress_bars
+from sclong_core.progress import progress_bars
 
 
 @pytest.mark.parametrize("transient", [False, True])

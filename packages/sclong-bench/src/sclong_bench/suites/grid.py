@@ -10,7 +10,7 @@ from typing import Literal
 
 import yaml
 
-from sclong_bench.suites.suite import Cell
+from sclong_bench.suites.suite import GridRun
 from sclong_core.children import own_environment, run_child
 from sclong_core.errors import InputError
 from sclong_core.files import atomic_file, read_json, write_json
@@ -29,10 +29,10 @@ _LAST_LINES = 3
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """What came of a run."""
 
-    cell: Cell
+    run: GridRun
     state: Literal["done", "failed", "elsewhere"]
     """"elsewhere" is done by another runner at this moment."""
     seconds: float
@@ -40,25 +40,25 @@ class Outcome:
     """Why it failed."""
 
 
-def state_of(cell: Cell) -> State:
+def state_of(run: GridRun) -> State:
     """What is there of a run."""
-    if metrics_of(cell) is not None:
+    if metrics_of(run) is not None:
         return "done"
-    return "failed" if (cell.folder / FAILED).is_file() else "missing"
+    return "failed" if (run.folder / FAILED).is_file() else "missing"
 
 
-def metrics_of(cell: Cell) -> Path | None:
+def metrics_of(run: GridRun) -> Path | None:
     """The results of a run that is done: its folder appears whole or not at all."""
-    return next(iter(finished_runs(cell.folder)), None)
+    return next(iter(finished_runs(run.folder)), None)
 
 
-def seconds_of(cell: Cell) -> float | None:
+def seconds_of(run: GridRun) -> float | None:
     """How long a run that is done took.
 
     Raises:
         InputError: its results are damaged.
     """
-    path = metrics_of(cell)
+    path = metrics_of(run)
     if path is None:
         return None
     try:
@@ -70,48 +70,48 @@ def seconds_of(cell: Cell) -> float | None:
         ) from error
 
 
-def command_of(cell: Cell) -> list[str]:
+def command_of(run: GridRun) -> list[str]:
     """The command that makes a run."""
-    words = ["task", "run", cell.task, "--model", cell.base or cell.model]
-    words += ["--name", cell.model] if cell.base else []
-    words += ["--seed", str(cell.seed)]
-    words += ["--protocol", cell.protocol, "--scenario", cell.scenario]
-    words += ["--data", str(cell.data), "--output", str(cell.folder)]
-    words += ["--config", str(cell.folder / _SETTINGS)] if cell.settings else []
-    if cell.checkpoint is not None:
-        words += ["--checkpoint", checkpoint_word(cell.checkpoint)]
+    words = ["task", "run", run.task, "--model", run.base or run.model]
+    words += ["--name", run.model] if run.base else []
+    words += ["--seed", str(run.seed)]
+    words += ["--protocol", run.protocol, "--scenario", run.scenario]
+    words += ["--data", str(run.data), "--output", str(run.folder)]
+    words += ["--config", str(run.folder / _SETTINGS)] if run.settings else []
+    if run.checkpoint is not None:
+        words += ["--checkpoint", checkpoint_word(run.checkpoint)]
     # Representations are computed once for all runs of the task.
-    return [*words, "--cache", str(cell.folder.parent / "cache")]
+    return [*words, "--cache", str(run.folder.parent / "cache")]
 
 
-def make(cell: Cell, *, threads: int | None = None) -> Outcome:
+def make(run: GridRun, *, threads: int | None = None) -> RunOutcome:
     """Make a run in a process of its own, unless another runner is at it.
 
     Args:
-        cell: the run.
+        run: the run.
         threads: that the process may use; all cores by default.
     """
-    cell.folder.mkdir(parents=True, exist_ok=True)
+    run.folder.mkdir(parents=True, exist_ok=True)
     try:
-        with locked(cell.folder / _LOCK, cell.name) as lock:
-            if state_of(cell) == "done":
-                return Outcome(cell, "done", seconds_of(cell) or 0.0)
-            return _make(cell, threads, lock)
+        with locked(run.folder / _LOCK, run.name) as lock:
+            if state_of(run) == "done":
+                return RunOutcome(run, "done", seconds_of(run) or 0.0)
+            return _make(run, threads, lock)
     except LockedError:
-        return Outcome(cell, "elsewhere", 0.0)
+        return RunOutcome(run, "elsewhere", 0.0)
 
 
-def _make(cell: Cell, threads: int | None, lock: int) -> Outcome:
+def _make(run: GridRun, threads: int | None, lock: int) -> RunOutcome:
     start = time.monotonic()
-    (cell.folder / FAILED).unlink(missing_ok=True)
-    for leftover in cell.folder.glob(".*.tmp-*"):  # of a run that was killed: the lock is ours
+    (run.folder / FAILED).unlink(missing_ok=True)
+    for leftover in run.folder.glob(".*.tmp-*"):  # of a run that was killed: the lock is ours
         shutil.rmtree(leftover)
-    if cell.settings:
-        with atomic_file(cell.folder / _SETTINGS) as temporary:
-            temporary.write_text(yaml.safe_dump(dict(cell.settings)), encoding="utf-8")
-    with (cell.folder / LOG).open("wb") as log:
+    if run.settings:
+        with atomic_file(run.folder / _SETTINGS) as temporary:
+            temporary.write_text(yaml.safe_dump(dict(run.settings)), encoding="utf-8")
+    with (run.folder / LOG).open("wb") as log:
         status = run_child(
-            command_of(cell),
+            command_of(run),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -119,14 +119,14 @@ def _make(cell: Cell, threads: int | None, lock: int) -> Outcome:
             pass_fds=(lock,),  # what a killed runner was at is not begun a second time
         )
     seconds = time.monotonic() - start
-    if status == 0 and metrics_of(cell) is not None:
-        return Outcome(cell, "done", seconds)
+    if status == 0 and metrics_of(run) is not None:
+        return RunOutcome(run, "done", seconds)
     if status in (-signal.SIGINT, 130):
         raise KeyboardInterrupt
-    reason = _reason(cell.folder / LOG, status)
-    run = {name: getattr(cell, name) for name in ("task", "model", "protocol", "scenario", "seed")}
-    write_json(cell.folder / FAILED, {**run, "reason": reason, "status": status})
-    return Outcome(cell, "failed", seconds, reason)
+    reason = _reason(run.folder / LOG, status)
+    about = {name: getattr(run, name) for name in ("task", "model", "protocol", "scenario", "seed")}
+    write_json(run.folder / FAILED, {**about, "reason": reason, "status": status})
+    return RunOutcome(run, "failed", seconds, reason)
 
 
 def _reason(log: Path, status: int) -> str:

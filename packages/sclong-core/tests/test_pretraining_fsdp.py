@@ -11,9 +11,9 @@ import pytest
 import torch.distributed.fsdp
 from safetensors.numpy import load_file
 
-from sclong_core.pretraining.checkpoints import AtomicCheckpointIO, newest_valid_checkpoint
-from sclong_core.pretraining.plan import FSDP
-from sclong_core.pretraining.sharding import ShardedStrategy
+from sclong_core.pretraining.checkpoint_io import AtomicCheckpointIO, newest_valid_checkpoint
+from sclong_core.pretraining.estimate import FSDP
+from sclong_core.pretraining.fsdp import ShardedStrategy
 from sclong_core.pretraining.testing import NETWORK_OPTIONS
 from sclong_core.testing import make_counts_anndata
 
@@ -28,7 +28,7 @@ import json, os, shutil, sys
 from pathlib import Path
 import torch_geometric.nn, sclong_core.pretraining.cli
 from sclong_core.cli.main import main
-from sclong_core.pretraining.checkpoints import AtomicCheckpointIO
+from sclong_core.pretraining.checkpoint_io import AtomicCheckpointIO
 for job in json.loads(sys.argv[1]):
     if "copy" in job:
         shutil.copytree(*job["copy"])

@@ -29,8 +29,8 @@ from sclong_core.errors import CheckpointError, ConfigError
 from sclong_core.files import atomic_folder
 from sclong_core.model import ScLong
 from sclong_core.nn.embedding import clip_norm
-from sclong_core.pretraining.checkpoints import AtomicCheckpointIO, verify, write_record
-from sclong_core.pretraining.sharded_files import (
+from sclong_core.pretraining.checkpoint_io import AtomicCheckpointIO, verify, write_record
+from sclong_core.pretraining.fsdp_checkpoints import (
     fill,
     flat_tensors,
     read_values,

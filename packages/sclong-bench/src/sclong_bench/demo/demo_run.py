@@ -13,7 +13,7 @@ from sclong_bench.demo.train import Training
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DemoRun:
     """What a run did, measured and came from."""
 
     settings: DemoSettings

@@ -81,7 +81,7 @@ class AtomicCheckpointIO(CheckpointIO):
         """
         verify(Path(path))
         if Path(path).is_dir():
-            from sclong_core.pretraining.sharded_files import (  # noqa: PLC0415  # loads slowly
+            from sclong_core.pretraining.fsdp_checkpoints import (  # noqa: PLC0415  # loads slowly
                 read_whole,
             )
 

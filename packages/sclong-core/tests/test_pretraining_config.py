@@ -2,7 +2,7 @@ import pytest
 
 from sclong_core.config import InputConfig, ScLongConfig
 from sclong_core.errors import ConfigError
-from sclong_core.pretraining.network import NetworkConfig, PerformerOverrides
+from sclong_core.pretraining.config import NetworkConfig, PerformerOverrides
 from sclong_core.pretraining.testing import small_network
 
 

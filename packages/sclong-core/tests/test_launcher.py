@@ -1,7 +1,7 @@
 import pytest
 
 from sclong_core.errors import ConfigError
-from sclong_core.launched import (
+from sclong_core.launcher import (
     Launched,
     check_variables,
     is_first_process,

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from sclong_core import InputError, ScLongError
-from sclong_core.embedding import blocks
-from sclong_core.embedding.blocks import BlockStore, partial_folder, remove_leftover
+from sclong_core.embedding import block_store
+from sclong_core.embedding.block_store import BlockStore, partial_folder, remove_leftover
 
 WORK = {"checkpoint": "abc", "pool": "mean", "cells": 20}
 VALUES = np.arange(60, dtype=np.float32).reshape(20, 3)
@@ -14,7 +14,7 @@ VALUES = np.arange(60, dtype=np.float32).reshape(20, 3)
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(blocks, "BLOCK_CELLS", 8)
+    monkeypatch.setattr(block_store, "BLOCK_CELLS", 8)
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from sclong_core.errors import CheckpointError
-from sclong_core.pretraining.checkpoints import (
+from sclong_core.pretraining.checkpoint_io import (
     AtomicCheckpointIO,
     clean_checkpoints,
     newest_valid_checkpoint,
     write_record,
 )
-from sclong_core.pretraining.sharded_files import VALUES, PlainReader, read_whole, write_sharded
+from sclong_core.pretraining.fsdp_checkpoints import VALUES, PlainReader, read_whole, write_sharded
 
 
 class Code:

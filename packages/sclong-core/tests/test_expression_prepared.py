@@ -130,7 +130,7 @@ def test_a_block_is_read_by_small_steps(tmp_path, monkeypatch):
     make_counts_anndata(CELLS, GENES).write_h5ad(tmp_path / "cells.h5ad")
     prepared = prepare_cells(tmp_path / "cells.h5ad", VOCABULARY, CONFIGS[0])
     expected = prepared.block(2, 23)
-    monkeypatch.setattr("sclong_core.expression.blocks.cells_at_once", lambda genes: 4)
+    monkeypatch.setattr("sclong_core.expression.prepared.cells_at_once", lambda genes: 4)
     read = []
     monkeypatch.setattr(
         type(prepared.source),

@@ -2,8 +2,7 @@ import pytest
 
 from sclong_core.config import PerformerConfig, ScLongConfig
 from sclong_core.errors import ConfigError
-from sclong_core.pretraining.flops import flops_per_cell, positions
-from sclong_core.pretraining.plan import (
+from sclong_core.pretraining.estimate import (
     Layout,
     PlanConfig,
     activation_bytes,
@@ -11,6 +10,7 @@ from sclong_core.pretraining.plan import (
     plan_rows,
     state_bytes,
 )
+from sclong_core.pretraining.flops import flops_per_cell, positions
 
 
 def layout(**changes):

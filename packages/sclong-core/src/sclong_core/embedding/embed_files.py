@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 from sclong_core.embedding.alike import refuse_alike
 from sclong_core.embedding.annotated import read_record
-from sclong_core.embedding.blocks import (
+from sclong_core.embedding.block_store import (
     BlockStore,
     differences,
     partial_folder,
@@ -46,7 +46,7 @@ _LOG = logging.getLogger("sclong")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobOutcome:
     """What became of a job."""
 
     job: Job
@@ -70,7 +70,7 @@ class Embedder:
     options: EmbedOptions
 
 
-def embed_files(embedder: Embedder, jobs: Sequence[Job]) -> list[Outcome]:
+def embed_files(embedder: Embedder, jobs: Sequence[Job]) -> list[JobOutcome]:
     """Embed files one after the other. A file that fails does not keep others from being embedded.
 
     Raises:
@@ -87,18 +87,18 @@ def embed_files(embedder: Embedder, jobs: Sequence[Job]) -> list[Outcome]:
     return outcomes
 
 
-def failed(job: Job, error: BaseException) -> Outcome:
+def failed(job: Job, error: BaseException) -> JobOutcome:
     """The outcome of a job that raised an error, which is logged."""
     words = " ".join(str(error).split()) or type(error).__name__
     _LOG.error("%s: not embedded: %s", job.source, words)
-    return Outcome(job, "failed", error=words)
+    return JobOutcome(job, "failed", error=words)
 
 
-def _embed_file(embedder: Embedder, job: Job) -> Outcome:
+def _embed_file(embedder: Embedder, job: Job) -> JobOutcome:
     identity = Identity.of(job.source)
     work = describe_work(embedder.info, embedder.model, identity, embedder.options)
     if is_finished(job, embedder.options, work):
-        return Outcome(job, "finished before")
+        return JobOutcome(job, "finished before")
     with OpenJob.open(embedder, job, identity, work) as opened:
         compute_blocks(embedder, opened.cells, identity, opened.store, opened.store.missing())
         return opened.finish(str(embedder.model.device))
@@ -180,7 +180,7 @@ class OpenJob:
             raise
         return opened
 
-    def finish(self, device: str) -> Outcome:
+    def finish(self, device: str) -> JobOutcome:
         """Write the output from the blocks and remove them.
 
         Raises:
@@ -208,7 +208,7 @@ class OpenJob:
         found = self.cells.survey
         share = f"{found.share_of_counts_matched:.1%} of counts"
         genes = f"{found.matched:,} of {found.genes:,} ({share})"
-        return Outcome(
+        return JobOutcome(
             self.job, "embedded", len(self.cells), self.store.width, genes, found.normalisation
         )
 

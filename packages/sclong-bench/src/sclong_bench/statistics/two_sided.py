@@ -6,7 +6,7 @@ _NAN = float("nan")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TwoSidedTest:
     """The answer of one two-sided test. Differences are model minus reference."""
 
     test: str

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from sclong_core.errors import CheckpointError
-from sclong_core.pretraining import checkpoints
-from sclong_core.pretraining.checkpoints import (
+from sclong_core.pretraining import checkpoint_io
+from sclong_core.pretraining.checkpoint_io import (
     AtomicCheckpointIO,
     clean_checkpoints,
     newest_valid_checkpoint,
@@ -180,4 +180,4 @@ def test_a_record_is_plain_json(tmp_path):
     record = json.loads((save(tmp_path, 3).parent / "step=3.ckpt.json").read_text())
     assert set(record) == {"bytes", "epoch", "sha256", "step"}
     with pytest.raises(TypeError, match="no storage options"):
-        checkpoints.AtomicCheckpointIO().save_checkpoint({}, tmp_path / "x.ckpt", {"a": 1})
+        checkpoint_io.AtomicCheckpointIO().save_checkpoint({}, tmp_path / "x.ckpt", {"a": 1})
