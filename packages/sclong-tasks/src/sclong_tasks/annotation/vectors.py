@@ -60,6 +60,13 @@ class Embedder:
         self._allow_poor_match = allow_poor_match
         self._model: ScLong | None = None
 
+    @property
+    def model(self) -> ScLong:
+        """The model, loaded when it is first asked for."""
+        if self._model is None:
+            self._model = ScLong.from_pretrained(self._folder, device=self._device)
+        return self._model
+
     def vectors_of(self, adata: anndata.AnnData, path: Path) -> CellVectors:
         """Vectors of all cells: those in the file if this model made them.
 
@@ -70,16 +77,14 @@ class Embedder:
         if noted is not None and noted.startswith(f"{self._digest} ") and OWN_KEY in adata.obsm:
             _LOG.info("%s: obsm[%r] was made by this model and is used", path.name, OWN_KEY)
             return CellVectors(np.asarray(adata.obsm[OWN_KEY]), noted)
-        if self._model is None:
-            self._model = ScLong.from_pretrained(self._folder, device=self._device)
         _LOG.info("%s: embedding %s cells", path.name, f"{adata.n_obs:,}")
-        found = self._model.embed(
+        found = self.model.embed(
             adata,
             batch_size=self._batch_size,
             progress=self._progress,
             allow_poor_match=self._allow_poor_match,
         )
-        return CellVectors(found, f"{self._digest} {chosen_pool(self._model, None)}", new=True)
+        return CellVectors(found, f"{self._digest} {chosen_pool(self.model, None)}", new=True)
 
 
 def stored_vectors(adata: anndata.AnnData, key: str, path: Path) -> CellVectors:
