@@ -8,7 +8,6 @@ command = CommandGroup(
         "plan": "sclong_bench.cli.plan",
         "run": "sclong_bench.cli.run",
         "reproduce": "sclong_bench.cli.reproduce",
-        "evidence": "sclong_bench.cli.evidence",
         "judge": "sclong_bench.cli.judge",
         "card": "sclong_bench.cli.card",
         "report": "sclong_bench.cli.report",

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import pandas as pd
-
 from sclong_bench.report.comparison import Comparison
 from sclong_bench.report.summaries import Setting
 from sclong_bench.report.verdicts import verdict
@@ -236,8 +234,3 @@ def _negative(comparison: Comparison) -> tuple[State, str]:
         f"{comparison.reference or 'the reference'} is not ahead of every other model; "
         f"{counted(failed, 'value')} of failed runs {'is' if failed == 1 else 'are'} listed."
     )
-
-
-def as_table(checks: tuple[Check, ...]) -> pd.DataFrame:
-    """The answers as a table."""
-    return pd.DataFrame([vars(check) for check in checks])

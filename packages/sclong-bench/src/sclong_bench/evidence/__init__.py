@@ -1,1 +1,0 @@
-"""Evidence at small scale: do pretraining, the low-expression encoder and the gene graph help?"""

@@ -1,0 +1,44 @@
+"""The page on the packaged model shows the study of its parts as its rows have it."""
+
+from pathlib import Path
+
+import yaml
+from studies.mini.parts import FULL, MEASURES, UNTRAINED, filled_page, read_rows
+
+from sclong_bench.judging.sets import read_sets
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "mini.md"
+STUDY = yaml.safe_load((ROOT / "studies" / "mini" / "parts.yaml").read_text(encoding="utf-8"))
+
+
+def test_the_table_is_that_of_the_rows():
+    text = PAGE.read_text(encoding="utf-8")
+    assert "<!-- parts -->" in text
+    assert filled_page(text, read_rows()) == text
+
+
+def test_every_variant_was_judged_on_every_development_set_with_every_seed():
+    sets = {
+        one.name for one in read_sets(ROOT / "studies/mini/sets.yaml") if one.role == "development"
+    }
+    rows = read_rows()
+    assert {row.measure for row in rows} == set(MEASURES)
+    found = {(row.variant, row.seed, row.data) for row in rows if row.measure == "macro_f1"}
+    assert found == {
+        (variant, seed, data)
+        for variant in (*STUDY["variants"], UNTRAINED)
+        for seed in STUDY["seeds"]
+        for data in sets
+    }
+    held_out = {(row.variant, row.seed) for row in rows if row.data == "corpus"}
+    assert held_out == {(name, seed) for name in STUDY["variants"] for seed in STUDY["seeds"]}
+
+
+def test_a_part_that_changes_a_number_is_marked():
+    """Without the components that it starts with, the model tells types worse."""
+    (line,) = [
+        line for line in PAGE.read_text(encoding="utf-8").splitlines() if "| a vector" in line
+    ]
+    assert "*" in line.split("|")[3]
+    assert FULL in STUDY["variants"]
