@@ -1,6 +1,7 @@
 import anndata as ad
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csc_matrix, csr_matrix
@@ -15,6 +16,7 @@ from sclong_core import (
     ScLongConfig,
 )
 from sclong_core.cells import ReadingOptions
+from sclong_core.embedding import inference
 
 GENES, DIM = 30, 16
 IDS = [f"ENSG{place:011d}" for place in range(GENES)]
@@ -214,6 +216,21 @@ def test_embedding_leaves_a_model_in_training_as_it_was():
     model.embed(make_cells(2))
     assert model.training
     assert all(bool((before[name] == t).all()) for name, t in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("limit", "threads"), [(10**9, 1), (0, 2)])
+def test_a_small_model_runs_on_one_thread(monkeypatch, limit, threads):
+    monkeypatch.setattr(inference, "SMALL", limit)
+    model, seen = make_model(), []
+    model.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        model.embed(make_cells(3), batch_size=1)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [threads] * 3
 
 
 def test_progress_is_drawn_when_asked_for(capsys):

@@ -30,9 +30,9 @@ from sclong_bench.demo.story import (
     shipped_lines,
     time_line,
 )
-from sclong_bench.demo.threads import one_thread
 from sclong_bench.demo.train import Training, pretrain, steps_per_epoch
 from sclong_core.checkpoint import read_checkpoint_info
+from sclong_core.devices import one_thread
 from sclong_core.files import atomic_file, write_json
 from sclong_core.manifest import canonical_json
 from sclong_data.report.page import write_page

@@ -1,7 +1,7 @@
 """Running the model over prepared cells, a batch at a time."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sclong_core.devices import one_thread
 from sclong_core.embedding.pooling import OF_READOUT, Pool, pool_cells, pool_width
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.expression import PreparedCells
@@ -16,6 +17,8 @@ from sclong_core.model import ScLong, ScLongOutput
 from sclong_core.vocabulary import GeneVocabulary
 
 Advance = Callable[[int], None]
+SMALL = 10_000_000
+"""A model of fewer parameters than this runs on one thread of a CPU."""
 
 
 class Batch(NamedTuple):
@@ -58,7 +61,8 @@ def run_model(
         for first in range(start, stop, batch_size):
             last = min(first + batch_size, stop)
             expression = torch.from_numpy(cells.block(first, last)).to(model.device)
-            output = model(expression, gene_embedding=gene_embedding)
+            with _threads(model):  # left before the caller goes on
+                output = model(expression, gene_embedding=gene_embedding)
             yield Batch(slice(first, last), expression, output)
             advance(last - first)
 
@@ -105,7 +109,7 @@ def _read_out(  # of one caller
     measured = torch.zeros(model.config.genes, dtype=torch.bool)
     measured[torch.from_numpy(cells.match.positions)] = True
     measured = measured.to(model.device)
-    with _evaluating(model), torch.inference_mode():
+    with _evaluating(model), torch.inference_mode(), _threads(model):
         gene_embedding = model.gene_embedding()
         for first in range(start, stop, batch_size):
             last = min(first + batch_size, stop)
@@ -149,6 +153,12 @@ def with_mean(values_bgx: Tensor, positions: npt.NDArray[np.int64]) -> Tensor:
     """Columns of ``values`` (cells, genes, ...) at ``positions``; the cell's mean at -1."""
     extended = torch.cat([values_bgx, values_bgx.mean(1, keepdim=True)], dim=1)
     return extended[:, torch.from_numpy(positions).to(values_bgx.device)]
+
+
+def _threads(model: ScLong) -> AbstractContextManager[None]:
+    """One thread for a small model on a CPU, else as many as PyTorch is set to."""
+    small = sum(parameter.numel() for parameter in model.parameters()) < SMALL
+    return one_thread() if small and model.device.type == "cpu" else nullcontext()
 
 
 @contextmanager
