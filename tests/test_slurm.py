@@ -1,7 +1,7 @@
 """Jobs on a real SLURM of one machine: whatever happens to one, what it makes is the same.
 
-A fixture starts the SLURM and ends it. Jobs are those of the folder ``slurm``, with the numbers of
-GPUs, cores and minutes given on the command line of sbatch, as a user would.
+A fixture starts the SLURM and ends it. Jobs are those that ``sclong slurm`` prints, with the numbers
+of GPUs, cores and minutes given on the command line of sbatch, as a user would.
 """
 
 import json
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import sclong_core
 from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
 from sclong_data.harmoniser.testing import corpus_bytes, made_up_vocabulary, write_datasets
 from sclong_tasks.data_files import prepare_data
@@ -23,7 +24,8 @@ from sclong_tasks.drug_combination import task
 from sclong_tasks.drug_combination.example import write_synthetic_files
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ROOT / "slurm"
+SCRIPTS = Path(sclong_core.__file__).with_name("slurm")
+STARTER = ROOT / "slurm" / "one-machine"
 PATIENCE = 240
 NEEDED = ("sbatch", "slurmctld", "slurmd", "munged")
 
@@ -108,9 +110,9 @@ class Slurm:
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory):
     folder = tmp_path_factory.mktemp("slurm")
-    subprocess.run([SCRIPTS / "one-machine", "start", folder, "4"], check=True)
+    subprocess.run([STARTER, "start", folder, "4"], check=True)
     yield Slurm(folder)
-    subprocess.run([SCRIPTS / "one-machine", "stop", folder], check=True)
+    subprocess.run([STARTER, "stop", folder], check=True)
 
 
 def words(*options: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Each job script of ``slurm/`` is one that sbatch, bash and the commands in it understand.
+"""Each job script of ``sclong slurm`` is one that sbatch, bash and the commands in it understand.
 
 The scripts run with stand-ins for what they call, which parse their arguments and do nothing else.
 """
@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+import sclong_core
+from sclong_core.cli.main import main
+from sclong_core.cli.slurm import SCRIPTS as NAMES
 from sclong_core.pretraining.testing import write_cells
 
-SCRIPTS = Path(__file__).parents[1] / "slurm"
+SCRIPTS = Path(sclong_core.__file__).with_name("slurm")
 TEMPLATES = sorted(SCRIPTS.glob("*.sbatch"))
 SRUN = """#!/bin/bash
 while [[ $1 == -* ]]; do shift; done
@@ -76,7 +79,7 @@ class TestTemplates:
             assert number < first_command, lines[number]
 
     def test_says_how_it_is_submitted(self, template):
-        assert f"sbatch slurm/{template.name}" in template.read_text().splitlines()[1]
+        assert f": sbatch {template.name}" in template.read_text().splitlines()[1]
 
     def test_can_come_back(self, template):
         text = template.read_text()
@@ -107,3 +110,21 @@ class TestTemplates:
 
 def test_long_training_is_told_before_its_time_is_over():
     assert "#SBATCH --signal=SIGUSR1@180" in (SCRIPTS / "pretrain.sbatch").read_text()
+
+
+def test_every_script_can_be_had_from_the_command(tmp_path, capsys):
+    assert sorted(NAMES) == [template.stem for template in TEMPLATES]
+    for template in TEMPLATES:
+        assert main(["slurm", template.stem]) == 0
+        assert capsys.readouterr().out == template.read_text()
+    assert main(["pretrain", "slurm"]) == 0
+    assert capsys.readouterr().out == (SCRIPTS / "pretrain.sbatch").read_text()
+
+
+def test_a_file_that_is_there_is_kept(tmp_path, capsys):
+    path = tmp_path / "job.sbatch"
+    assert main(["slurm", "embed", "-o", str(path)]) == 0
+    written = path.read_text()
+    assert main(["slurm", "pretrain", "-o", str(path)]) == 2
+    assert "already exists" in capsys.readouterr().err
+    assert path.read_text() == written

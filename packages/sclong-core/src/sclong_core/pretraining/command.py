@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 from typing import NoReturn
 
+from sclong_core.cli.slurm import job_script
 from sclong_core.errors import ConfigError
 
 _USAGE = """\
@@ -16,10 +17,12 @@ Pretrain scLong. Commands:
   fit       train, and go on where a run was stopped
   validate  measure a training checkpoint on the held-out cells
   configs   list the configurations that ship with the package, or copy one
+  slurm     print a job script for SLURM
 
 Examples:
   sclong pretrain fit --config tiny --data.path cells.h5ad
   sclong pretrain fit --config 1b-12x8a100 --dry-run
+  sclong pretrain slurm > pretrain.sbatch
   sclong pretrain fit --help
 """
 
@@ -45,9 +48,13 @@ class PretrainCommand:
             return 0 if words else 2
         if words[0] == "configs":
             return _configs(words[1:])
+        if words == ["slurm"]:
+            print(job_script("pretrain"), end="")  # noqa: T201  # its output
+            return 0
         if words[0] not in ("fit", "validate"):
             raise ConfigError(
-                f"unknown command {words[0]!r} (fit, validate, configs; see sclong pretrain --help)"
+                f"unknown command {words[0]!r} (fit, validate, configs, slurm; see sclong pretrain "
+                "--help)"
             )
         from sclong_core.pretraining.cli import run_cli  # noqa: PLC0415  # loads Lightning
 
