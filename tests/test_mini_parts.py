@@ -1,14 +1,16 @@
-"""The page on the packaged model shows the study of its parts as its rows have it."""
+"""The page on the parts of the packaged model shows the study as its rows have it."""
 
 from pathlib import Path
 
+import pytest
 import yaml
-from studies.mini.parts import FULL, MEASURES, UNTRAINED, filled_page, read_rows
+from studies.mini.parts import FIGURES, FULL, MEASURES, UNTRAINED, figure, filled_page, read_rows
 
 from sclong_bench.judging.sets import read_sets
+from sclong_data.report.standalone import svg_text
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "mini.md"
+PAGE = ROOT / "docs" / "parts.md"
 STUDY = yaml.safe_load((ROOT / "studies" / "mini" / "parts.yaml").read_text(encoding="utf-8"))
 
 
@@ -16,6 +18,13 @@ def test_the_table_is_that_of_the_rows():
     text = PAGE.read_text(encoding="utf-8")
     assert "<!-- parts -->" in text
     assert filled_page(text, read_rows()) == text
+
+
+@pytest.mark.parametrize(("measured", "path"), FIGURES.items())
+def test_the_figures_are_those_of_the_rows(measured, path):
+    assert (PAGE.parent / path).read_text(encoding="utf-8") == svg_text(
+        figure(read_rows(), measured)
+    )
 
 
 def test_every_variant_was_judged_on_every_development_set_with_every_seed():

@@ -1,7 +1,7 @@
 """Jobs on a real SLURM of one machine: whatever happens to one, what it makes is the same.
 
-A fixture starts the SLURM and ends it. Jobs are those that ``sclong slurm`` prints, with the numbers
-of GPUs, cores and minutes given on the command line of sbatch, as a user would.
+A fixture starts the SLURM and ends it. Jobs are those that ``sclong slurm`` prints, with numbers of
+GPUs, cores and minutes given on the command line of sbatch, as a user would.
 """
 
 import json

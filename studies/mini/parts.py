@@ -1,7 +1,7 @@
 """The parts of sclong-mini one at a time: trained, judged on development sets, compared.
 
     python -m studies.mini.parts CORPUS --data DATA -o parts
-    python -m studies.mini.parts --page docs/mini.md            # the table alone, from the rows
+    python -m studies.mini.parts --page docs/parts.md           # table and figures, from the rows
 
 Runs that are there are not made again, and a run that was stopped goes on.
 """
@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element
 
 import numpy as np
 import yaml
@@ -29,6 +30,9 @@ from sclong_bench.statistics.sample import Sample
 from sclong_bench.statistics.tests import compare_samples
 from sclong_core.files import atomic_file
 from sclong_core.vocabulary import GeneVocabulary
+from sclong_data.report.bars import Bar, bar_chart
+from sclong_data.report.standalone import write_svg
+from sclong_data.report.svg import Text
 
 HERE = Path(__file__).parent
 ROWS = HERE.parents[1] / "benchmarks" / "results" / "mini" / "parts.json"
@@ -41,6 +45,10 @@ MEASURES = {
     "val/cell_detection_auroc": "detection, from the vector",
 }
 """By name: a mean over the development sets, or a measure of held-out cells of the corpus."""
+FIGURES = {
+    "macro_f1": "images/parts-types.svg",
+    "val/cell_detection_auroc": "images/parts-detection.svg",
+}
 _LOG = logging.getLogger("sclong")
 _BLOCK = re.compile(r"(<!-- parts -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -65,7 +73,7 @@ def main() -> None:
     parser.add_argument("--graph", type=Path, help="graph.npz of the corpus's vocabulary")
     parser.add_argument("--variants", nargs="+", help="these alone")
     parser.add_argument("-o", "--output", type=Path, default=Path("parts"))
-    parser.add_argument("--page", type=Path, help="Markdown page whose table is filled")
+    parser.add_argument("--page", type=Path, help="Markdown page to fill, from the rows")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     study = yaml.safe_load((HERE / "parts.yaml").read_text(encoding="utf-8"))
@@ -77,6 +85,8 @@ def main() -> None:
         text = args.page.read_text(encoding="utf-8")
         with atomic_file(args.page) as temporary:
             temporary.write_text(filled_page(text, read_rows()), encoding="utf-8")
+        for measured, path in FIGURES.items():
+            write_svg(args.page.parent / path, figure(read_rows(), measured))
 
 
 def _make(study: Mapping[str, Any], args: argparse.Namespace) -> None:
@@ -182,6 +192,28 @@ def filled_page(text: str, rows: Sequence[Row]) -> str:
     words[UNTRAINED] = "as it ships, never trained"
     table = "\n".join(_table(rows, words))
     return _BLOCK.sub(lambda match: f"{match[1]}\n{table}\n\n{match[2]}", text)
+
+
+def figure(rows: Sequence[Row], measured: str) -> Element:
+    """The mean over seeds of each variant, as bars."""
+    study = yaml.safe_load((HERE / "parts.yaml").read_text(encoding="utf-8"))
+    names = {name: one["short"] for name, one in study["variants"].items()}
+    names[UNTRAINED] = "never trained"
+    samples = {name: _by_seed(rows, name, measured) for name in names}
+    return bar_chart(
+        Text(
+            f"parts-{measured.rpartition('/')[2].replace('_', '-')}",
+            f"{MEASURES[measured]}, one part changed at a time",
+            "Means over seeds of training; the table below has each number with its spread.",
+        ),
+        [
+            Bar(names[name], sample.mean, emphasis=name == FULL)
+            for name, sample in samples.items()
+            if sample.n
+        ],
+        label=MEASURES[measured],
+        decimals=3,
+    )
 
 
 def _table(rows: Sequence[Row], words: Mapping[str, str]) -> Iterator[str]:

@@ -64,8 +64,11 @@ def test_recomputing_activations_saves_memory():
     config = ScLongConfig()
     kept = activation_bytes(config, layout())
     assert activation_bytes(config, layout(activation_checkpointing=True)) < kept / 10
-    assert activation_bytes(config, layout(precision="32-true")) > kept
-    assert activation_bytes(config, layout(batch_size=2)) == 2 * kept
+    # bfloat16 saves no activations: the exponents of FAVOR+ are float32, and copies come on top
+    assert activation_bytes(config, layout(precision="32-true")) == pytest.approx(kept, rel=0.02)
+    assert (
+        1.9 * kept < activation_bytes(config, layout(batch_size=2)) < 2 * kept
+    )  # one set of weights
 
 
 def test_the_plan_of_the_papers_run():
@@ -83,3 +86,18 @@ def test_the_plan_of_the_papers_run():
 def test_impossible_machines_are_refused(wrong):
     with pytest.raises(ConfigError, match=r"plan\."):
         PlanConfig(**wrong)
+
+
+def test_a_plan_says_which_cards_hold_it_and_what_recomputing_saves():
+    rows = dict(plan_rows(ScLongConfig(), layout(), PlanConfig(), cells=1, epochs=1))
+    assert rows["memory a rank"].startswith("66.4 GiB")
+    assert rows["GPU"] == "80 GB or more; one of 48 GB does not hold it"
+    assert rows["to save memory"].startswith("model.activation_checkpointing=true: 21.2 GiB")
+    assert "24 GB or more" in rows["to save memory"]
+    again = layout(activation_checkpointing=True)
+    assert "to save memory" not in dict(
+        plan_rows(ScLongConfig(), again, PlanConfig(), cells=1, epochs=1)
+    )
+    many = layout(batch_size=64)
+    rows = dict(plan_rows(ScLongConfig(), many, PlanConfig(), cells=1, epochs=1))
+    assert rows["GPU"] == "no card of 141 GB or less holds it"

@@ -27,7 +27,20 @@ def print_plan(settings: Any) -> None:
         cells = round(found * (1 - settings.data.validation_fraction))
     epochs = settings.trainer.max_epochs or 0
     rows = plan_rows(config, layout, plan, cells=cells, epochs=epochs)
+    absent = _absent_files(settings)
+    rows.append(("files", f"not found here: {', '.join(absent)}" if absent else "all found"))
     print_table(("what", "how much"), rows, title="dry run: nothing was trained")
+
+
+def _absent_files(settings: Any) -> list[str]:
+    """Files that the settings name and that are not there, each with the setting."""
+    named = {
+        "data.path": settings.data.path,
+        "data.vocabulary": settings.data.vocabulary,
+        "model.graph": settings.model.graph,
+        "model.gene_vectors": settings.model.gene_vectors,
+    }
+    return [f"{name} {path}" for name, path in named.items() if path and not Path(path).exists()]
 
 
 def planned_network(settings: Any) -> ScLongConfig:

@@ -1,7 +1,7 @@
 """What a run will take, estimated from its configuration alone."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ FSDP = "fsdp"
 """Name of the strategy that spreads weights, gradients and the optimiser over the ranks."""
 _NUMBER = 4
 """Bytes of a float32."""
+_CARDS = (16, 24, 40, 48, 80, 141)
+"""Memory of usual GPUs in GB."""
 _NUMBERS_A_WEIGHT = 4
 """Weight, gradient, and the two means of Adam."""
 
@@ -116,24 +118,32 @@ def state_bytes(parameters: Parameters, layout: Layout) -> int:
 def activation_bytes(config: ScLongConfig, layout: Layout) -> int:
     """Bytes kept for the backward pass of one rank's batch.
 
-    For each position of a layer of width ``c``, inner width ``i``, ``h`` heads and ``m`` random
-    features: ``12 c + 4 i`` numbers in the precision of the products (inputs and outputs of norms,
-    projections and feed-forward), and ``4 h m`` in float32 with ``2 h m`` more in that precision
-    (exponents and feature maps of queries and keys). With activation checkpointing: the input of
-    each layer, and all of this for one layer alone.
+    For each position of a layer of width ``c``, inner width ``i``, ``h`` heads and ``m`` feature
+    maps (heads x random features): ``30 c + 20 i + 20 m + 30 h + 24`` bytes with products in
+    bfloat16, ``52 c + 28 i + 16 m + 28 h + 24`` in float32; and, whatever the batch, the copies of
+    a layer's weights in bfloat16, ``8 c i + 16 c^2``. The coefficients are those of what autograd
+    saves, counted by ``benchmarks/scale_pretraining.py``. With activation checkpointing: the input
+    of each layer, and all of this for one layer alone.
     """
-    size = 2 if layout.precision.startswith("bf16") else 4
+    bfloat16 = layout.precision.startswith("bf16")
+    width, inner, maps, heads = (30, 20, 20, 30) if bfloat16 else (52, 28, 16, 28)
     kept, largest = 0, 0
     for name, count in positions(config).items():
         performer: PerformerConfig = getattr(config, name)
-        maps = performer.heads * performer.features
-        numbers = size * (12 * performer.dim + 4 * performer.inner) + maps * (16 + 2 * size)
-        inputs = 4 * performer.dim
-        kept += count * performer.depth * (inputs if layout.activation_checkpointing else numbers)
-        largest = max(largest, count * numbers)
-    if layout.activation_checkpointing:
-        kept += largest
-    return kept * layout.batch_size
+        of_position = (
+            width * performer.dim
+            + inner * performer.inner
+            + maps * performer.heads * performer.features
+            + heads * performer.heads
+            + 24
+        )
+        layer = layout.batch_size * count * of_position
+        if bfloat16:
+            layer += 8 * performer.dim * (performer.inner + 2 * performer.dim)
+        inputs = layout.batch_size * count * _NUMBER * performer.dim
+        kept += performer.depth * (inputs if layout.activation_checkpointing else layer)
+        largest = max(largest, layer)
+    return kept + (largest if layout.activation_checkpointing else 0)
 
 
 def plan_rows(
@@ -165,8 +175,26 @@ def plan_rows(
         ("precision", layout.precision),
         ("FLOP a cell", cost),
         ("memory a rank", memory),
+        ("GPU", _cards(states + activations)),
     ]
+    if not layout.activation_checkpointing:
+        again = activation_bytes(config, replace(layout, activation_checkpointing=True))
+        saving = (
+            f"model.activation_checkpointing=true: {_gib(states + again)} a rank instead, for a "
+            f"third more computing; then {_cards(states + again)}"
+        )
+        rows.append(("to save memory", saving))
     return rows + _time_rows(layout, plan, flops=flops, cells=cells, epochs=epochs)
+
+
+def _cards(needed: int) -> str:
+    """Which usual cards hold that, with a tenth to spare for the allocator and the CUDA context."""
+    held = [size for size in _CARDS if needed * 1.1 <= size * 2**30]
+    if not held:
+        return f"no card of {_CARDS[-1]} GB or less holds it"
+    smaller = [size for size in _CARDS if size < held[0]]
+    refused = f"; one of {smaller[-1]} GB does not hold it" if smaller else ""
+    return f"{held[0]} GB or more{refused}"
 
 
 def _time_rows(
