@@ -9,7 +9,7 @@ from sclong_core.cli.terminal import print_facts
 class CardCommand:
     """Writes ``card.json``; see :mod:`sclong_core.card`."""
 
-    help = "write the card of a judged model: cells, studies, licences, scores"
+    help = "write the card of an evaluated model: cells, studies, licences, scores"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare what the card is made of."""
@@ -21,16 +21,24 @@ class CardCommand:
             ("--rows", "of `sclong bench judge`"),
         ):
             parser.add_argument(name, type=Path, required=True, metavar="PATH", help=words)
-        parser.add_argument("--model", required=True, help="its name among the rows")
-        parser.add_argument("--seed", type=int, default=0, help="of its training (default: 0)")
+        parser.add_argument("--model", required=True, help="name of the model in the rows")
+        parser.add_argument("--seed", type=int, default=0, help="training seed (default: 0)")
         parser.add_argument(
-            "--development", type=Path, metavar="PATH", help="rows of the development sets"
+            "--development",
+            type=Path,
+            metavar="PATH",
+            help="file with the rows of the development sets",
         )
         parser.add_argument(
-            "--page", type=Path, metavar="FILE.md", help="also fill the blocks of a page of words"
+            "--page", type=Path, metavar="FILE.md", help="also fill the blocks of this page"
         )
-        parser.add_argument("--name", required=True, help="of the model, for people")
-        parser.add_argument("--visits", type=int, required=True, help="cells seen, with repeats")
+        parser.add_argument("--name", required=True, help="display name of the model")
+        parser.add_argument(
+            "--visits",
+            type=int,
+            required=True,
+            help="number of cells seen in training, with repeats",
+        )
 
     def run(self, args: argparse.Namespace) -> int:
         """Write the card into the folder of the checkpoint."""

@@ -22,7 +22,7 @@ _SHOWN = ("moved", "changed", "only in a", "only in b", "not defined")
 class CompareCommand:
     """Compares two sets of results; see :mod:`sclong_bench.statistics.movement`."""
 
-    help = "compare two result sets: what moved, by how much, and whether it is noise"
+    help = "compare two sets of results: what changed, by how much, and whether it is noise"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the two sets and the output."""
@@ -31,16 +31,18 @@ class CompareCommand:
             "are B minus A; a difference is noise where its corrected p-value does not say "
             "otherwise, and the table tells how large one would have had to be."
         )
-        parser.add_argument("a", type=Path, metavar="A", help="folder of runs, or table")
-        parser.add_argument("b", type=Path, metavar="B", help="another")
+        parser.add_argument("a", type=Path, metavar="A", help="folder of runs, or table of results")
+        parser.add_argument("b", type=Path, metavar="B", help="folder or table to compare it with")
         parser.add_argument(
             *("-o", "--output"),
             type=Path,
             metavar="FILE",
-            help="write all columns there: .csv, .json or .parquet",
+            help="write all columns to this file: .csv, .json or .parquet",
         )
         parser.add_argument(
-            "--all", action="store_true", help="also show what is noise, and what is the same"
+            "--all",
+            action="store_true",
+            help="also show differences within noise, and identical results",
         )
         add_statistics(parser)
 

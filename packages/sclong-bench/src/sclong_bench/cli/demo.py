@@ -14,7 +14,7 @@ from sclong_core.cli.terminal import messages, print_facts
 class DemoCommand:
     """Pretrains a tiny scLong on real cells and reports; see :mod:`sclong_bench.demo`."""
 
-    help = "embed real cells with the packaged model, pretrain a tiny one, write a page"
+    help = "embed real cells with the packaged model, pretrain a tiny one, write a report"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare where to write, the seed and the length."""
@@ -29,9 +29,11 @@ class DemoCommand:
             type=Path,
             default=Path("demo"),
             metavar="FOLDER",
-            help="folder to create; a former demonstration is replaced (default: demo)",
+            help="folder to create; replaces an earlier demonstration (default: demo)",
         )
-        parser.add_argument("--seed", type=int, default=1, help="of everything (default: 1)")
+        parser.add_argument(
+            "--seed", type=int, default=1, help="seed of all random numbers (default: 1)"
+        )
         parser.add_argument(
             "--epochs", type=int, metavar="N", help="passes over the training cells (default: 6)"
         )

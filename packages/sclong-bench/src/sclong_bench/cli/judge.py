@@ -19,7 +19,7 @@ _NAMED = re.compile(
 class JudgeCommand:
     """Judges checkpoints; see :mod:`sclong_bench.judging`."""
 
-    help = "judge the vectors of cells on data sets that a model never saw, beside PCA"
+    help = "evaluate cell embeddings on data sets that a model never saw, compared with PCA"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare sets, data, models and output."""
@@ -28,39 +28,59 @@ class JudgeCommand:
             "clusters and mixing of batches, beside components of the target and of the corpus, a "
             "plain denoising network, untrained weights, gene vectors and a permuted embedding."
         )
-        parser.add_argument("--sets", type=Path, required=True, metavar="YAML", help="what judges")
         parser.add_argument(
-            "--data", type=Path, required=True, metavar="FOLDER", help="of the files of the sets"
+            "--sets",
+            type=Path,
+            required=True,
+            metavar="YAML",
+            help="file that lists the data sets and metrics",
+        )
+        parser.add_argument(
+            "--data", type=Path, required=True, metavar="FOLDER", help="folder of the data sets"
         )
         parser.add_argument(
             "--role",
             choices=("development", "report"),
             default="development",
-            help="which sets; those of the report are for the end (default: development)",
+            help=(
+                "which data sets to use; keep those of the report for the final evaluation "
+                "(default: development)"
+            ),
         )
-        parser.add_argument("--only", nargs="+", default=[], metavar="SET", help="of that role")
+        parser.add_argument(
+            "--only",
+            nargs="+",
+            default=[],
+            metavar="SET",
+            help="use only these data sets of that role",
+        )
         parser.add_argument(
             "--corpus",
             nargs="+",
             default=[],
             metavar="NAME[/without-STUDY]=FOLDER",
-            help="corpus of the references; sets that a study is behind need the one without it",
+            help=(
+                "corpus for the reference methods; a data set whose study is in the corpus "
+                "needs the corpus without it"
+            ),
         )
         parser.add_argument(
             "--checkpoint",
             nargs="+",
             default=[],
             metavar="NAME[.SEED][/without-STUDY]=FOLDER",
-            help="what is judged",
+            help="checkpoints to evaluate",
         )
         parser.add_argument(
-            "--pool", default="", help="how genes become a cell (default: the checkpoint's own)"
+            "--pool", default="", help="pooling rule (default: the checkpoint's own)"
         )
         parser.add_argument(
             "--denoising-seeds", nargs="*", type=int, default=[0], metavar="SEED",
-            help="of the plain denoising network; none to leave it out (default: 0)",
+            help="seeds of the plain denoising network; pass none to skip it (default: 0)",
         )  # fmt: skip
-        parser.add_argument("--draws", type=int, default=200, help="of cells, for the intervals")
+        parser.add_argument(
+            "--draws", type=int, default=200, help="number of resamples of cells for the intervals"
+        )
         parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
 
     def run(self, args: argparse.Namespace) -> int:

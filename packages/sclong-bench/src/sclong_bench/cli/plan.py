@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class PlanCommand:
     """Shows what a suite takes; see :mod:`sclong_bench.suites.planning`."""
 
-    help = "show how many runs a suite is, what is there already, and how long the rest takes"
+    help = "show the number of runs of a suite, the finished ones, and the time for the rest"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the suite."""
@@ -42,7 +42,10 @@ def add_suite(parser: argparse.ArgumentParser) -> None:
     """The suite file, and where its runs are."""
     parser.add_argument("suite", type=Path, metavar="SUITE.yaml")
     parser.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="of the runs (default: the suite says)"
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of the runs (default: set by the suite)",
     )
 
 

@@ -19,7 +19,7 @@ FORMATS = ("html", "csv", "markdown", "latex", "svg")
 class ReportCommand:
     """Reports results; see :mod:`sclong_bench.report`."""
 
-    help = "write a page of results: tables, figures, statistics; also CSV, Markdown, LaTeX, SVG"
+    help = "write a report of results: tables, figures, statistics; also CSV, Markdown, LaTeX, SVG"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare what is read, what is written, and how models are compared."""
@@ -28,20 +28,22 @@ class ReportCommand:
             "columns task, metric, model, seed and value - compare every model with the reference "
             "of its task, and write a page that opens without a network."
         )
-        parser.add_argument("results", type=Path, metavar="RESULTS", help="folder or table")
+        parser.add_argument(
+            "results", type=Path, metavar="RESULTS", help="folder of runs, or table of results"
+        )
         parser.add_argument(
             *("-o", "--output"),
             type=Path,
             default=Path("report.html"),
             metavar="FILE.html",
-            help="page to write; other formats take its name (default: report.html)",
+            help="page to write; other formats use its name (default: report.html)",
         )
         parser.add_argument(
             "--format",
             choices=FORMATS,
             nargs="+",
             default=["html"],
-            help="what to write (default: html)",
+            help="formats to write (default: html)",
         )
         parser.add_argument(
             "--reference",
@@ -49,16 +51,21 @@ class ReportCommand:
             nargs="+",
             default=[],
             metavar="[TASK=]MODEL",
-            help="that all others are compared with, in all tasks or in one (default: sclong where "
-            "it was run, else the first baseline that is declared for the task and was run)",
+            help=(
+                "model to compare all others with, in all tasks or in one (default: sclong "
+                "if it has runs, else the first declared baseline of the task that has "
+                "runs)"
+            ),
         )
         parser.add_argument(
             "--role",
             action="append",
             default=[],
             metavar="MODEL=ROLE",
-            help="what a model is, where its name does not tell: model, ablation, simple, floor or "
-            "ceiling; may be repeated",
+            help=(
+                "role of a model if its name does not show it: model, ablation, simple, "
+                "floor or ceiling; may be repeated"
+            ),
         )
         add_statistics(parser)
 

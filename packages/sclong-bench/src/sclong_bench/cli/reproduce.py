@@ -18,7 +18,7 @@ HEADINGS = ("figure", "model", "now", "expected", "band", "")
 class ReproduceCommand:
     """Holds figures to what they were; see :mod:`sclong_bench.suites.reproduction`."""
 
-    help = "run a suite again and fail when a figure has left its band"
+    help = "run a suite again and fail if a value is outside its expected band"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the suite, its sources and where runs go."""
@@ -32,24 +32,30 @@ class ReproduceCommand:
             "--suite",
             default="ci",
             metavar="NAME|FILE.yaml",
-            help="one that comes with the package (default: ci), or a file with expected results "
-            "beside it",
+            help=("suite of the package (default: ci), or a file with expected results next to it"),
         )
         parser.add_argument(
             "--source",
             type=Path,
             metavar="FOLDER",
-            help="holds a folder of original files for each task, by its name",
+            help="folder with one folder of original files per task, named like the task",
         )
         parser.add_argument(
-            "--output", type=Path, default=Path("reproduction"), metavar="FOLDER", help="of runs"
+            "--output",
+            type=Path,
+            default=Path("reproduction"),
+            metavar="FOLDER",
+            help="folder for the runs",
         )
         parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time")
         parser.add_argument(
-            "--summary", type=Path, metavar="FILE.md", help="append the table there as Markdown"
+            "--summary",
+            type=Path,
+            metavar="FILE.md",
+            help="append the table to this file as Markdown",
         )
         parser.add_argument(
-            "--update", action="store_true", help="write what came out as what is expected"
+            "--update", action="store_true", help="save the results as the new expected values"
         )
 
     def run(self, args: argparse.Namespace) -> int:

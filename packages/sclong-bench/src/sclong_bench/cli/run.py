@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class RunCommand:
     """Makes the runs of a suite; see :mod:`sclong_bench.suites.running`."""
 
-    help = "make the runs of a suite that are missing; resumable, and a failed run stops no other"
+    help = "run what is missing of a suite; resumable, and a failed run does not stop the others"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the suite and where it runs."""
@@ -32,7 +32,10 @@ class RunCommand:
             "--on",
             choices=("local", "slurm", "dask"),
             default="local",
-            help="processes of this machine (default), an array of SLURM jobs, or Dask workers",
+            help=(
+                "where to run: processes on this machine (default), an array of SLURM "
+                "jobs, or Dask workers"
+            ),
         )
         parser.add_argument(
             "--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1)"
@@ -40,18 +43,19 @@ class RunCommand:
         parser.add_argument(
             "--cluster",
             metavar="ADDRESS|FILE.yaml",
-            help="with --on dask: a scheduler's address, or settings of SLURM workers",
+            help=(
+                "with --on dask: the address of a scheduler, or a file with settings of "
+                "SLURM workers"
+            ),
         )
         parser.add_argument(
             "--sbatch",
             action="append",
             default=[],
             metavar="OPTION",
-            help="with --on slurm, may be repeated: --sbatch=--time=4:00:00",
+            help="with --on slurm: option of sbatch, may be repeated: --sbatch=--time=4:00:00",
         )
-        parser.add_argument(
-            "--keep-failed", action="store_true", help="do not try failed runs once more"
-        )
+        parser.add_argument("--keep-failed", action="store_true", help="do not retry failed runs")
 
     def run(self, args: argparse.Namespace) -> int:
         """Make the runs; status 1 if some failed."""

@@ -14,27 +14,29 @@ def add_statistics(parser: argparse.ArgumentParser) -> None:
     """Declare the test, the family, the correction and the seeds."""
     group = parser.add_argument_group("statistics")
     group.add_argument(
-        "--test", choices=TESTS, default="welch", help="two-sided (default: %(default)s)"
+        "--test", choices=TESTS, default="welch", help="two-sided test (default: %(default)s)"
     )
     group.add_argument(
         "--family",
         default="task",
         metavar="COLUMNS",
-        help="what is corrected together: results that agree in these columns, separated by "
-        'commas, or "paper", or "" for all (default: %(default)s)',
+        help=(
+            "family of the correction: results that agree in these comma-separated "
+            'columns, or "paper", or "" for all (default: %(default)s)'
+        ),
     )
     group.add_argument(
         "--correction",
         choices=("bh", "by"),
         default="bh",
-        help="Benjamini-Hochberg or Benjamini-Yekutieli (default: %(default)s)",
+        help="Benjamini-Hochberg or Benjamini-Yekutieli correction (default: %(default)s)",
     )
     group.add_argument(
         "--seeds",
         type=int,
         nargs="+",
         metavar="SEED",
-        help="that every model should have (default: those that any has)",
+        help="seeds that every model should have (default: all seeds of any model)",
     )
 
 

@@ -18,23 +18,30 @@ class ConvertCommand:
             "The files are read without executing anything in them."
         )
         parser.add_argument(
-            "--weights", type=Path, required=True, metavar="PTH", help="the released checkpoint"
+            "--weights", type=Path, required=True, metavar="PTH", help="released checkpoint"
         )
         parser.add_argument(
             "--hyper-params",
             type=Path,
             required=True,
             metavar="PKL",
-            help="the released hyper-parameters, which hold the gene graph",
+            help="released hyper-parameters, which contain the gene graph",
         )
         parser.add_argument(
-            "--genes", type=Path, required=True, metavar="TXT", help="Ensembl ids, one a line"
+            "--genes",
+            type=Path,
+            required=True,
+            metavar="TXT",
+            help="file of Ensembl ids, one per line",
         )
         parser.add_argument(
             "--gene2vec",
             type=Path,
             metavar="NPY",
-            help="initial gene vectors, only checked and recorded: the trained ones are weights",
+            help=(
+                "initial gene vectors; only checked and recorded, because the weights "
+                "contain the trained ones"
+            ),
         )
         parser.add_argument(
             "--output", type=Path, required=True, metavar="FOLDER", help="checkpoint to create"
@@ -43,16 +50,16 @@ class ConvertCommand:
             "--symbols",
             type=Path,
             metavar="TABLE",
-            help="two columns, Ensembl id and gene symbol, to name the genes",
+            help="table of Ensembl id and gene symbol, to name the genes",
         )
         parser.add_argument(
             "--dtype",
             choices=("float32", "bfloat16"),
             default="float32",
-            help="in which the weights of the large products are kept (default: float32)",
+            help="number format of the large weight matrices (default: float32)",
         )
         parser.add_argument(
-            "--overwrite", action="store_true", help="replace a checkpoint that is there"
+            "--overwrite", action="store_true", help="replace an existing checkpoint"
         )
 
     def run(self, args: argparse.Namespace) -> int:

@@ -25,7 +25,7 @@ _FORMATS = ("h5ad", "zarr", "npy", "parquet")
 class EmbedCommand:
     """Embeds files of cells; see :mod:`sclong_core.embedding.embed_files`."""
 
-    help = "embed cells: one vector a cell, into .h5ad, .zarr, .npy or .parquet"
+    help = "embed cells: one vector per cell, into .h5ad, .zarr, .npy or .parquet"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare what to embed, with what, into what, and how."""
@@ -38,8 +38,10 @@ class EmbedCommand:
         parser.add_argument(
             "--checkpoint",
             metavar="FOLDER_OR_HUB_ID",
-            help="a checkpoint folder, or owner/name on the Hugging Face hub (default: mini, the "
-            "model that comes with the package; `sclong info` says what it is)",
+            help=(
+                "checkpoint folder, or owner/name on the Hugging Face hub (default: mini, "
+                "the model that ships with the package; `sclong info` describes it)"
+            ),
         )
         parser.add_argument(
             "-o", "--output", type=Path, required=True, help="file or folder to write"
@@ -48,21 +50,27 @@ class EmbedCommand:
             "--encoder",
             default=_OWN,
             metavar="NAME",
-            help="sclong (default), or a model of an installed package: sclong-tasks offers scgpt, "
-            "geneformer, uce, scfoundation and genecompass, whose files are in --checkpoint",
+            help=(
+                "sclong (default), or a model of an installed package; sclong-tasks "
+                "provides scgpt, geneformer, uce, scfoundation and genecompass, and "
+                "--checkpoint is the folder with their files"
+            ),
         )
         parser.add_argument(
             "--encoder-option",
             action="append",
             default=[],
             metavar="NAME=VALUE",
-            help="an option of that model; may be repeated",
+            help="option of that model; may be repeated",
         )
         parser.add_argument("--revision", help="branch, tag or commit of a checkpoint on the hub")
         parser.add_argument(
             "--pool",
             choices=_POOLS,
-            help="how a cell becomes one vector (default: cell, where the model has it, else mean)",
+            help=(
+                "how gene representations become one vector (default: cell if the model "
+                "has it, else mean)"
+            ),
         )
         _add_reading(parser)
         _add_writing(parser)
@@ -95,83 +103,89 @@ class EmbedCommand:
 def _add_reading(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how cells are read")
     group.add_argument(
-        "--matrix", metavar="NAME", help='a layer, or "raw"; by default X, or the only matrix'
+        "--matrix", metavar="NAME", help='layer to read, or "raw" (default: X, or the only matrix)'
     )
     group.add_argument(
         "--gene-column",
         metavar="NAME",
-        help='column of var that names the genes, or "var_names"; by default the best one',
+        help=(
+            'column of var with the gene names, or "var_names" (default: the one that '
+            "matches most genes)"
+        ),
     )
     group.add_argument(
         "--normalisation",
         choices=("auto", "raw", "log1p"),
         default="auto",
-        help="what the values are; recognised by default",
+        help="what the values are (default: inferred from the values)",
     )
     group.add_argument(
         "--duplicates",
         choices=("error", "sum"),
         default="error",
-        help="several columns for one gene: refuse them (default), or add their counts",
+        help="if one gene has several columns: reject the file (default), or add their counts",
     )
     group.add_argument(
         "--feature-types",
         type=lambda text: tuple(part.strip() for part in text.split(",")),
         metavar="TYPE[,TYPE]",
-        help="types of features that are genes, as var writes them; the usual ones by default",
+        help="feature types to treat as genes, as written in var (default: the usual ones)",
     )
     group.add_argument(
         "--allow-other-species",
         action="store_true",
-        help="embed cells whose genes are those of another species than the model's",
+        help="embed cells even if their genes belong to another species than the model's",
     )
     group.add_argument(
         "--allow-poor-match",
         action="store_true",
-        help="embed cells although the model knows less than half of their counts, or its "
-        "embeddings are all alike",
+        help=(
+            "embed cells even if the model knows less than half of their counts, or all "
+            "embeddings are alike"
+        ),
     )
 
 
 def _add_writing(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what is written")
     group.add_argument(
-        "--format", choices=_FORMATS, help="of the files in an output folder (default: h5ad)"
+        "--format", choices=_FORMATS, help="format of the files in an output folder (default: h5ad)"
     )
     group.add_argument(
         "--key",
-        help="name of the embedding in obsm of annotated outputs (default: X_ and the encoder, as "
-        "X_sclong)",
+        help="name of the embedding in obsm (default: X_ and the encoder, such as X_sclong)",
     )
     group.add_argument(
         "--resume",
         action="store_true",
-        help="go on with unfinished work; outputs that are finished are passed over",
+        help="resume unfinished work; skip finished outputs",
     )
-    group.add_argument("--overwrite", action="store_true", help="replace outputs that are there")
+    group.add_argument("--overwrite", action="store_true", help="replace existing outputs")
 
 
 def _add_computing(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how it is computed")
     group.add_argument(
-        "--batch-size", type=int, default=8, metavar="CELLS", help="cells at a time (default: 8)"
+        "--batch-size", type=int, default=8, metavar="CELLS", help="cells per batch (default: 8)"
     )
     group.add_argument(
-        "--device", default="auto", help="cpu, cuda, cuda:1, ...; by default a GPU if there is one"
+        "--device", default="auto", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)"
     )
     group.add_argument(
         "--devices",
         type=int,
         default=1,
         metavar="N",
-        help="processes on each machine, one device each; under srun or torchrun as many as they "
-        "start there (default: 1)",
+        help=(
+            "processes per machine, one device each; under srun or torchrun, the number "
+            "that they start there (default: 1)"
+        ),
     )
     group.add_argument(
         "--dtype",
         choices=("auto", "float32", "bfloat16"),
         default="auto",
-        help="of the large products; by default as the checkpoint has it",
+        help="number format of the large matrix products (default: that of the checkpoint)",
     )
 
 

@@ -31,26 +31,30 @@ class InfoCommand:
         )
         parser.add_argument("paths", nargs="*", type=Path, metavar="PATH")
         parser.add_argument(
-            "--checkpoint", metavar="FOLDER_OR_HUB_ID", help="compare every file of cells with it"
+            "--checkpoint",
+            metavar="FOLDER_OR_HUB_ID",
+            help="checkpoint to compare every file of cells with",
         )
         parser.add_argument("--revision", help="branch, tag or commit of a checkpoint on the hub")
-        parser.add_argument("--matrix", metavar="NAME", help='a layer, or "raw"; by default X')
-        parser.add_argument("--gene-column", metavar="NAME", help="column of var to match")
+        parser.add_argument("--matrix", metavar="NAME", help='layer to read, or "raw" (default: X)')
+        parser.add_argument(
+            "--gene-column", metavar="NAME", help="column of var with the gene names"
+        )
         parser.add_argument(
             "--feature-types",
             type=lambda text: tuple(part.strip() for part in text.split(",")),
             metavar="TYPE[,TYPE]",
-            help="types of features that are genes, as var writes them",
+            help="feature types to treat as genes, as written in var",
         )
         parser.add_argument(
-            "--device", default="auto", help="to measure on; by default a GPU if there is one"
+            "--device",
+            default="auto",
+            help="device for the timing (default: a GPU if there is one)",
         )
         parser.add_argument(
-            "--batch-size", type=int, default=8, metavar="CELLS", help="to measure with"
+            "--batch-size", type=int, default=8, metavar="CELLS", help="batch size for the timing"
         )
-        parser.add_argument(
-            "--no-timing", action="store_true", help="do not measure how long embedding takes"
-        )
+        parser.add_argument("--no-timing", action="store_true", help="skip the timing")
 
     def run(self, args: argparse.Namespace) -> int:
         """Print the facts; status 2 if anything could not be used."""

@@ -74,7 +74,7 @@ class PretrainCLI(LightningCLI):
         parser.add_argument(
             "--dry-run",
             action="store_true",
-            help="show what the run would take and stop; needs no data",
+            help="show the size, memory and time of the run, then stop; needs no data",
         )
         parser.link_arguments("data.vocabulary", "model.vocabulary", apply_on="instantiate")
         parser.link_arguments("data.input", "model.input", apply_on="instantiate")

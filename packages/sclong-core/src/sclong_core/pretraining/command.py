@@ -76,7 +76,7 @@ def _configs(words: list[str]) -> int:
 
     parser = _Parser(
         prog="sclong pretrain configs",
-        description="list the configurations that ship with the package, or copy one to a file",
+        description="list the configurations of the package, or copy one to a file",
     )
     parser.add_argument("name", nargs="?", help="configuration to copy or print")
     parser.add_argument("-o", "--output", type=Path, help="file to copy it to")

@@ -12,7 +12,7 @@ _BYTES = 1e6
 class CheckCommand:
     """Verifies a corpus; see :mod:`sclong_data.corpus.check`."""
 
-    help = "compare every file of a corpus with its hash, and say what is wrong, where"
+    help = "verify every file of a corpus against its hash"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the folder."""

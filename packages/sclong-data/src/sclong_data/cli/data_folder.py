@@ -10,5 +10,5 @@ def add_data_folder(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         metavar="FOLDER",
-        help="where relative locations start and downloads go (default: the manifest's folder)",
+        help="base folder of relative locations and downloads (default: the manifest's folder)",
     )

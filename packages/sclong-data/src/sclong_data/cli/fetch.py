@@ -25,22 +25,22 @@ _Watch = Callable[["DatasetEntry"], Callable[[int, int | None], None]]
 class FetchCommand:
     """Fetches a manifest; see :func:`sclong_data.fetching.fetch`."""
 
-    help = "download the data sets of a manifest: in parallel, checksummed, resumable"
+    help = "download the data sets of a manifest: parallel, verified, resumable"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare what to fetch and how."""
         parser.add_argument("manifest", type=Path, metavar="MANIFEST")
         add_data_folder(parser)
         parser.add_argument(
-            "--workers", type=int, default=4, metavar="N", help="files at a time (default: 4)"
+            "--workers", type=int, default=4, metavar="N", help="parallel downloads (default: 4)"
         )
         parser.add_argument(
             "--verify",
             action="store_true",
-            help="read what is there already and compare its checksum",
+            help="also verify the checksums of existing files",
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="say what would be fetched, and how much it is"
+            "--dry-run", action="store_true", help="show what would be downloaded, and its size"
         )
 
     def run(self, args: argparse.Namespace) -> int:

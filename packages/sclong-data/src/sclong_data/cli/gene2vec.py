@@ -18,7 +18,7 @@ from sclong_data.cli.gene_files import (
 class Gene2VecCommand:
     """Aligns Gene2vec's vectors; see :mod:`sclong_data.gene2vec`."""
 
-    help = "Gene2vec's vectors in the order of a vocabulary -> gene2vec.npy"
+    help = "write Gene2vec's vectors in the order of a vocabulary -> gene2vec.npy"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare vectors and vocabulary, and what genes without a vector get."""
@@ -30,22 +30,27 @@ class Gene2VecCommand:
         parser.add_argument("--vocabulary", type=Path, required=True, metavar="FILE")
         add_output_arguments(parser, "the array to write: gene2vec.npy")
         parser.add_argument(
-            "--vectors", type=Path, metavar="FILE", help="text file of vectors, fetched by default"
+            "--vectors",
+            type=Path,
+            metavar="FILE",
+            help="text file of vectors (default: download it)",
         )
         parser.add_argument("--dimensions", type=int, default=200)
         parser.add_argument(
             "--missing",
             choices=("mean", "zeros"),
             default="mean",
-            help="what genes without a vector get (default: mean)",
+            help="vector for genes that have none (default: mean)",
         )
         parser.add_argument(
             "--noise",
             type=float,
             default=0.1,
-            help="on the mean, in standard deviations of each dimension (default: 0.1)",
+            help=(
+                "noise added to the mean, in standard deviations of each dimension (default: 0.1)"
+            ),
         )
-        parser.add_argument("--seed", type=int, default=0, help="of the noise")
+        parser.add_argument("--seed", type=int, default=0, help="seed of the noise")
         add_table_arguments(parser, optional=True)
 
     def run(self, args: argparse.Namespace) -> int:

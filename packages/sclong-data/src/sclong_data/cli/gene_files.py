@@ -35,28 +35,33 @@ def add_table_arguments(parser: argparse.ArgumentParser, *, optional: bool = Fal
         nargs="+",
         type=Path,
         metavar="FILE",
-        help="HGNC's complete set, GENCODE's GTF or lists id,symbol (the current one first, then "
-        "older ones); by default the official files of HGNC and of GENCODE 48, 32 and 19",
+        help=(
+            "HGNC's complete set, GENCODE's GTF or lists id,symbol (the current one first, "
+            "then older ones) (default: the official files of HGNC and of GENCODE 48, 32 "
+            "and 19)"
+        ),
     )
     if optional:
         choice.add_argument(
             "--no-gene-table",
             action="store_true",
-            help="the files name genes by the vocabulary's own ids or symbols",
+            help=(
+                "do not use a table of names: the files use the ids or symbols of the vocabulary"
+            ),
         )
     group.add_argument(
         "--sources",
         type=Path,
         default=Path("sources"),
         metavar="FOLDER",
-        help="where official files are fetched to, with their lock file (default: sources)",
+        help="folder for downloaded official files and their lock file (default: sources)",
     )
 
 
 def add_output_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     """Declare the output."""
     parser.add_argument("-o", "--output", type=Path, required=True, help=what)
-    parser.add_argument("--overwrite", action="store_true", help="replace an output that is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
 
 
 def check_output(args: argparse.Namespace, *endings: str) -> None:

@@ -31,7 +31,7 @@ _SOURCES = ("go", "gene-sets", "string")
 class GraphBuildCommand:
     """Builds a gene graph; see :mod:`sclong_data.graph.building`."""
 
-    help = "Gene Ontology annotations, gene sets or STRING links -> graph.npz"
+    help = "build the graph from Gene Ontology annotations, gene sets or STRING links -> graph.npz"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the sources, and how genes are joined."""
@@ -54,14 +54,20 @@ class GraphBuildCommand:
         )
         parser.add_argument("--neighbours", type=int, default=20, metavar="GENES")
         parser.add_argument(
-            "--threshold", type=float, default=0.1, help="pairs must be more alike (default: 0.1)"
+            "--threshold",
+            type=float,
+            default=0.1,
+            help="keep pairs with a similarity above this (default: 0.1)",
         )
         parser.add_argument(
             "--own-edges",
             choices=("always", "ranked"),
             default="always",
-            help="each gene's edge to itself: always there, or ranked among its neighbours as in "
-            "the release, which loses those behind 21 genes of the same terms (default: always)",
+            help=(
+                "edge of each gene to itself: always, or ranked among its neighbours as in "
+                "the release, where a gene behind 21 others with the same terms loses it "
+                "(default: always)"
+            ),
         )
         _add_sources(parser)
         add_table_arguments(parser, optional=True)
@@ -87,7 +93,7 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         "--ontology",
         type=Path,
         metavar="FILE",
-        help="go-basic.obo: obsolete terms go out; fetched where annotations are",
+        help="go-basic.obo, to drop obsolete terms; downloaded together with annotations",
     )
     go.add_argument("--propagate", action="store_true", help="add the ancestors of each term")
     go.add_argument(
@@ -98,7 +104,9 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         help="evidence codes to leave out, such as ND or IEA",
     )
     others = parser.add_argument_group("gene sets and interactions")
-    others.add_argument("--gene-sets", nargs="+", type=Path, metavar="FILE", help="pathways, GMT")
+    others.add_argument(
+        "--gene-sets", nargs="+", type=Path, metavar="FILE", help="gene sets or pathways, as GMT"
+    )
     others.add_argument(
         "--string-links", type=Path, metavar="FILE", help="STRING's 9606.protein.links"
     )
@@ -109,7 +117,11 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         help="STRING's 9606.protein.aliases or 9606.protein.info",
     )
     others.add_argument(
-        "--string-score", type=int, default=700, metavar="0-1000", help="least score (default: 700)"
+        "--string-score",
+        type=int,
+        default=700,
+        metavar="0-1000",
+        help="minimum score (default: 700)",
     )
 
 

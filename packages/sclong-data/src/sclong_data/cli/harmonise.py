@@ -17,7 +17,7 @@ _UNREADABLE = 1
 class HarmoniseCommand:
     """Makes a corpus; see :mod:`sclong_data.harmoniser`."""
 
-    help = "make a corpus of the data sets of a manifest: genes, cells, values, duplicates"
+    help = "build a corpus from the data sets of a manifest: genes, cells, values, duplicates"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare what to make a corpus of, how, and where the work is done."""
@@ -30,14 +30,19 @@ class HarmoniseCommand:
         parser.add_argument("manifest", type=Path, metavar="MANIFEST")
         add_data_folder(parser)
         parser.add_argument(
-            "-o", "--output", type=Path, required=True, metavar="FOLDER", help="of the corpus"
+            "-o",
+            "--output",
+            type=Path,
+            required=True,
+            metavar="FOLDER",
+            help="folder of the corpus",
         )
         parser.add_argument(
             "--vocabulary",
             type=Path,
             required=True,
             metavar="FILE",
-            help="genes of the corpus: vocabulary.tsv, or one Ensembl id a line",
+            help="genes of the corpus: vocabulary.tsv, or a file with one Ensembl id per line",
         )
         parser.add_argument(
             "--gene-table",
@@ -45,17 +50,21 @@ class HarmoniseCommand:
             nargs="+",
             default=[],
             metavar="FILE",
-            help="tables of names, of HGNC and GENCODE; without them genes are known by Ensembl "
-            "id and the vocabulary's symbols",
+            help=(
+                "tables of gene names, from HGNC and GENCODE (default: only Ensembl ids "
+                "and the vocabulary's symbols)"
+            ),
         )
         parser.add_argument(
-            "--rules", type=Path, metavar="YAML", help="settings other than the paper's"
+            "--rules", type=Path, metavar="YAML", help="file of rules that differ from the paper's"
         )
         parser.add_argument(
             "--cluster",
             metavar="local|ADDRESS|YAML",
-            help="where the work is done: a process on each core (local, local:4), a Dask "
-            "scheduler (tcp://host:8786), or SLURM jobs by a YAML file; by default this process",
+            help=(
+                "where to run: one process per core (local, local:4), a Dask scheduler "
+                "(tcp://host:8786), or SLURM jobs (a YAML file) (default: this process)"
+            ),
         )
 
     def run(self, args: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ _HUMAN = "Homo sapiens"
 class ListCommand:
     """Lists the data sets of a source; see :mod:`sclong_data.sources`."""
 
-    help = "list what CELLxGENE, HCA, Cell BLAST or a folder offers, as a manifest"
+    help = "list the data sets of CELLxGENE, HCA, Cell BLAST or a folder, as a manifest"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the source and the filters."""
@@ -29,7 +29,7 @@ class ListCommand:
             "-o",
             "--output",
             type=Path,
-            help="manifest to write (.tsv); an older one is replaced",
+            help="manifest to write (.tsv); replaces an older one",
         )
         group = parser.add_argument_group("filters; each may be given several times")
         group.add_argument(
@@ -37,7 +37,7 @@ class ListCommand:
             action="append",
             default=[],
             metavar="NAME",
-            help='species, or "any"; of archives Homo sapiens by default',
+            help='species, or "any" (default for archives: Homo sapiens)',
         )
         for name in ("tissue", "assay", "disease"):
             group.add_argument(
@@ -47,18 +47,27 @@ class ListCommand:
         group.add_argument(
             "--secondary",
             action="store_true",
-            help="with data sets that are wholly copies from others (CELLxGENE)",
+            help="include data sets that only contain copies from others (CELLxGENE)",
         )
         group.add_argument("--min-cells", type=int, default=0, metavar="N")
-        group.add_argument("--max-size", type=read_size, metavar="SIZE", help="of a file: 2GB")
-        group.add_argument("--limit", type=int, metavar="N", help="as many data sets at most")
+        group.add_argument(
+            "--max-size", type=read_size, metavar="SIZE", help="maximum size of a file, such as 2GB"
+        )
+        group.add_argument("--limit", type=int, metavar="N", help="maximum number of data sets")
         census = parser.add_argument_group("slices of the CELLxGENE Census (optional package)")
-        census.add_argument("--census", metavar="VERSION", help="for example 2025-01-30")
         census.add_argument(
-            "--where", default="", metavar="FILTER", help="which cells: tissue_general == 'lung'"
+            "--census", metavar="VERSION", help="version of the Census, such as 2025-01-30"
+        )
+        census.add_argument(
+            "--where",
+            default="",
+            metavar="FILTER",
+            help="filter of cells, such as tissue_general == 'lung'",
         )
         other = parser.add_argument_group("other")
-        other.add_argument("--catalog", metavar="NAME", help="release of the HCA; the newest")
+        other.add_argument(
+            "--catalog", metavar="NAME", help="release of the HCA (default: the newest)"
+        )
         other.add_argument("--api", metavar="URL", help="another address of the catalogue")
 
     def run(self, args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from sclong_core.cli.terminal import messages, print_facts
 class StatsCommand:
     """Writes the page of a corpus; see :mod:`sclong_data.stats`."""
 
-    help = "write a page about a corpus: cells in and out, genes, tissues, duplicates"
+    help = "write a report about a corpus: cells in and out, genes, tissues, duplicates"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the corpus and the page."""
@@ -19,7 +19,7 @@ class StatsCommand:
         )
         parser.add_argument("corpus", type=Path, metavar="CORPUS")
         parser.add_argument(
-            "-o", "--output", type=Path, required=True, metavar="HTML", help="the page to write"
+            "-o", "--output", type=Path, required=True, metavar="HTML", help="report to write"
         )
 
     def run(self, args: argparse.Namespace) -> int:

@@ -35,7 +35,10 @@ _WORDS = {
 class VocabularyBuildCommand:
     """Builds a vocabulary; see :mod:`sclong_data.genes.vocabulary`."""
 
-    help = "genes with most non-zeros, protein-coding, in GO or in Gene2vec -> vocabulary.tsv"
+    help = (
+        "build it from genes with most non-zeros, protein-coding, in GO or in Gene2vec -> "
+        "vocabulary.tsv"
+    )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the sources."""
@@ -51,7 +54,10 @@ class VocabularyBuildCommand:
             "--cells", nargs="+", type=Path, metavar="PATH", help="files or folders of cells"
         )
         group.add_argument(
-            "--counts", type=Path, metavar="FILE", help="non-zeros a gene, counted before"
+            "--counts",
+            type=Path,
+            metavar="FILE",
+            help="table of non-zeros per gene, counted earlier",
         )
         group.add_argument("--go", type=Path, metavar="FILE", help="annotations: GAF or gene2go")
         group.add_argument("--gene2vec", type=Path, metavar="FILE", help="Gene2vec's text file")
@@ -60,7 +66,7 @@ class VocabularyBuildCommand:
             type=int,
             default=20_000,
             metavar="GENES",
-            help="how many with most non-zeros (default: 20000)",
+            help="number of genes with most non-zeros (default: 20000)",
         )
         group.add_argument(
             "--without",

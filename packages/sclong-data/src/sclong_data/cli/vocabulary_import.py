@@ -15,7 +15,7 @@ from sclong_data.cli.gene_files import (
 class VocabularyImportCommand:
     """Makes a vocabulary of a list of ids, such as the authors' released one."""
 
-    help = "a list of gene ids, one a line (the released 27,874) -> vocabulary.tsv"
+    help = "import a list of gene ids, one per line (such as the released 27,874) -> vocabulary.tsv"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the list."""
@@ -28,7 +28,7 @@ class VocabularyImportCommand:
         parser.add_argument(
             "--symbols",
             action="store_true",
-            help="add symbols from the gene table, fetched if none is given",
+            help="add symbols from the gene table, which is downloaded if you pass none",
         )
         add_table_arguments(parser)
 

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Write the table of a file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("hgnc", type=Path, help="HGNC's complete set, plain or gzip")
-    parser.add_argument("output", type=Path, help="the table to write, .tsv.xz")
+    parser.add_argument("output", type=Path, help="table to write, .tsv.xz")
     options = parser.parse_args(arguments)
     with atomic_file(options.output) as temporary:
         temporary.write_bytes(name_table(options.hgnc))

@@ -28,7 +28,7 @@ _FAR = 1.25
 class AnnotateCommand:
     """Tells labels; see :mod:`sclong_tasks.annotation`."""
 
-    help = "tell the types of cells from a labelled reference"
+    help = "label cells from an annotated reference"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare query, reference and output."""
@@ -43,47 +43,64 @@ class AnnotateCommand:
             "--reference", type=Path, required=True, metavar="PATH",
             help="labelled cells, or a folder that --save-reference wrote",
         )  # fmt: skip
-        parser.add_argument("--label", metavar="COLUMN", help="of the reference's obs")
+        parser.add_argument(
+            "--label", metavar="COLUMN", help="column of labels in the reference's obs"
+        )
         parser.add_argument(
             "--batch", metavar="COLUMN",
-            help="of the reference's obs: donors or libraries, of which each is told by the others "
-            "to learn how sure a label is",
+            help=(
+"column of donors or libraries in the reference's obs; each is labelled "
+"from the others to calibrate the result for a new batch"
+),
         )  # fmt: skip
         parser.add_argument(
             "-o", "--output", type=Path, required=True,
-            help=".h5ad: the query with columns in obs; .csv, .tsv or .parquet: a table",
+            help=(
+"output: .h5ad for the query with new columns in obs; .csv, .tsv or "
+".parquet for a table"
+),
         )  # fmt: skip
-        parser.add_argument("--overwrite", action="store_true", help="replace an output")
+        parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
         parser.add_argument(
             "--save-reference", type=Path, metavar="FOLDER",
-            help="keep the reference: vectors and labels",
+            help="folder to save the reference to: vectors and labels",
         )  # fmt: skip
         parser.add_argument(
-            "--truth", metavar="COLUMN", help="true labels of the query: print how far they agree"
+            "--truth",
+            metavar="COLUMN",
+            help="column of true labels in the query; print the agreement",
         )
         parser.add_argument(
             "--coverage", type=float, default=0.95, metavar="SHARE",
-            help="of the sets of labels (default: 0.95)",
+            help="share of label sets that contain the true label (default: 0.95)",
         )  # fmt: skip
         parser.add_argument(
             "--false-unknown", type=float, default=0.05, metavar="SHARE",
-            help="of cells like those of the reference, to be called unknown (default: 0.05)",
+            help=(
+"share of cells like those of the reference that may be called unknown "
+"(default: 0.05)"
+),
         )  # fmt: skip
         parser.add_argument(
             "--align-query", action="store_true",
-            help="take the query around its own mean, and its middle cell for as familiar as one "
-            "of the reference; a cell's answer then depends on the other cells of the file",
+            help=(
+"centre the query on its own mean, and treat its median cell as being as "
+"familiar as one of the reference; the answer for a cell then depends on "
+"the other cells of the file"
+),
         )  # fmt: skip
-        parser.add_argument("--key", help="use this obsm of both files in place of embedding them")
+        parser.add_argument("--key", help="use this obsm of both files instead of embedding them")
         parser.add_argument(
             "--checkpoint", metavar="FOLDER_OR_HUB_ID",
-            help="the model that embeds (default: mini, which comes with the package)",
+            help="model to embed with (default: mini, which ships with the package)",
         )  # fmt: skip
         parser.add_argument(
             "--allow-poor-match", action="store_true",
-            help="embed cells although the model knows less than half of their counts",
+            help="embed cells even if the model knows less than half of their counts",
         )  # fmt: skip
-        parser.add_argument("--seed", type=int, default=0, help="draws the cells that calibrate")
+        parser.add_argument(
+            "--seed", type=int, default=0, help="seed for drawing the calibration cells"
+        )
         parser.add_argument("--batch-size", type=int, default=32, metavar="CELLS")
         parser.add_argument("--device", default="auto")
 

@@ -9,7 +9,7 @@ from sclong_tasks.cli.places import add_task, data_folder
 class DataCommand:
     """Prepares the data of a task; see :mod:`sclong_tasks.data_files`."""
 
-    help = "fetch or import the original files of a task, convert and check them"
+    help = "download or import the original files of a task, convert and verify them"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare where files come from."""
@@ -17,10 +17,12 @@ class DataCommand:
         parser.add_argument(
             "--source",
             metavar="URL|FOLDER|FILE",
-            help="where the original files are; by default each is fetched from its own address "
-            "and checked against its SHA-256",
+            help=(
+                "folder or file of the original data (default: download each file and "
+                "verify its SHA-256)"
+            ),
         )
-        parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+        parser.add_argument("--overwrite", action="store_true", help="replace existing data")
 
     def run(self, args: argparse.Namespace) -> int:
         """Prepare, load once to check, and say what there is."""

@@ -15,22 +15,29 @@ class FiguresCommand:
             "runs",
             type=Path,
             metavar="FOLDER|FILE",
-            help="holds folders of runs; or a .csv or .csv.gz of sclong task results (bars alone)",
+            help=(
+                "folder that contains runs; or a .csv or .csv.gz of sclong task results (bars only)"
+            ),
         )
         parser.add_argument(
-            "-o", "--output", required=True, type=Path, metavar="FOLDER", help="for the SVG files"
+            "-o",
+            "--output",
+            required=True,
+            type=Path,
+            metavar="FOLDER",
+            help="folder for the SVG files",
         )
         parser.add_argument(
             "--metrics",
             nargs="+",
             metavar="NAME",
-            help="to draw bars of; by default the first of each task",
+            help="metrics to draw as bars (default: the first of each task)",
         )
         parser.add_argument(
             "--map",
             choices=("umap", "pca", "none"),
             default="umap",
-            help="how cells are drawn in two dimensions (default: umap)",
+            help="projection for maps of cells (default: umap)",
         )
         parser.add_argument("--overwrite", action="store_true", help="replace the folder")
 

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 class ListCommand:
     """Says what can be run, and what is missing for it."""
 
-    help = "list tasks, their models and protocols, what data each needs and whether it is there"
+    help = "list tasks, their models, protocols and data, and whether the data are present"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare what to look at."""
-        parser.add_argument("task", nargs="?", metavar="TASK", help="one task in full")
+        parser.add_argument("task", nargs="?", metavar="TASK", help="show one task in detail")
         parser.add_argument(
             "--data",
             type=Path,

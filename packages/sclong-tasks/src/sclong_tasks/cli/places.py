@@ -17,7 +17,7 @@ def data_folder(args: argparse.Namespace) -> Path:
 
 def add_task(parser: argparse.ArgumentParser) -> None:
     """The task and its data folder."""
-    parser.add_argument("task", metavar="TASK", help="see sclong task list")
+    parser.add_argument("task", metavar="TASK", help="name of the task; see sclong task list")
     parser.add_argument(
         "--data",
         type=Path,
@@ -32,14 +32,14 @@ def add_computing(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         type=checkpoint_folder,
         metavar="FOLDER",
-        help="an scLong checkpoint, or mini, which comes with sclong-core, where one is used",
+        help="scLong checkpoint for models that use one, or mini, which ships with sclong-core",
     )
     parser.add_argument(
         "--cache",
         type=Path,
         metavar="FOLDER",
-        help="keep representations, graphs and fingerprints there between runs",
+        help="folder to keep representations, graphs and fingerprints between runs",
     )
     parser.add_argument(
-        "--device", default="auto", help="cpu, cuda, cuda:1, ...; by default a GPU if there is one"
+        "--device", default="auto", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)"
     )

@@ -12,26 +12,36 @@ from sclong_tasks.cli.places import add_computing, add_task, data_folder
 class PredictCommand:
     """Predicts with a run; see :mod:`sclong_tasks.predict`."""
 
-    help = "use the model of a run on new drugs, cells, perturbations"
+    help = "predict new drugs, cells or perturbations with the model of a run"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the run and what to predict."""
         add_task(parser)
-        parser.add_argument("--run", required=True, type=Path, metavar="RUN", help="its folder")
+        parser.add_argument(
+            "--run", required=True, type=Path, metavar="RUN", help="folder of the run"
+        )
         parser.add_argument(
             "--input",
             required=True,
             action="append",
             metavar="[NAME=]FILE",
-            help="what to predict; sclong task list TASK names the inputs, the first needs no name",
+            help=(
+                "rows to predict; sclong task list TASK shows the names of the inputs, and "
+                "the first needs no name"
+            ),
         )
         parser.add_argument(
-            "-o", "--output", type=Path, help=".csv, .tsv or .parquet; by default it is printed"
+            "-o",
+            "--output",
+            type=Path,
+            help="output: .csv, .tsv or .parquet (default: print the result)",
         )
         parser.add_argument(
             "--function",
             metavar="FILE.py:FUNCTION",
-            help="of a run whose model is a function of yours: it runs only when you name it",
+            help=(
+                "function that the run used as its model; scLong executes it only if you name it"
+            ),
         )
         add_computing(parser)
 

@@ -10,7 +10,7 @@ from sclong_core.cli.terminal import print_text
 class ResultsCommand:
     """Collects runs; see :mod:`sclong_tasks.tables`."""
 
-    help = "collect runs into tables: mean, s.d., intervals, beside the paper's numbers"
+    help = "combine runs into tables: mean, s.d., intervals, with the paper's numbers"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare what to collect and where to write it."""
@@ -19,34 +19,47 @@ class ResultsCommand:
             type=Path,
             nargs="+",
             metavar="FOLDER|FILE",
-            help="holds folders of runs; or a .csv or .csv.gz that --csv wrote; several are joined",
+            help=(
+                "folder that contains runs, or a .csv or .csv.gz that --csv wrote; several "
+                "are combined"
+            ),
         )
         parser.add_argument(
-            "--seeds", type=int, nargs="+", metavar="SEED", help="that each model should have"
+            "--seeds", type=int, nargs="+", metavar="SEED", help="seeds that each model should have"
         )
         parser.add_argument(
             "--metrics",
             nargs="+",
             metavar="NAME",
-            help='columns of the tables, as "auroc" or "auroc, new compounds"; all by default',
+            help=(
+                'columns of the tables, such as "auroc" or "auroc, new compounds" (default: all)'
+            ),
         )
-        parser.add_argument("--csv", type=Path, metavar="FILE", help="write all rows there")
+        parser.add_argument("--csv", type=Path, metavar="FILE", help="write all rows to this file")
         parser.add_argument(
-            "--markdown", type=Path, metavar="FILE", help="write tables there; default: print them"
+            "--markdown",
+            type=Path,
+            metavar="FILE",
+            help="write the tables to this file (default: print them)",
         )
         parser.add_argument(
             "--page",
             type=Path,
             metavar="FILE",
-            help="put tables into its block <!-- results NAME --> ... <!-- end -->",
+            help=(
+                "put the tables into the block <!-- results NAME --> ... <!-- end --> of this page"
+            ),
         )
         parser.add_argument(
             "--figures",
             type=Path,
             metavar="FOLDER",
-            help="draw --metrics there, or all: bars of means with every run as a dot",
+            help=(
+                "draw --metrics, or all metrics, into this folder: bars of means with "
+                "every run as a dot"
+            ),
         )
-        parser.add_argument("--block", metavar="NAME", help="of the page")
+        parser.add_argument("--block", metavar="NAME", help="name of the block")
 
     def run(self, args: argparse.Namespace) -> int:
         """Read, check that runs belong together, and write."""

@@ -22,7 +22,7 @@ _LOG = logging.getLogger("sclong")
 class RunCommand:
     """Runs models of a task; see :mod:`sclong_tasks.run`."""
 
-    help = "run models of a task: fit, predict the test rows, measure"
+    help = "run models of a task: fit, predict the test rows, evaluate"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare what to run."""
@@ -37,15 +37,17 @@ class RunCommand:
             required=True,
             nargs="+",
             metavar="MODEL",
-            help="of sclong task list TASK, or FILE.py:FUNCTION: a function from an AnnData to one "
-            "row of numbers a cell",
+            help=(
+                "models, as listed by sclong task list TASK, or FILE.py:FUNCTION, a "
+                "function that takes an AnnData and returns one row of numbers per cell"
+            ),
         )
         parser.add_argument(
             "--name",
             nargs="+",
             default=[],
             metavar="NAME",
-            help="for each model, or for each FILE.py:FUNCTION, in folders and tables",
+            help="name of each model, or of each FILE.py:FUNCTION, in folders and tables",
         )
         parser.add_argument("--seed", type=int, default=[0], nargs="+", metavar="SEED")
         parser.add_argument("--protocol", choices=("honest", "published"), default="honest")
@@ -53,7 +55,7 @@ class RunCommand:
             "--scenario",
             nargs="+",
             metavar="SPLIT",
-            help="of the protocol; by default its first",
+            help="scenarios of the protocol (default: the first)",
         )
         parser.add_argument(
             "--output", type=Path, metavar="FOLDER", help=f"for runs (default: {RUNS}/TASK)"
@@ -62,20 +64,22 @@ class RunCommand:
             "--config",
             type=Path,
             metavar="FILE.yaml",
-            help='settings below "task", "model" and names of models',
+            help='YAML file with settings under "task", "model" and names of models',
         )
         parser.add_argument(
             "--set",
             action="append",
             default=[],
             metavar="NAME=VALUE",
-            help="one setting: of the task (task.bootstrap=10), all models "
-            "(model.training.epochs=10) or one model (pca.components=20)",
+            help=(
+                "set one value: of the task (task.bootstrap=10), all models "
+                "(model.training.epochs=10) or one model (pca.components=20)"
+            ),
         )
         add_computing(parser)
         group = parser.add_mutually_exclusive_group()
-        group.add_argument("--overwrite", action="store_true", help="replace runs that are there")
-        group.add_argument("--resume", action="store_true", help="pass over runs that are there")
+        group.add_argument("--overwrite", action="store_true", help="replace existing runs")
+        group.add_argument("--resume", action="store_true", help="skip existing runs")
 
     def run(self, args: argparse.Namespace) -> int:
         """Run all that was asked for; a run that fails does not stop the others."""

@@ -3,7 +3,7 @@
 from sclong_core.cli.group import CommandGroup
 
 command = CommandGroup(
-    help="run the benchmarks of the paper with scLong and with what it is compared to",
+    help="run the benchmarks of the paper with scLong and its baselines",
     members={
         "list": "sclong_tasks.cli.list_tasks",
         "data": "sclong_tasks.cli.data",
