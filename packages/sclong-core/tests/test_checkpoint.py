@@ -108,6 +108,23 @@ def test_one_model_always_gives_the_same_bytes(tmp_path):
         assert sha256_file(tmp_path / "first" / name) == sha256_file(tmp_path / "second" / name)
 
 
+def test_a_folder_explains_itself_and_its_readme_decides_nothing(folder):
+    readme = (folder / "README.md").read_text()
+    info = verify_checkpoint(folder)
+    assert info.digest in readme
+    assert "ScLong.from_pretrained" in readme
+    (folder / "README.md").unlink()
+    assert verify_checkpoint(folder).digest == info.digest
+
+
+def test_a_readme_that_a_person_wrote_is_not_overwritten(folder):
+    save_checkpoint(made(), folder, overwrite=True)
+    (folder / "README.md").write_text("# Ours\n")
+    with pytest.raises(InputError, match=r"README\.md, no part of a checkpoint"):
+        save_checkpoint(made(), folder, overwrite=True)
+    assert (folder / "README.md").read_text() == "# Ours\n"
+
+
 def test_info_says_what_is_there(folder):
     info = read_checkpoint_info(folder)
     assert info.config == CONFIG

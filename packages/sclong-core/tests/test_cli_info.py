@@ -48,7 +48,7 @@ def test_a_checkpoint_is_described_and_verified(checkpoint, capsys):
         f"{sum(p.numel() for p in MODEL.parameters()):,} (float32)",
         "24 (0 with a symbol)",
         "2 layers of width 16, 2 heads; of the 6 highest genes",
-        "counts scaled to 10,000 a cell, then log1p",
+        "counts scaled to 10,000 per cell, then log1p",
         "kind test",
         "epoch 3",
         "verified",

@@ -1,4 +1,6 @@
-"""The card of a model: what it was trained on, how it was judged, and what it is not for.
+"""The card of a model, and the README of a checkpoint folder.
+
+A card says what a model was trained on, how it was judged, and what it must not be used for.
 
 ``card.json`` stands beside the files of a checkpoint and names the digest of that checkpoint, so
 that a card is never read beside weights that it does not describe.
@@ -13,9 +15,34 @@ from pathlib import Path
 from typing import Any
 
 from sclong_core.errors import CheckpointError
-from sclong_core.files import read_json
+from sclong_core.files import atomic_file, read_json
+from sclong_core.manifest import CheckpointInfo
 
 CARD_FILE = "card.json"
+README_FILE = "README.md"
+_README = """\
+---
+library_name: sclong
+tags: [single-cell, transcriptomics]
+---
+
+# A checkpoint of scLong
+
+```bash
+pip install sclong-core
+sclong embed cells.h5ad --checkpoint FOLDER -o embedded.h5ad   # FOLDER: where this file is
+sclong info FOLDER                                             # verifies every file first
+```
+
+```python
+from sclong_core import ScLong
+
+model = ScLong.from_pretrained("FOLDER")
+adata.obsm["X_sclong"] = model.embed(adata)
+```
+
+"""
+"""Begins every README that is written here, and tells it from one that a person wrote."""
 
 
 @dataclass(frozen=True)
@@ -118,3 +145,30 @@ def read_card(folder: str | PathLike[str], *, checkpoint: str) -> ModelCard | No
 def card_content(card: ModelCard) -> dict[str, Any]:
     """What ``card.json`` holds: plain JSON values."""
     return dataclasses.asdict(card)
+
+
+def write_readme(info: CheckpointInfo) -> None:
+    """Write a README into a checkpoint folder: what it is, and how it is used.
+
+    Nothing reads it, and the digest of the checkpoint does not depend on it.
+    """
+    config = info.config
+    facts = {
+        "digest": f"`{info.digest}`",
+        "genes": f"{config.genes:,}, of which {config.high_genes:,} in the large encoder",
+        "width of a gene": str(config.dim),
+        "input": config.input.describe(),
+        "kind": str(info.origin.get("kind", "")) or "not recorded",
+        "written by": f"sclong-core {info.sclong_version}",
+    }
+    lines = ["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in facts.items())]
+    with atomic_file(info.folder / README_FILE) as temporary:
+        temporary.write_text(_README + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+def is_own_readme(path: Path) -> bool:
+    """Whether a README was written by :func:`write_readme`, so that it may be replaced."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_README)) == _README.encode()

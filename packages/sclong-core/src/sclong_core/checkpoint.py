@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sclong_core.card import README_FILE, is_own_readme, write_readme
 from sclong_core.config import GraphUse, LowExpression, ScLongConfig
 from sclong_core.devices import find_device
 from sclong_core.errors import CheckpointError, ConfigError, InputError
@@ -124,6 +125,7 @@ def write_checkpoint(
             graph_digest=None if graph is None else graph.digest,
             origin=origin or {},
         )
+        write_readme(read_checkpoint_info(temporary))
         check_replaceable(target, overwrite=overwrite)  # it may have come, or changed, meanwhile
 
 
@@ -140,6 +142,8 @@ def check_replaceable(folder: Path, *, overwrite: bool) -> None:
     if folder.is_symlink() or not folder.is_dir():
         raise InputError(f"{folder} is not a folder: it is not overwritten")
     others = {item.name for item in folder.iterdir()} - set(CHECKPOINT_FILES)
+    if is_own_readme(folder / README_FILE):
+        others.discard(README_FILE)
     if others:
         raise InputError(
             f"{folder} holds {name_some(others)}, no part of a checkpoint: it is not overwritten"

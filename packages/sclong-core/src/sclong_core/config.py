@@ -88,6 +88,11 @@ class InputConfig:
             if value is not None and not (isinstance(value, int | float) and 0 < value < 1e300):
                 raise ConfigError(f"input {name} must be a positive number, not {value!r}")
 
+    def describe(self) -> str:
+        """The scale in words."""
+        words = f"counts scaled to {self.target_sum:,.6g} per cell, then log1p"
+        return words if self.maximum is None else f"{words}, rescaled to at most {self.maximum:g}"
+
 
 @dataclass(frozen=True)
 class ContextConfig:

@@ -170,9 +170,6 @@ def _compare_with_packaged(args: argparse.Namespace, files: list[Path]) -> None:
 
 def _checkpoint_facts(summary: "CheckpointSummary", files: str) -> "Facts":
     info, config = summary.info, summary.info.config
-    scale = f"counts scaled to {config.input.target_sum:,.6g} a cell, then log1p"
-    if config.input.maximum is not None:
-        scale += f", rescaled to at most {config.input.maximum:g}"
     origin = dict(info.origin)
     details = [f"{key} {value}" for key, value in origin.items() if isinstance(value, str | int)]
     facts = [
@@ -185,7 +182,7 @@ def _checkpoint_facts(summary: "CheckpointSummary", files: str) -> "Facts":
         ("full encoder", _size(config.full)),
         ("genes", f"{config.genes:,} ({summary.symbols:,} with a symbol)"),
         ("graph", f"{summary.edges:,} edges" if summary.edges else "none"),
-        ("input", scale),
+        ("input", config.input.describe()),
         ("origin", ", ".join(details) or "not recorded"),
         ("written by", f"sclong-core {info.sclong_version}"),
         ("files", files),

@@ -30,6 +30,7 @@ from sclong_core.pretraining.data_choice import choose_data, data_path
 from sclong_core.pretraining.dry_run import print_plan
 from sclong_core.pretraining.estimate import FSDP, PlanConfig
 from sclong_core.pretraining.export import ExportModel
+from sclong_core.pretraining.forecast import Forecast
 from sclong_core.pretraining.fsdp import ShardedStrategy
 from sclong_core.pretraining.launch import apply_launch
 from sclong_core.pretraining.module import PRECISIONS, ScLongPretraining, precision_message
@@ -166,6 +167,7 @@ class PretrainCLI(LightningCLI):
         found: list[Callback] = [
             ExportModel(self.folder, self._record()),
             StopOnSignal(self.folder),
+            Forecast(),
         ]
         if not any(isinstance(callback, Checkpoint) for callback in given):
             policy = self.config_init[self.config.subcommand].checkpoints

@@ -206,12 +206,12 @@ def _time_rows(
     seconds = cells * flops / rate
     steps = math.ceil(cells // (layout.batch_size * layout.ranks) / layout.accumulation)
     epoch = (
-        f"{_duration(seconds)} at {plan.utilisation:.0%} of {plan.peak_tflops:g} TFLOP/s a device "
+        f"{duration(seconds)} at {plan.utilisation:.0%} of {plan.peak_tflops:g} TFLOP/s a device "
         "(plan.utilisation, plan.peak_tflops)"
     )
     shown = [("steps an epoch", f"{steps:,} of {cells:,} cells"), ("time an epoch", epoch)]
     if epochs > 0:
-        shown.append(("time in all", f"{_duration(seconds * epochs)} for {epochs} epochs"))
+        shown.append(("time in all", f"{duration(seconds * epochs)} for {epochs} epochs"))
     return shown
 
 
@@ -219,7 +219,8 @@ def _gib(count: float) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time in the largest unit that it fills."""
     for size, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
         if seconds >= size:
             return f"{seconds / size:.1f} {name}"
