@@ -12,6 +12,8 @@ MODULES = (
     "sclong_data.cli.harmonise",
     "sclong_data.cli.list_datasets",
     "sclong_data.cli.stats",
+    "sclong_tasks.cli.finetune",
+    "sclong_tasks.cli.predict_labels",
     "sclong_tasks.cli.task",
     "sclong_tasks.cli.run",
     "sclong_bench.cli.bench",

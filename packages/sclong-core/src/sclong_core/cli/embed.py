@@ -72,7 +72,7 @@ class EmbedCommand:
                 "has it, else mean)"
             ),
         )
-        _add_reading(parser)
+        add_reading(parser)
         _add_writing(parser)
         _add_computing(parser)
 
@@ -100,7 +100,8 @@ class EmbedCommand:
                 ) from error
 
 
-def _add_reading(parser: argparse.ArgumentParser) -> None:
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Declare how cells are read, for every command that embeds."""
     group = parser.add_argument_group("how cells are read")
     group.add_argument(
         "--matrix", metavar="NAME", help='layer to read, or "raw" (default: X, or the only matrix)'

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import anndata
 import numpy as np
 import numpy.typing as npt
 
+from sclong_core.cells import ReadingOptions
 from sclong_core.checkpoint import resolve_checkpoint
 from sclong_core.embedding.pooling import chosen_pool
 from sclong_core.errors import InputError
@@ -41,8 +42,8 @@ class Embedder:
         checkpoint: folder or hub id; the model that comes with the package if None.
         batch_size: cells at a time.
         device: to compute on.
-        allow_poor_match: embed cells whose genes the model hardly knows.
         progress: draw a progress bar.
+        **reading: how cells are read, see :class:`sclong_core.cells.ReadingOptions`.
     """
 
     def __init__(
@@ -51,13 +52,13 @@ class Embedder:
         *,
         batch_size: int = 32,
         device: str = "auto",
-        allow_poor_match: bool = False,
         progress: bool = False,
+        **reading: Unpack[ReadingOptions],
     ) -> None:
         self._folder = resolve_checkpoint(checkpoint)
         self._digest = read_checkpoint_info(self._folder).digest
         self._batch_size, self._device, self._progress = batch_size, device, progress
-        self._allow_poor_match = allow_poor_match
+        self._reading = reading
         self._model: ScLong | None = None
 
     @property
@@ -82,7 +83,7 @@ class Embedder:
             adata,
             batch_size=self._batch_size,
             progress=self._progress,
-            allow_poor_match=self._allow_poor_match,
+            **self._reading,
         )
         return CellVectors(found, f"{self._digest} {chosen_pool(self.model, None)}", new=True)
 
