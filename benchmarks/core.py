@@ -45,7 +45,7 @@ ACCELERATOR_REPEATS = 5
 class Benchmark:
     """One run: what it found, and what it left out and why."""
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self, *, full: bool, sizes: tuple[str, ...], tasks: tuple[str, ...], scratch: Path
     ) -> None:
         self._scratch = scratch

@@ -25,9 +25,9 @@ from sclong_core.pretraining.estimate import (
     Layout,
     activation_bytes,
     count_parameters,
+    flops_per_cell,
     state_bytes,
 )
-from sclong_core.pretraining.flops import flops_per_cell
 from sclong_core.pretraining.loss import scored_error
 
 DOCUMENT = ROOT / "docs" / "scale.md"

@@ -60,7 +60,7 @@ class Worker:
         """Start the process; :meth:`wait` for it before the first run."""
         self.subject = subject
         self._start = time.perf_counter()
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # a browser, with flags that stand here
             [sys.executable, "-m", "benchmarks.worker", json.dumps(asdict(subject))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

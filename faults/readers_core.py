@@ -24,7 +24,7 @@ from sclong_core.expression import open_cells
 from sclong_core.files import sha256_file
 from sclong_core.graph import GeneGraph
 from sclong_core.model import ScLong
-from sclong_core.plain_pickle import load_tensors, read_plain_pickle
+from sclong_core.pickles import load_tensors, read_plain_pickle
 from sclong_core.pretraining.checkpoint_io import AtomicCheckpointIO
 from sclong_core.testing import make_counts_anndata, synthetic_gene_ids
 from sclong_core.vocabulary import GeneVocabulary

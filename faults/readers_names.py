@@ -8,7 +8,7 @@ from unittest import mock
 import numpy as np
 
 from faults.trials import Reader
-from sclong_core import hub
+from sclong_core import checkpoint_names
 from sclong_core.errors import CheckpointError
 
 _PARTS: tuple[str, ...] = (
@@ -70,9 +70,9 @@ def _resolve(folder: Path) -> Any:
     name = (folder / _NAME).read_bytes().decode("utf-8", "replace")
     if os.path.isdir(name):  # noqa: PTH112  # Path.is_dir raises where a name is too long
         raise CheckpointError("a folder of this machine, which is what a folder's name gives")
-    with mock.patch.object(hub, "_download", note):  # in the place of the network
+    with mock.patch.object(checkpoint_names, "_download", note):  # in the place of the network
         try:
-            hub.resolve_checkpoint(name)
+            checkpoint_names.resolve_checkpoint(name)
         except CheckpointError:
             if not asked:
                 raise

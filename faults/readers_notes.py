@@ -14,9 +14,8 @@ import numpy as np
 
 from faults.trials import Reader
 from sclong_core.embedding.embed_files import is_finished
-from sclong_core.embedding.plan import Job
+from sclong_core.embedding.jobs import EmbedOptions, Job
 from sclong_core.embedding.tables import cell_names_file, sidecar
-from sclong_core.embedding.work import EmbedOptions
 from sclong_core.errors import InputError, ScLongError
 from sclong_core.files import sha256_file, write_json
 from sclong_core.testing import make_counts_anndata

@@ -9,8 +9,8 @@ from sclong_bench.judging.page import read_rows
 from sclong_bench.judging.sets import read_labelled, read_sets
 from sclong_bench.judging.words import Judged, filled_page
 from sclong_core.card import ModelCard, read_card
+from sclong_core.checkpoint_names import packaged_checkpoint
 from sclong_core.manifest import read_checkpoint_info
-from sclong_core.packaged import packaged_checkpoint
 from sclong_core.testing import shared_folder
 from sclong_data.dataset_manifest import Manifest
 from sclong_tasks.metrics.nearest import tell_types

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sclong_core.packaged import packaged_checkpoint
+from sclong_core.checkpoint_names import packaged_checkpoint
 from sclong_core.testing import make_counts_anndata, write_synthetic_release
 from sclong_core.vocabulary import GeneVocabulary
 

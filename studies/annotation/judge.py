@@ -27,8 +27,8 @@ from sklearn.metrics import f1_score, roc_auc_score
 from sclong_bench.judging.models import Checkpoint
 from sclong_bench.judging.references import own_log1p
 from sclong_bench.judging.sets import JudgingSet, LabelledCells, read_labelled, read_sets
+from sclong_core.checkpoint_names import packaged_checkpoint
 from sclong_core.files import atomic_file
-from sclong_core.packaged import packaged_checkpoint
 from sclong_tasks.annotation import Annotation, Reference, annotate_vectors
 from sclong_tasks.annotation.agreement import compare_labels
 from sclong_tasks.annotation.neighbours import Voters, told_codes

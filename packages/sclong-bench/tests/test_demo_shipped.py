@@ -11,7 +11,7 @@ from sclong_bench.demo.results import MINI, PCA, Row
 from sclong_bench.demo.run import main_numbers
 from sclong_bench.demo.shipped import Shipped, embed_shipped, knows_genes
 from sclong_bench.demo.story import shipped_verdict
-from sclong_core.packaged import packaged_checkpoint
+from sclong_core.checkpoint_names import packaged_checkpoint
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.report.page import page_html
 

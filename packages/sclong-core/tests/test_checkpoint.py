@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sclong_core import checkpoint, hub, manifest
+from sclong_core import checkpoint, checkpoint_names, manifest
 from sclong_core.checkpoint import (
     load_checkpoint,
     read_checkpoint_info,
@@ -21,11 +21,12 @@ from sclong_core.checkpoint import (
     save_checkpoint,
     verify_checkpoint,
 )
+from sclong_core.checkpoint_names import CHECKPOINT_FILES
 from sclong_core.config import PerformerConfig, ScLongConfig
 from sclong_core.errors import CheckpointError, ConfigError, InputError
 from sclong_core.files import sha256_file
 from sclong_core.graph import GeneGraph
-from sclong_core.manifest import CHECKPOINT_FILES, canonical_json
+from sclong_core.manifest import canonical_json
 from sclong_core.model import ScLong
 from sclong_core.summary import summarise_checkpoint
 from sclong_core.vocabulary import GeneVocabulary
@@ -549,7 +550,7 @@ def test_a_folder_is_its_own_name(folder):
 )
 def test_a_strange_name_is_never_asked_for(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(hub, "_download", lambda *_: pytest.fail("asked the hub"))
+    monkeypatch.setattr(checkpoint_names, "_download", lambda *_: pytest.fail("asked the hub"))
     if not name:
         name = str(tmp_path / "nowhere")
     with pytest.raises(CheckpointError, match="neither a checkpoint folder nor a hub id"):

@@ -12,8 +12,7 @@ from sclong_core import InputError, save_checkpoint
 from sclong_core.embedding import block_store
 from sclong_core.embedding import embed_files as files
 from sclong_core.embedding.embed_files import Embedder, embed_files
-from sclong_core.embedding.plan import plan_jobs
-from sclong_core.embedding.work import EmbedOptions
+from sclong_core.embedding.jobs import EmbedOptions, plan_jobs
 from sclong_core.expression import identity
 from sclong_core.expression.identity import Identity
 from sclong_core.manifest import read_checkpoint_info

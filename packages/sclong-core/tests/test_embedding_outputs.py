@@ -14,10 +14,9 @@ from sclong_core import ConfigError, InputError, save_checkpoint
 from sclong_core.embedding import block_store
 from sclong_core.embedding.annotated import read_record
 from sclong_core.embedding.embed_files import Embedder, embed_files
+from sclong_core.embedding.jobs import EmbedOptions, Job, check_key, plan_jobs, warn_of_space
 from sclong_core.embedding.outputs import check_output
-from sclong_core.embedding.plan import Job, check_key, plan_jobs, warn_of_space
 from sclong_core.embedding.tables import cell_names_file, read_table_record, sidecar
-from sclong_core.embedding.work import EmbedOptions
 from sclong_core.files import sha256_file
 from sclong_core.manifest import read_checkpoint_info
 from sclong_core.testing import SYNTHETIC_GENES, make_counts_anndata, make_tiny_model

@@ -1,4 +1,4 @@
-from sclong_core.embedding.progress import cell_progress
+from sclong_core.progress import cell_progress
 
 
 def test_a_bar_says_what_is_done_on_standard_error(capsys, monkeypatch):

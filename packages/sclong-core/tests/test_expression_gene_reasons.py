@@ -2,7 +2,7 @@
 
 import pytest
 
-from sclong_core.expression.gene_reasons import likely_reason
+from sclong_core.expression.genes import likely_reason
 from sclong_core.vocabulary import GeneVocabulary
 
 HUMAN = GeneVocabulary.from_ids(["ENSG00000141510", "ENSG00000012048"], ["TP53", "BRCA1"])

@@ -11,7 +11,7 @@ import zarr
 from sclong_core.config import InputConfig
 from sclong_core.errors import InputError
 from sclong_core.expression import open_cells, prepare_cells, source_from_anndata
-from sclong_core.expression.organism import (
+from sclong_core.expression.species import (
     cells_of_organism,
     declared_organisms,
     is_organism,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sclong_core.expression import source_from_anndata
-from sclong_core.expression.proposals import advice
+from sclong_core.expression.surveys import advice
 from sclong_core.testing import make_counts_anndata
 
 

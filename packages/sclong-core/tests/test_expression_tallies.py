@@ -7,7 +7,7 @@ import pytest
 from sclong_core.config import InputConfig
 from sclong_core.expression import match_genes
 from sclong_core.expression.rows import canonical
-from sclong_core.expression.tallies import Tally
+from sclong_core.expression.surveys import Tally
 from sclong_core.testing import make_counts_anndata, synthetic_gene_ids
 from sclong_core.vocabulary import GeneVocabulary
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sclong_core import GeneGraph
-from sclong_core.graph_shuffling import shuffle_edges
+from sclong_core.graph import shuffle_edges
 
 
 def made(genes=200, edges=1500, seed=0, *, loops=True):

@@ -8,13 +8,13 @@ import sys
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from sclong_core.lost_processes import lost_process
+from sclong_core.errors import lost_process
 
 RANKS = """
 import os, signal, sys, torch
 import torch.distributed as dist
 from datetime import timedelta
-from sclong_core.lost_processes import lost_process
+from sclong_core.errors import lost_process
 rank = int(sys.argv[1])
 dist.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=rank, world_size=2,
                         timeout=timedelta(seconds=90))

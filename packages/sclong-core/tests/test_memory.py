@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sclong_core.memory import is_short_of_memory, shortage
+from sclong_core.errors import is_short_of_memory, shortage
 
 SHORT = [
     MemoryError(),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sclong_core.errors import CheckpointError
-from sclong_core.pickled_numbers import read_pickled_dictionary
+from sclong_core.pickles import read_pickled_dictionary
 
 CONTENT = {
     "<pad>": 0,

@@ -7,10 +7,11 @@ from sclong_core.pretraining.estimate import (
     PlanConfig,
     activation_bytes,
     count_parameters,
+    flops_per_cell,
     plan_rows,
+    positions,
     state_bytes,
 )
-from sclong_core.pretraining.flops import flops_per_cell, positions
 
 
 def layout(**changes):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch.distributed.fsdp
 
-from sclong_core.pretraining.preemption import STOPPED
+from sclong_core.pretraining.checkpointing import STOPPED
 from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
 
 pytestmark = pytest.mark.fault

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sclong_core.pretraining.checkpoint_io import newest_valid_checkpoint
-from sclong_core.pretraining.preemption import STOPPED
+from sclong_core.pretraining.checkpointing import STOPPED
 from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
 
 TESTING = "sclong_core.pretraining.testing"

@@ -18,7 +18,7 @@ from sclong_core.pretraining.corruption import CorruptionConfig
 from sclong_core.pretraining.data import AnnDataModule
 from sclong_core.pretraining.datamodule import PretrainingData
 from sclong_core.pretraining.export import ExportModel
-from sclong_core.pretraining.gene_metrics import HiddenGeneMetrics
+from sclong_core.pretraining.metrics import HiddenGeneMetrics
 from sclong_core.pretraining.module import ScLongPretraining, dense_expression
 from sclong_core.pretraining.objective import ObjectiveConfig
 from sclong_core.pretraining.readouts import finish_readout, start_readout

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sclong_core.pretraining.checkpoint_io import verify
-from sclong_core.pretraining.preemption import STOPPED
+from sclong_core.pretraining.checkpointing import STOPPED
 from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
 
 # Each run is a process of its own, forked from one that has imported what all of them need.

@@ -7,7 +7,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from sclong_core.errors import CheckpointError
 from sclong_core.pretraining.checkpoint_io import AtomicCheckpointIO
-from sclong_core.pretraining.resuming import NEWEST, SameCheckpoint
+from sclong_core.pretraining.checkpointing import NEWEST, SameCheckpoint
 
 
 class Trainer:
@@ -47,7 +47,7 @@ def test_another_rank_takes_its_word_and_does_not_look_for_itself(tmp_path, monk
     said = save(tmp_path, 3)
     save(tmp_path, 4)
     monkeypatch.setattr(
-        "sclong_core.pretraining.resuming.newest_valid_checkpoint", lambda folder: 1 / 0
+        "sclong_core.pretraining.checkpointing.newest_valid_checkpoint", lambda folder: 1 / 0
     )
     trainer = Trainer(first=False, said=said)
     SameCheckpoint(trainer, tmp_path).resume_start(NEWEST)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sclong_core.errors import ConfigError, InputError
-from sclong_core.plain_pickle import read_plain_pickle
+from sclong_core.pickles import read_plain_pickle
 from sclong_core.testing import shared_folder
 from sclong_data.graph.building import build_gene_graph, graph_of
 from sclong_data.graph.similarity import JoinedSimilarity, PairSimilarity, TermSimilarity

@@ -94,7 +94,7 @@ class Killer:
         script = folder / "killer.py"
         script.write_text(KILLER)
         self._folder = folder
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # a browser, with flags that stand here
             [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from sclong_core import ScLong
+from sclong_core.checkpoint_names import packaged_checkpoint
 from sclong_core.cli.main import main
-from sclong_core.packaged import packaged_checkpoint
 from sclong_core.testing import make_counts_anndata
 from sclong_core.vocabulary import GeneVocabulary
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from sclong_core.checkpoint_names import packaged_checkpoint
 from sclong_core.cli.main import main
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.model import ScLong
-from sclong_core.packaged import packaged_checkpoint
 from sclong_core.testing import make_tiny_model, shared_folder, synthetic_gene_ids
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_tasks.batch_integration import task

@@ -12,7 +12,7 @@ import torch
 
 from sclong_core.cli.main import main
 from sclong_core.errors import ConfigError
-from sclong_core.pickled_numbers import read_pickled_dictionary
+from sclong_core.pickles import read_pickled_dictionary
 from sclong_tasks.encoders.offered import provider
 from sclong_tasks.encoders.registry import PUBLISHED, get_encoder, model_class
 from sclong_tasks.encoders.testing import GENES, furthest, messages, tiny_cells, tiny_folder

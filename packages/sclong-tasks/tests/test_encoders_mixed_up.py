@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from sclong_core.cli.main import main
 from sclong_core.errors import CheckpointError, ConfigError
-from sclong_core.pickled_numbers import read_pickled_dictionary
+from sclong_core.pickles import read_pickled_dictionary
 from sclong_tasks.data_files import prepare_data
 from sclong_tasks.drug_response import example as response
 from sclong_tasks.encoders.offered import provider

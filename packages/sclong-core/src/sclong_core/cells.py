@@ -75,10 +75,12 @@ class CellMethods:
         Raises:
             InputError: the cells cannot be used as they are.
         """
-        from sclong_core.embedding.alike import refuse_alike  # noqa: PLC0415  # see _prepare
-        from sclong_core.embedding.inference import embed_cells  # noqa: PLC0415  # see _prepare
+        from sclong_core.embedding.inference import (  # noqa: PLC0415  # see _prepare
+            embed_cells,
+            refuse_alike,
+        )
         from sclong_core.embedding.pooling import chosen_pool  # noqa: PLC0415  # see _prepare
-        from sclong_core.embedding.progress import cell_progress  # noqa: PLC0415  # see _prepare
+        from sclong_core.progress import cell_progress  # noqa: PLC0415  # see _prepare
 
         model = cast("ScLong", self)
         chosen = chosen_pool(model, pool)
@@ -119,7 +121,7 @@ class CellMethods:
             InputError: the cells cannot be used as they are, or a gene is unknown.
         """
         from sclong_core.embedding.inference import run_model, with_mean  # noqa: PLC0415  # see _prepare
-        from sclong_core.embedding.progress import cell_progress  # noqa: PLC0415  # see _prepare
+        from sclong_core.progress import cell_progress  # noqa: PLC0415  # see _prepare
 
         model = cast("ScLong", self)
         with (
@@ -159,7 +161,7 @@ class CellMethods:
             InputError: the cells cannot be used as they are, or a gene is unknown.
         """
         from sclong_core.embedding.inference import run_model, with_mean  # noqa: PLC0415  # see _prepare
-        from sclong_core.embedding.progress import cell_progress  # noqa: PLC0415  # see _prepare
+        from sclong_core.progress import cell_progress  # noqa: PLC0415  # see _prepare
 
         model = cast("ScLong", self)
         with (
@@ -208,7 +210,7 @@ class CellMethods:
         """
         from sclong_core.embedding.attention import AttentionReader  # noqa: PLC0415  # see _prepare
         from sclong_core.embedding.inference import run_model  # noqa: PLC0415  # see _prepare
-        from sclong_core.embedding.progress import cell_progress  # noqa: PLC0415  # see _prepare
+        from sclong_core.progress import cell_progress  # noqa: PLC0415  # see _prepare
 
         model = cast("ScLong", self)
         reader = AttentionReader(model, encoder, layer)

@@ -15,17 +15,19 @@ import torch
 from torch import Tensor
 
 from sclong_core.card import README_FILE, is_own_readme, write_readme
+from sclong_core.checkpoint_names import (
+    CHECKPOINT_FILES,
+    GRAPH_FILE,
+    VOCABULARY_FILE,
+    WEIGHTS_FILE,
+    resolve_checkpoint,
+)
 from sclong_core.config import GraphUse, LowExpression, ScLongConfig
 from sclong_core.devices import find_device
 from sclong_core.errors import CheckpointError, ConfigError, InputError
 from sclong_core.files import atomic_folder
 from sclong_core.graph import GeneGraph
-from sclong_core.hub import resolve_checkpoint
 from sclong_core.manifest import (
-    CHECKPOINT_FILES,
-    GRAPH_FILE,
-    VOCABULARY_FILE,
-    WEIGHTS_FILE,
     CheckpointInfo,
     name_some,
     read_checkpoint_info,

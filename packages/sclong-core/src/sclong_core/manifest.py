@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import sclong_core
+from sclong_core.checkpoint_names import (
+    CHECKPOINT_FILES,
+    CONFIG_FILE,
+    GRAPH_FILE,
+    VOCABULARY_FILE,
+    WEIGHTS_FILE,
+    checkpoint_source,
+)
 from sclong_core.config import ScLongConfig
 from sclong_core.errors import CheckpointError, ConfigError
 from sclong_core.files import atomic_file, sha256_file
-from sclong_core.packaged import packaged_source
 from sclong_core.renaming import set_aside
-
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
-VOCABULARY_FILE = "vocabulary.tsv"
-GRAPH_FILE = "graph.npz"
-CHECKPOINT_FILES = (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE, GRAPH_FILE)
-"""Everything a checkpoint folder may hold; the graph only where the model has one."""
 
 FORMAT = "sclong"
 FORMAT_VERSION = 1
@@ -89,12 +89,7 @@ class CheckpointInfo:
     @property
     def source(self) -> str:
         """The packaged model's name, ``owner/name@commit`` in the hub's cache, else the folder."""
-        if (packaged := packaged_source(self.folder)) is not None:
-            return packaged
-        repository = self.folder.parent.parent.name
-        if self.folder.parent.name == "snapshots" and repository.startswith("models--"):
-            return f"{repository.removeprefix('models--').replace('--', '/')}@{self.folder.name}"
-        return str(self.folder)
+        return checkpoint_source(self.folder)
 
 
 def read_checkpoint_info(folder: str | PathLike[str]) -> CheckpointInfo:

@@ -18,8 +18,7 @@ from sclong_core.cells import CellMethods
 from sclong_core.config import ScLongConfig
 from sclong_core.context import ContextMethods
 from sclong_core.errors import ConfigError
-from sclong_core.graph import GeneGraph
-from sclong_core.graph_shuffling import shuffle_edges
+from sclong_core.graph import GeneGraph, shuffle_edges
 from sclong_core.nn.embedding import ExpressionEmbedding, GeneEmbedding
 from sclong_core.nn.performer import Performer
 from sclong_core.nn.readout import Readout
@@ -56,7 +55,7 @@ class ScLong(nn.Module, PretrainedMethods, CellMethods, ContextMethods):
 
     redraw_index: Tensor
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self,
         config: ScLongConfig,
         vocabulary: GeneVocabulary | None = None,

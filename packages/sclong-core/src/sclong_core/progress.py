@@ -1,6 +1,10 @@
 """Progress bars on standard error: how far, how fast, how much time is left."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from sclong_core.escaping import for_terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -38,3 +42,20 @@ def progress_bars(rate: str, *, transient: bool = False) -> "Progress":
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     return Progress(*columns, console=Console(stderr=True), transient=transient)
+
+
+@contextmanager
+def cell_progress(what: str, total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
+    """Give a function to call with each number of cells that was done.
+
+    Args:
+        what: is being done, for the person who waits.
+        total: cells in all.
+        shown: draw a bar on standard error; otherwise nothing is drawn.
+    """
+    if not shown:
+        yield lambda _cells: None
+        return
+    with progress_bars("{:,.2f} cells/s") as bar:
+        task = bar.add_task(for_terminal(what), total=total)
+        yield lambda cells: bar.advance(task, cells)

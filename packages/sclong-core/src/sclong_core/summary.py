@@ -3,16 +3,10 @@
 from dataclasses import dataclass
 from os import PathLike
 
+from sclong_core.checkpoint_names import GRAPH_FILE, VOCABULARY_FILE, WEIGHTS_FILE
 from sclong_core.errors import CheckpointError, InputError
 from sclong_core.graph import GeneGraph
-from sclong_core.manifest import (
-    GRAPH_FILE,
-    VOCABULARY_FILE,
-    WEIGHTS_FILE,
-    CheckpointInfo,
-    read_checkpoint_info,
-    verify_checkpoint,
-)
+from sclong_core.manifest import CheckpointInfo, read_checkpoint_info, verify_checkpoint
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_core.weights_header import check_sizes, read_header
 

@@ -17,10 +17,16 @@ from scipy import sparse
 from sclong_core.errors import InputError
 from sclong_core.expression import recognise, source_from_anndata
 from sclong_core.expression.features import find_features, types_as_they_are
-from sclong_core.expression.organism import note_in_memory, other_organisms
 from sclong_core.expression.recognition import whole_rows
 from sclong_core.expression.rows import canonical
-from sclong_core.expression.species import HUMAN, GeneSpecies, SpeciesTally, species_of_genes
+from sclong_core.expression.species import (
+    HUMAN,
+    GeneSpecies,
+    SpeciesTally,
+    note_in_memory,
+    other_organisms,
+    species_of_genes,
+)
 from sclong_core.expression.store import open_hdf5, refuse_unreadable, require_stored
 from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.encoders.protocol import Scale

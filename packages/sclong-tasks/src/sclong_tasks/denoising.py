@@ -150,7 +150,7 @@ class DenoisingNetwork(LightningModule):
         """Write weights and options."""
         from safetensors.torch import save_file  # noqa: PLC0415  # not needed to train
 
-        from sclong_core.files import atomic_file, write_json  # noqa: PLC0415
+        from sclong_core.files import atomic_file, write_json  # noqa: PLC0415  # heavy
 
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_file(folder / "denoising.safetensors") as temporary:
@@ -211,7 +211,7 @@ def train_denoising(
 class _DamagedCells(IterableDataset[tuple[Tensor, ...]]):
     """Damaged cells, what is visible, whole cells: batches without end, evenly over sources."""
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self,
         cells: CorpusCells,
         options: DenoisingOptions,

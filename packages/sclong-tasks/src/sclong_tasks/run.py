@@ -15,9 +15,10 @@ import pandas as pd
 import yaml
 
 import sclong_tasks
+from sclong_core.checkpoint_names import VOCABULARY_FILE
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.files import atomic_folder
-from sclong_core.manifest import VOCABULARY_FILE, read_checkpoint_info
+from sclong_core.manifest import read_checkpoint_info
 from sclong_tasks.data_files import read_record
 from sclong_tasks.encoders.functions import EncoderFunction
 from sclong_tasks.encoders.registry import recognise

@@ -9,7 +9,7 @@ from sclong_core.cli.terminal import messages, print_facts, print_table
 from sclong_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sclong_bench.judging.run import Contestants
+    from sclong_bench.judging.run import Contestants  # heavy
 
 _NAMED = re.compile(
     r"(?P<name>[\w ()-]+?)(\.(?P<seed>[0-9]+))?(/without-(?P<study>\w+))?=(?P<path>.+)"

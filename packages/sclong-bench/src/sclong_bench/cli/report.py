@@ -74,7 +74,7 @@ class ReportCommand:
         from sclong_bench.report.comparison import gather  # noqa: PLC0415  # keeps --help fast
         from sclong_bench.report.formats import write_formats  # noqa: PLC0415
         from sclong_bench.report.verdicts import verdict  # noqa: PLC0415
-        from sclong_bench.results.reading import read_results  # noqa: PLC0415
+        from sclong_bench.results.reading import read_results  # noqa: PLC0415  # keeps --help fast
 
         with messages():
             declared = dict(map(_role, args.role))

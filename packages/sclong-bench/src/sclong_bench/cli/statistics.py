@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sclong_bench.statistics.comparison import Plan
+    from sclong_bench.statistics.comparison import Plan  # keeps --help fast
 
 TESTS = ("student", "welch", "paired", "wilcoxon", "permutation")
 """As in :mod:`sclong_bench.statistics.tests`, which is slow to import."""

@@ -8,9 +8,9 @@ from anndata import AnnData
 from sclong_bench.demo.evaluate import Floats
 from sclong_core import ScLong
 from sclong_core.card import read_card
+from sclong_core.checkpoint_names import VOCABULARY_FILE, packaged_checkpoint
 from sclong_core.errors import InputError
-from sclong_core.manifest import VOCABULARY_FILE, read_checkpoint_info
-from sclong_core.packaged import packaged_checkpoint
+from sclong_core.manifest import read_checkpoint_info
 from sclong_core.vocabulary import GeneVocabulary
 
 _LOG = logging.getLogger("sclong")

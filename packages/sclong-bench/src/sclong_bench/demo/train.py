@@ -69,7 +69,7 @@ class StratifiedCells(AnnDataModule):
         )
         self._training = data.training
 
-    def setup(self, stage: str) -> None:
+    def setup(self, stage: str) -> None:  # Lightning gives it
         """Read and check the cells, and put the demonstration's split in place."""
         super().setup(stage)
         self.training_cells = np.flatnonzero(self._training)

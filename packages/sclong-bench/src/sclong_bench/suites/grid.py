@@ -11,11 +11,11 @@ from typing import Literal
 import yaml
 
 from sclong_bench.suites.suite import GridRun
+from sclong_core.checkpoint_names import checkpoint_word
 from sclong_core.children import own_environment, run_child
 from sclong_core.errors import InputError
 from sclong_core.files import atomic_file, read_json, write_json
 from sclong_core.lock import LockedError, locked
-from sclong_core.packaged import checkpoint_word
 from sclong_tasks.results import finished_runs
 
 State = Literal["done", "failed", "missing"]

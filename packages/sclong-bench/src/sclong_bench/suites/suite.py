@@ -10,10 +10,10 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sclong_core.checkpoint_names import checkpoint_folder
 from sclong_core.errors import ConfigError, ScLongError
 from sclong_core.files import sha256_file
 from sclong_core.manifest import read_checkpoint_info
-from sclong_core.packaged import checkpoint_folder
 from sclong_core.settings import load_settings
 from sclong_tasks.data_files import RECORD
 from sclong_tasks.named_models import NamedModel, model_changes, named

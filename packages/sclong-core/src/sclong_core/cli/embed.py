@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table
-from sclong_core.errors import ScLongError
+from sclong_core.errors import ScLongError, is_short_of_memory, shortage
 from sclong_core.launcher import check_variables, process_rank
-from sclong_core.memory import is_short_of_memory, shortage
 
 if TYPE_CHECKING:
     from sclong_core.embedding.embed_files import Embedder, JobOutcome
-    from sclong_core.embedding.plan import Job
+    from sclong_core.embedding.jobs import Job
 
 _LOG = logging.getLogger("sclong")
 _POOLS = ("mean", "mean_expressed", "expression_weighted", "gene_sums", "cell", "components")
@@ -193,8 +192,8 @@ def _add_computing(parser: argparse.ArgumentParser) -> None:
 def _embed(args: argparse.Namespace, *, leading: bool) -> int:
     if args.devices < 1:
         raise ScLongError(f"--devices must be a positive integer, not {args.devices}")
+    from sclong_core.embedding.jobs import plan_jobs  # noqa: PLC0415  # heavy
     from sclong_core.embedding.outputs import check_output  # noqa: PLC0415  # heavy
-    from sclong_core.embedding.plan import plan_jobs  # noqa: PLC0415  # heavy
 
     suffix = None if args.format is None else f".{args.format}"
     jobs = plan_jobs(args.inputs, args.output, suffix=suffix)
@@ -233,8 +232,8 @@ def _status(outcomes: "Sequence[JobOutcome]") -> int:
 
 def _embed_with_other(args: argparse.Namespace, jobs: "Sequence[Job]") -> int:
     """Embed with a model that another installed package offers."""
+    from sclong_core.embedding.jobs import EmbedOptions  # noqa: PLC0415  # heavy
     from sclong_core.embedding.offered import embed_with, offered_encoder  # noqa: PLC0415  # heavy
-    from sclong_core.embedding.work import EmbedOptions  # noqa: PLC0415  # heavy
 
     if args.checkpoint is None:
         raise ScLongError(
@@ -291,8 +290,8 @@ def _load(args: argparse.Namespace, *, progress: bool) -> "Embedder":
     """The model, and what is asked of it."""
     from sclong_core.checkpoint import load_checkpoint, resolve_checkpoint  # noqa: PLC0415  # heavy
     from sclong_core.embedding.embed_files import Embedder  # noqa: PLC0415  # heavy
+    from sclong_core.embedding.jobs import EmbedOptions  # noqa: PLC0415  # heavy
     from sclong_core.embedding.offered import require_own  # noqa: PLC0415  # heavy
-    from sclong_core.embedding.work import EmbedOptions  # noqa: PLC0415  # heavy
     from sclong_core.manifest import read_checkpoint_info  # noqa: PLC0415  # heavy
 
     options = EmbedOptions(

@@ -63,9 +63,11 @@ class InfoCommand:
 
 
 def _info(args: argparse.Namespace) -> int:
+    from sclong_core.checkpoint_names import (  # noqa: PLC0415  # keeps sclong --help fast
+        CONFIG_FILE,
+        packaged_checkpoint,
+    )
     from sclong_core.expression import find_cell_files  # noqa: PLC0415  # heavy
-    from sclong_core.manifest import CONFIG_FILE  # noqa: PLC0415  # keeps sclong --help fast
-    from sclong_core.packaged import packaged_checkpoint  # noqa: PLC0415
 
     absent = [path for path in args.paths if not path.exists()]
     if absent:
@@ -93,8 +95,8 @@ def _info(args: argparse.Namespace) -> int:
 
 def _show_offered(folder: Path) -> bool:
     """Print what a folder of a model of another package is; False if it is none."""
+    from sclong_core.checkpoint_names import VOCABULARY_FILE  # noqa: PLC0415  # keeps --help fast
     from sclong_core.embedding.offered import providers  # noqa: PLC0415  # keeps --help fast
-    from sclong_core.manifest import VOCABULARY_FILE  # noqa: PLC0415  # keeps --help fast
 
     if (folder / VOCABULARY_FILE).is_file():
         return False
@@ -107,7 +109,7 @@ def _show_offered(folder: Path) -> bool:
 
 def _chosen_checkpoint(args: argparse.Namespace, checkpoints: list[Path]) -> Path | None:
     """The checkpoint to compare data with."""
-    from sclong_core.hub import resolve_checkpoint  # noqa: PLC0415  # keeps sclong --help fast
+    from sclong_core.checkpoint_names import resolve_checkpoint  # noqa: PLC0415  # keeps sclong --help fast
 
     if args.checkpoint is not None:
         from sclong_core.embedding.offered import require_own  # noqa: PLC0415  # heavy
@@ -154,8 +156,8 @@ def _show_card(summary: "CheckpointSummary") -> str:
 
 def _compare_with_packaged(args: argparse.Namespace, files: list[Path]) -> None:
     """Print how files fit the model that comes with the package; nothing depends on it."""
+    from sclong_core.checkpoint_names import packaged_checkpoint  # noqa: PLC0415
     from sclong_core.manifest import read_checkpoint_info  # noqa: PLC0415  # keeps --help fast
-    from sclong_core.packaged import packaged_checkpoint  # noqa: PLC0415
 
     folder = packaged_checkpoint()
     asked = argparse.Namespace(**{**vars(args), "no_timing": True})
@@ -223,7 +225,7 @@ def _fit(args: argparse.Namespace, path: Path, model: "ScLong") -> "Facts":
     from sclong_core.embedding.compatibility import describe_fit, measure_speed  # noqa: PLC0415  # heavy
     from sclong_core.embedding.embed_files import survey_file  # noqa: PLC0415  # heavy
     from sclong_core.embedding.inference import vocabulary_of  # noqa: PLC0415  # heavy
-    from sclong_core.embedding.work import EmbedOptions  # noqa: PLC0415  # heavy
+    from sclong_core.embedding.jobs import EmbedOptions  # noqa: PLC0415  # heavy
 
     options = EmbedOptions(
         batch_size=args.batch_size,

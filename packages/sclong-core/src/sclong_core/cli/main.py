@@ -17,10 +17,8 @@ from sclong_core.children import descendants, end_processes
 from sclong_core.cli.command import GROUP, Command
 from sclong_core.cli.interrupts import INTERRUPTED, SAID, watch_interrupts
 from sclong_core.cli.streams import guard_streams, lost_output
-from sclong_core.errors import ScLongError
+from sclong_core.errors import ScLongError, is_short_of_memory, lost_process, shortage
 from sclong_core.escaping import for_terminal
-from sclong_core.lost_processes import lost_process
-from sclong_core.memory import is_short_of_memory, shortage
 
 _USAGE_ERROR = 2
 _BROKEN_PIPE = 141

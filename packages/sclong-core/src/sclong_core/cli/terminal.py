@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sclong_core.escaping import for_terminal
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console  # keeps sclong --help fast
 
 _LOGGER = "sclong"
 _LONG_LINE = 10_000

@@ -22,7 +22,7 @@ from scipy import sparse
 
 from sclong_core.embedding.block_store import BlockStore
 from sclong_core.embedding.carried import carried_table
-from sclong_core.embedding.plan import Job
+from sclong_core.embedding.jobs import Job
 from sclong_core.errors import InputError
 from sclong_core.expression.cell_source import CellSource
 from sclong_core.expression.identity import Identity

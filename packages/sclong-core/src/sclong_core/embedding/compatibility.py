@@ -14,7 +14,7 @@ from scipy import sparse
 from sclong_core.embedding.inference import embed_cells
 from sclong_core.embedding.pooling import chosen_pool
 from sclong_core.expression import CellSource, PreparedCells, open_cells, recognise
-from sclong_core.expression.gene_reasons import likely_reason
+from sclong_core.expression.genes import likely_reason
 from sclong_core.expression.rows import Csr, canonical
 from sclong_core.model import ScLong
 from sclong_core.vocabulary import GeneVocabulary

@@ -29,14 +29,13 @@ from sclong_core.embedding.embed_files import (
     is_finished,
 )
 from sclong_core.embedding.inference import Advance
-from sclong_core.embedding.plan import Job
-from sclong_core.embedding.progress import cell_progress
+from sclong_core.embedding.jobs import Job, describe_work
 from sclong_core.embedding.ranks import RankWatch
-from sclong_core.embedding.work import describe_work
 from sclong_core.errors import ConfigError, ScLongError
 from sclong_core.expression import GeneMatch, PreparedCells, Survey, open_cells
 from sclong_core.expression.identity import Identity
 from sclong_core.launcher import launched
+from sclong_core.progress import cell_progress
 
 _PATIENCE = timedelta(days=7)
 """How long ranks wait for each other: rank 0 may be copying a large file."""
@@ -115,7 +114,7 @@ class _JobRunner(pl.LightningModule):
         self._advance: Advance = lambda _cells: None
         self._root_device = "cpu"
 
-    def setup(self, stage: str) -> None:
+    def setup(self, stage: str) -> None:  # Lightning gives it
         """Rank 0 opens the job; the others open the same cells without checking them again."""
         del stage
         self._root_device = str(self.trainer.strategy.root_device)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from sclong_core.embedding.alike import refuse_alike
 from sclong_core.embedding.annotated import read_record
 from sclong_core.embedding.block_store import (
     BlockStore,
@@ -16,20 +15,22 @@ from sclong_core.embedding.block_store import (
     partial_folder,
     remove_leftover,
 )
-from sclong_core.embedding.inference import Advance, embed_cells
-from sclong_core.embedding.outputs import check_output
-from sclong_core.embedding.plan import ANNOTATED, Job, check_key, warn_of_space
-from sclong_core.embedding.pooling import chosen_pool
-from sclong_core.embedding.progress import cell_progress
-from sclong_core.embedding.tables import read_table_record
-from sclong_core.embedding.work import (
+from sclong_core.embedding.inference import Advance, embed_cells, refuse_alike
+from sclong_core.embedding.jobs import (
+    ANNOTATED,
     EmbedOptions,
+    Job,
+    check_key,
     column_names,
     describe_run,
     describe_work,
     open_prepared,
+    warn_of_space,
     width_of,
 )
+from sclong_core.embedding.outputs import check_output
+from sclong_core.embedding.pooling import chosen_pool
+from sclong_core.embedding.tables import read_table_record
 from sclong_core.embedding.writing import (
     enough_memory,
     kept_blocks,
@@ -41,6 +42,7 @@ from sclong_core.expression import PreparedCells
 from sclong_core.expression.identity import Identity
 from sclong_core.manifest import CheckpointInfo
 from sclong_core.model import ScLong
+from sclong_core.progress import cell_progress
 
 _LOG = logging.getLogger("sclong")
 

@@ -19,13 +19,19 @@ import numpy.typing as npt
 
 import sclong_core
 from sclong_core.cells import ReadingOptions
-from sclong_core.embedding.alike import refuse_alike
+from sclong_core.checkpoint_names import VOCABULARY_FILE
 from sclong_core.embedding.block_store import BlockStore, partial_folder
 from sclong_core.embedding.embed_files import JobOutcome, failed, is_finished
+from sclong_core.embedding.inference import refuse_alike
+from sclong_core.embedding.jobs import (
+    EmbedOptions,
+    Job,
+    check_key,
+    utf8,
+    warn_of_space,
+    without_none,
+)
 from sclong_core.embedding.outputs import check_output
-from sclong_core.embedding.plan import Job, check_key, warn_of_space
-from sclong_core.embedding.progress import cell_progress
-from sclong_core.embedding.work import EmbedOptions, utf8, without_none
 from sclong_core.embedding.writing import (
     enough_memory,
     kept_blocks,
@@ -35,7 +41,7 @@ from sclong_core.embedding.writing import (
 from sclong_core.errors import CheckpointError, ConfigError, ScLongError
 from sclong_core.expression.cell_source import CellSource
 from sclong_core.expression.identity import Identity
-from sclong_core.manifest import VOCABULARY_FILE
+from sclong_core.progress import cell_progress
 
 _LOG = logging.getLogger("sclong")
 GROUP = "sclong.encoders"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sclong_core.embedding.block_store import partial_folder
-from sclong_core.embedding.plan import Job
+from sclong_core.embedding.jobs import Job
 from sclong_core.embedding.tables import cell_names_file, is_cell_names_file, read_sidecar, sidecar
 from sclong_core.errors import InputError
 from sclong_core.expression.store import is_zarr_store

@@ -9,15 +9,13 @@ from typing import Any
 
 from sclong_core.embedding.annotated import rehearse, write_annotated
 from sclong_core.embedding.block_store import BlockStore
+from sclong_core.embedding.jobs import ANNOTATED, EmbedOptions, Job
 from sclong_core.embedding.outputs import check_output
-from sclong_core.embedding.plan import ANNOTATED, Job
 from sclong_core.embedding.tables import write_table
-from sclong_core.embedding.work import EmbedOptions
-from sclong_core.errors import InputError, ScLongError
+from sclong_core.errors import InputError, ScLongError, is_short_of_memory
 from sclong_core.expression.cell_source import CellSource
 from sclong_core.expression.identity import Identity
 from sclong_core.files import TakenError, leftovers
-from sclong_core.memory import is_short_of_memory
 
 _LOG = logging.getLogger("sclong")
 

@@ -2,14 +2,12 @@
 
 from sclong_core.expression.anndata_objects import source_from_anndata
 from sclong_core.expression.cell_source import CellSource
-from sclong_core.expression.finding import find_cell_files
 from sclong_core.expression.genes import GeneMatch, match_genes
 from sclong_core.expression.normalisation import check_values, normalise
+from sclong_core.expression.opening import find_cell_files, open_cells
 from sclong_core.expression.prepared import PreparedCells, prepare_cells
 from sclong_core.expression.recognition import Normalisation, Recognition, recognise
-from sclong_core.expression.sources import open_cells
-from sclong_core.expression.surveys import survey
-from sclong_core.expression.tallies import Survey
+from sclong_core.expression.surveys import Survey, survey
 
 __all__ = [
     "CellSource",

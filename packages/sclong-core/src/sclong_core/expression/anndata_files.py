@@ -17,8 +17,8 @@ from anndata.io import read_elem
 
 from sclong_core.errors import InputError
 from sclong_core.expression.cell_source import CellSource, RowReader
-from sclong_core.expression.organism import note_in_store
 from sclong_core.expression.reading import CompressedRows, DenseRows, TurnedRows, require_numbers
+from sclong_core.expression.species import note_in_store
 from sclong_core.expression.store import (
     is_zarr_store,
     open_hdf5,

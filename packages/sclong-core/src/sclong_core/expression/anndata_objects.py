@@ -11,8 +11,8 @@ from scipy import sparse
 from sclong_core.errors import InputError
 from sclong_core.expression.anndata_files import natural
 from sclong_core.expression.cell_source import CellSource, RowReader, checked
-from sclong_core.expression.organism import note_in_memory
 from sclong_core.expression.reading import RowsInMemory, require_numbers
+from sclong_core.expression.species import note_in_memory
 from sclong_core.expression.store import refuse_unreadable
 
 _LOG = logging.getLogger("sclong")

@@ -17,16 +17,21 @@ from sclong_core.expression.anndata_objects import source_from_anndata
 from sclong_core.expression.cell_source import CellSource
 from sclong_core.expression.genes import Duplicates, GeneMatch, match_genes
 from sclong_core.expression.normalisation import normalise
-from sclong_core.expression.organism import other_organisms
+from sclong_core.expression.opening import open_cells
 from sclong_core.expression.rows import cells_at_once
-from sclong_core.expression.sources import open_cells
 from sclong_core.expression.species import (
     check_species,
+    other_organisms,
     species_of_genes,
     species_of_vocabulary,
 )
-from sclong_core.expression.surveys import Asked, Progress, refuse_poor_match, survey_matched
-from sclong_core.expression.tallies import Survey
+from sclong_core.expression.surveys import (
+    Asked,
+    Progress,
+    Survey,
+    refuse_poor_match,
+    survey_matched,
+)
 from sclong_core.vocabulary import GeneVocabulary
 
 _LOG = logging.getLogger("sclong")

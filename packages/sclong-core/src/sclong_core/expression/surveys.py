@@ -1,21 +1,167 @@
 """One pass over all cells before any is embedded: a bad one at the end must not fail later."""
 
 import logging
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
 
 from sclong_core.config import InputConfig
 from sclong_core.errors import InputError
 from sclong_core.expression.cell_source import CellSource
-from sclong_core.expression.gene_reasons import likely_reason
-from sclong_core.expression.genes import Duplicates, GeneMatch, match_genes
-from sclong_core.expression.normalisation import refuse_empty, refuse_impossible
-from sclong_core.expression.proposals import advice
-from sclong_core.expression.recognition import Evidence, Normalisation
-from sclong_core.expression.rows import canonical, cells_at_once
+from sclong_core.expression.genes import Duplicates, GeneMatch, likely_reason, match_genes
+from sclong_core.expression.normalisation import (
+    exact_counts,
+    matched_rows,
+    refuse_empty,
+    refuse_impossible,
+    row_maxima,
+)
+from sclong_core.expression.recognition import Evidence, Normalisation, recognise
+from sclong_core.expression.rows import Csr, canonical, cells_at_once, row_index
 from sclong_core.expression.species import GeneSpecies, SpeciesTally, refuse_species
-from sclong_core.expression.tallies import POOR, Survey, Tally
+from sclong_core.expression.units import LOG1P
 from sclong_core.vocabulary import GeneVocabulary
+
+_TASTE = 64
+
+
+def advice(source: CellSource) -> str:
+    """What to do about a matrix that is neither raw counts nor log1p.
+
+    Names another matrix of the same cells that is, raw counts first, if a few cells from its
+    beginning, middle and end are recognised.
+    """
+    found: dict[Normalisation, str] = {}
+    for name, reopen in source.others.items():
+        try:
+            other = reopen()
+            kind = recognise(taste(other), logged=other.logged).normalisation
+        except InputError:
+            continue
+        if kind is not None:
+            found.setdefault(kind, name.removeprefix("layers/"))
+    if "raw" in found:
+        return f"{found['raw']!r} of the same file holds raw counts, {_how(found['raw'])}"
+    if "log1p" in found:
+        return f"{found['log1p']!r} of the same file holds log1p values, {_how(found['log1p'])}"
+    return "give raw counts or their log1p"
+
+
+def _how(name: str) -> str:
+    """How to ask for a matrix, in Python and at the command line."""
+    return f'pass matrix="{name}" (--matrix {shlex.quote(name)})'
+
+
+def taste(source: CellSource) -> Csr:
+    """A few cells from the beginning, the middle and the end."""
+    last = max(0, source.n_cells - _TASTE)
+    runs = [
+        canonical(source.read_rows(at, min(at + _TASTE, source.n_cells)))
+        for at in sorted({0, last // 2, last})
+    ]
+    return sparse.vstack(runs, format="csr")
+
+
+POOR = 0.5
+"""Cells with a smaller share of their counts on genes of the model are matched poorly."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a pass over all cells found."""
+
+    cells: int
+    """Number of cells."""
+    genes: int
+    """Number of genes of the data."""
+    matched: int
+    """Genes of the vocabulary among them."""
+    unknown: int
+    """Genes of the data that the vocabulary does not hold."""
+    share_of_counts_matched: float
+    """Share of all counts (``expm1`` of logged values) that is on matched genes, 0 to 1."""
+    normalisation: Normalisation
+    """What the values are."""
+    forced: bool
+    """The normalisation was asked for instead of recognised."""
+    target_sum: float | None
+    """Median over cells of the sum of ``expm1`` of logged values, which is what they had been
+    scaled to if the data holds all genes; None for raw counts."""
+    unmatched_cells: int
+    """Cells whose every matched gene is 0."""
+    poor_cells: int
+    """Cells less than half of whose counts are on matched genes, those included."""
+    rescaled_cells: int
+    """Cells scaled up to the maximum, if the model has one."""
+    clipped_cells: int
+    """Cells with values clipped to the maximum, if the model has one."""
+    matrix: str
+    """The matrix that was read."""
+
+
+@dataclass
+class Tally:
+    """Numbers gathered over blocks, for either normalisation: which it is shows at the end."""
+
+    input_config: InputConfig
+    empty: int = 0
+    first_empty: str = ""
+    unmatched: int = 0
+    first_unmatched: str = ""
+    total: dict[Normalisation, float] = field(default_factory=lambda: {"raw": 0.0, "log1p": 0.0})
+    matched: dict[Normalisation, float] = field(default_factory=lambda: {"raw": 0.0, "log1p": 0.0})
+    poor: dict[Normalisation, int] = field(default_factory=lambda: {"raw": 0, "log1p": 0})
+    below: dict[Normalisation, int] = field(default_factory=lambda: {"raw": 0, "log1p": 0})
+    above: dict[Normalisation, int] = field(default_factory=lambda: {"raw": 0, "log1p": 0})
+
+    def add(self, rows: Csr, match: GeneMatch, names: Sequence[str]) -> None:
+        """Count a block of canonical rows."""
+        counts, totals = exact_counts(rows)
+        known = matched_rows(counts, match)
+        largest = row_maxima(known)
+        empty, unmatched = np.diff(rows.indptr) == 0, largest == 0
+        unmatched &= ~empty
+        if empty.any() and not self.empty:
+            self.first_empty = names[int(np.argmax(empty))]
+        if unmatched.any() and not self.unmatched:
+            self.first_unmatched = names[int(np.argmax(unmatched))]
+        self.empty += int(empty.sum())
+        self.unmatched += int(unmatched.sum())
+        self.total["raw"] += float(totals.sum())
+        self.matched["raw"] += float(known.data.sum())
+        logged, logged_known = _unlogged(rows), _unlogged(known)
+        self.total["log1p"] += float(logged.sum())
+        self.matched["log1p"] += float(logged_known.sum())
+        self.poor["raw"] += int((row_sums(known) < POOR * totals).sum())
+        self.poor["log1p"] += int((logged_known < POOR * logged).sum())
+        if self.input_config.maximum is not None:
+            raw = np.log1p(largest / np.maximum(totals, 1e-300) * self.input_config.target_sum)
+            values: dict[Normalisation, npt.NDArray[np.float64]] = {"raw": raw, "log1p": largest}
+            for kind, highest in values.items():
+                self.below[kind] += int(
+                    ((highest > 0) & (highest < self.input_config.maximum)).sum()
+                )
+                self.above[kind] += int((highest > self.input_config.maximum).sum())
+
+
+def row_sums(rows: Csr) -> npt.NDArray[np.float64]:
+    """Sum of each row."""
+    return np.asarray(
+        np.bincount(row_index(rows), weights=rows.data, minlength=rows.shape[0]), dtype=np.float64
+    )
+
+
+def _unlogged(rows: Csr) -> npt.NDArray[np.float64]:
+    """Sum of ``expm1`` over each row, of values that can be log1p."""
+    data = np.expm1(np.minimum(rows.data, LOG1P.largest))
+    sums = np.bincount(row_index(rows), weights=data, minlength=rows.shape[0])
+    return np.asarray(sums, dtype=np.float64)
+
 
 _LOG = logging.getLogger("sclong")
 Progress: TypeAlias = Callable[[int, int], None]

@@ -25,6 +25,13 @@ from sclong_core.pretraining.checkpoint_io import (
     clean_checkpoints,
     read_record,
 )
+from sclong_core.pretraining.checkpointing import (
+    NEWEST,
+    CheckpointPolicy,
+    SameCheckpoint,
+    SaveCheckpoints,
+    StopOnSignal,
+)
 from sclong_core.pretraining.config_files import with_config_paths
 from sclong_core.pretraining.data_choice import choose_data, data_path
 from sclong_core.pretraining.dry_run import print_plan
@@ -34,9 +41,6 @@ from sclong_core.pretraining.forecast import Forecast
 from sclong_core.pretraining.fsdp import ShardedStrategy
 from sclong_core.pretraining.launch import apply_launch
 from sclong_core.pretraining.module import PRECISIONS, ScLongPretraining, precision_message
-from sclong_core.pretraining.preemption import StopOnSignal
-from sclong_core.pretraining.resuming import NEWEST, SameCheckpoint
-from sclong_core.pretraining.saving import CheckpointPolicy, SaveCheckpoints
 from sclong_core.settings import parser_mode
 
 _LOG = logging.getLogger("sclong")

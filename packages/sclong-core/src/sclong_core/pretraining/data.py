@@ -15,18 +15,20 @@ from sclong_core.expression import PreparedCells, open_cells, prepare_cells
 from sclong_core.expression.features import types_as_they_are
 from sclong_core.expression.genes import INDEX, gene_names_in
 from sclong_core.human_genes import symbols_of_other_species, vocabulary_of_symbols
-from sclong_core.pretraining.cells import CellDataset, cells_digest, split_cells
+from sclong_core.pretraining.batches import (
+    CellDataset,
+    EpochBatches,
+    TrainingLoader,
+    ValidationLoader,
+    cells_digest,
+    split_cells,
+    validation_loader,
+)
 from sclong_core.pretraining.datamodule import (
     PretrainingData,
     check_numbers,
     mean_of_genes,
     spread,
-)
-from sclong_core.pretraining.loaders import (
-    EpochBatches,
-    TrainingLoader,
-    ValidationLoader,
-    validation_loader,
 )
 from sclong_core.pretraining.masking import MaskingConfig
 from sclong_core.pretraining.reference import SampledCells
@@ -99,7 +101,7 @@ class AnnDataModule(PretrainingData):
         self.gene_means = None
         self._cells: PreparedCells | None = None
 
-    def setup(self, stage: str) -> None:
+    def setup(self, stage: str) -> None:  # Lightning gives it
         """Check all cells once, split them, and take the mean of each gene."""
         if self._cells is not None:
             return

@@ -11,9 +11,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from sclong_core.checkpoint import read_checkpoint_info, write_checkpoint
 from sclong_core.errors import CheckpointError
 from sclong_core.human_genes import with_symbols
+from sclong_core.pretraining.checkpointing import save_together
 from sclong_core.pretraining.fsdp import ShardedStrategy
 from sclong_core.pretraining.module import ScLongPretraining
-from sclong_core.pretraining.saving import save_together
 
 _LOG = logging.getLogger("sclong")
 _PREFIX = "model."

@@ -22,12 +22,11 @@ from sclong_core.graph import GeneGraph
 from sclong_core.model import ScLong
 from sclong_core.pretraining.config import NetworkConfig
 from sclong_core.pretraining.datamodule import PretrainingData
-from sclong_core.pretraining.flops import flops_per_cell
+from sclong_core.pretraining.estimate import flops_per_cell
 from sclong_core.pretraining.fsdp import clip_mask_vector, gradient_norm, is_sharded, shard
-from sclong_core.pretraining.gene_metrics import HiddenGeneMetrics
 from sclong_core.pretraining.identity import KEY, check_identity, identity
 from sclong_core.pretraining.loss import scored_error
-from sclong_core.pretraining.metrics import ValidationMetrics
+from sclong_core.pretraining.metrics import HiddenGeneMetrics, ValidationMetrics
 from sclong_core.pretraining.objective import ObjectiveConfig, objective_terms, total
 from sclong_core.pretraining.readouts import finish_readout, start_readout
 from sclong_core.pretraining.schedule import ScheduleConfig, make_scheduler
@@ -134,7 +133,7 @@ class ScLongPretraining(LightningModule):
         self._batch_cells = 1
         self._flops_per_cell = flops_per_cell(config)
 
-    def setup(self, stage: str) -> None:
+    def setup(self, stage: str) -> None:  # Lightning gives it
         """Refuse a precision that training is wrong in."""
         if str(self.trainer.precision) not in PRECISIONS:
             raise ConfigError(precision_message(self.trainer.precision))

@@ -161,7 +161,7 @@ class FillDisk(Callback):
         rank: the process whose disk it is; all by default.
     """
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self, batch: int, size: int, witness: str, until: int = -1, rank: int = -1
     ) -> None:
         self.batch, self.size, self.witness = batch, size, witness

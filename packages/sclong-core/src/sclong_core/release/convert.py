@@ -14,7 +14,7 @@ from sclong_core.checkpoint import check_replaceable, write_checkpoint
 from sclong_core.errors import ConfigError
 from sclong_core.human_genes import with_symbols
 from sclong_core.model import ScLong
-from sclong_core.plain_pickle import read_plain_pickle
+from sclong_core.pickles import read_plain_pickle
 from sclong_core.release.files import (
     FilePath,
     check_gene2vec,

@@ -13,7 +13,7 @@ from sclong_core.config import ScLongConfig
 from sclong_core.errors import CheckpointError, InputError
 from sclong_core.files import sha256_file
 from sclong_core.manifest import name_some
-from sclong_core.plain_pickle import load_tensors
+from sclong_core.pickles import load_tensors
 from sclong_core.release.tensors import without_wrappers
 from sclong_core.vocabulary import GeneVocabulary, without_version
 

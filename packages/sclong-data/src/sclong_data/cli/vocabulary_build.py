@@ -97,7 +97,7 @@ def _build(
     args: argparse.Namespace, table: "GeneTable", used: dict[str, Path]
 ) -> "BuiltVocabulary":
     from sclong_data.gene2vec import read_vectors  # noqa: PLC0415  # keeps sclong --help fast
-    from sclong_data.genes import official  # noqa: PLC0415
+    from sclong_data.genes import official  # noqa: PLC0415  # keeps sclong --help fast
     from sclong_data.genes.vocabulary import build_vocabulary  # noqa: PLC0415
 
     annotated = with_vector = nonzeros = None

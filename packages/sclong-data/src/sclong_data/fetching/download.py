@@ -138,7 +138,7 @@ def _part(path: Path) -> Iterator[_Part]:
 class _Transfer:
     """Brings the bytes of one file into its part."""
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self,
         url: str,
         part: _Part,

@@ -11,8 +11,7 @@ import pandas as pd
 
 from sclong_core.errors import InputError
 from sclong_core.expression import GeneMatch
-from sclong_core.expression.gene_reasons import likely_reason
-from sclong_core.expression.genes import INDEX, gene_names_in
+from sclong_core.expression.genes import INDEX, gene_names_in, likely_reason
 from sclong_core.vocabulary import GeneVocabulary, plain_id
 from sclong_data.genes.table import GeneTable, How
 

@@ -45,7 +45,7 @@ class TermSimilarity:
         InputError: none of the genes has a term.
     """
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self, gene_to_terms: Mapping[str, Iterable[Hashable]], genes: Sequence[str]
     ) -> None:
         columns: dict[Hashable, int] = {}
@@ -111,7 +111,7 @@ class PairSimilarity:
         InputError: there is no pair, or a value is not a similarity.
     """
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self, pairs: npt.NDArray[np.int64], values: npt.NDArray[np.float64], genes: int
     ) -> None:
         between = pairs[0] != pairs[1]

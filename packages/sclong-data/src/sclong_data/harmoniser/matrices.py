@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 
 from sclong_core.errors import InputError
 from sclong_core.expression import CellSource, recognise
-from sclong_core.expression.proposals import taste
+from sclong_core.expression.surveys import taste
 
 _LOG = logging.getLogger("sclong")
 _COUNTS = ("counts", "raw_counts", "count", "raw", "umi_counts", "umis")

@@ -133,7 +133,7 @@ def _refuse_inside(corpus: Path, manifest: Manifest) -> None:
 class _Run:
     """One run, in its three stages."""
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self, manifest: Manifest, shared: Shared, executor: Executor, progress: Progress
     ) -> None:
         self._manifest, self._shared = manifest, shared

@@ -12,16 +12,18 @@ from sclong_core.errors import InputError, ScLongError
 from sclong_core.expression import CellSource, GeneMatch, Normalisation
 from sclong_core.expression.genes import INDEX
 from sclong_core.expression.normalisation import refuse_impossible
-from sclong_core.expression.organism import (
+from sclong_core.expression.recognition import Evidence, Recognition
+from sclong_core.expression.rows import Csr, canonical, cells_at_once
+from sclong_core.expression.species import (
+    GeneSpecies,
+    SpeciesTally,
     cells_of_organism,
     declared_organisms,
     is_organism,
     plain_species,
+    species_of_genes,
 )
-from sclong_core.expression.proposals import advice
-from sclong_core.expression.recognition import Evidence, Recognition
-from sclong_core.expression.rows import Csr, canonical, cells_at_once
-from sclong_core.expression.species import GeneSpecies, SpeciesTally, species_of_genes
+from sclong_core.expression.surveys import advice
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.dataset_manifest import DatasetEntry
 from sclong_data.genes.mapping import GeneMapping, map_genes

@@ -13,7 +13,7 @@ from scipy import sparse
 from sclong_core.errors import InputError
 from sclong_core.expression import CellSource
 from sclong_core.expression.identity import Identity
-from sclong_core.expression.organism import cells_of_organism
+from sclong_core.expression.species import cells_of_organism
 from sclong_core.files import sha256_file
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.corpus.shards import read_shard_record, write_shard

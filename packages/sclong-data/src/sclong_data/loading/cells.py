@@ -10,7 +10,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from sclong_core.pretraining.cells import Batch
+from sclong_core.pretraining.batches import Batch
 
 SCORED, MASKED = 1, 2
 """Bits of the flags of a value."""
@@ -81,7 +81,7 @@ def small_genes(positions: npt.NDArray[np.int32], genes: int) -> Positions:
 
 
 def dense_batch(cells: MaskedCells, genes: int) -> Batch:
-    """Tensors over all genes, as :data:`sclong_core.pretraining.cells.Batch` says."""
+    """Tensors over all genes, as :data:`sclong_core.pretraining.batches.Batch` says."""
     shape = (len(cells), genes)
     positions = cells.genes.astype(np.int32)
     pointers = cells.pointers.astype(np.int32)

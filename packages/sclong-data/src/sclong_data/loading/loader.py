@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sclong_core.errors import ScLongError
-from sclong_core.pretraining.cells import Batch
-from sclong_core.pretraining.loaders import EpochPosition, ResumableLoader
+from sclong_core.pretraining.batches import Batch, EpochPosition, ResumableLoader
 from sclong_data.loading.cells import MaskedCells, dense_batch, ragged_batch
 from sclong_data.loading.pools import PoolDataset, PoolTask
 
@@ -34,7 +33,7 @@ class CorpusLoader(ResumableLoader):
         ragged: batches of expressed genes only.
     """
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self,
         dataset: PoolDataset,
         *,
@@ -94,7 +93,7 @@ class _Tasks(Sampler[PoolTask]):
 class _Batches:
     """Pools cut into batches."""
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self,
         dataset: PoolDataset,
         where: Callable[[], tuple[int, int]],

@@ -43,7 +43,7 @@ class EpochOrder:
         epoch: of the training.
     """
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self, cells: Numbers, shuffle: ShuffleConfig | None, *, seed: int, epoch: int
     ) -> None:
         settings = shuffle or ShuffleConfig()

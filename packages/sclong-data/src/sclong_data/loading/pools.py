@@ -60,7 +60,7 @@ class PoolDataset(Dataset[tuple[Tensor, ...]]):
         validation: draw the masks of validation, the same in every epoch.
     """
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self,
         corpus: CellCorpus,
         cells: EpochCells,

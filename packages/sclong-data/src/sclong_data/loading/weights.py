@@ -19,7 +19,7 @@ class EpochCells:
         seed: of the draw.
     """
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self, cells: Numbers, weights: npt.NDArray[np.float64] | None = None, *, seed: int = 0
     ) -> None:
         self.cells, self._seed = cells, seed

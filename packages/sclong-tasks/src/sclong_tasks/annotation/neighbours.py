@@ -43,7 +43,7 @@ class Voters:
         neighbours: that vote.
     """
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self, directions: Floats, codes: Codes, labels: int, neighbours: int = NEIGHBOURS
     ) -> None:
         self._codes, self._labels = codes, labels

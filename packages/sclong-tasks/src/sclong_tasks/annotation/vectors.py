@@ -15,7 +15,7 @@ from sclong_core.cells import ReadingOptions
 from sclong_core.checkpoint import resolve_checkpoint
 from sclong_core.embedding.pooling import chosen_pool
 from sclong_core.errors import InputError
-from sclong_core.expression.organism import cells_of_organism
+from sclong_core.expression.species import cells_of_organism
 from sclong_core.manifest import read_checkpoint_info
 from sclong_core.model import ScLong
 
@@ -46,7 +46,7 @@ class Embedder:
         **reading: how cells are read, see :class:`sclong_core.cells.ReadingOptions`.
     """
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self,
         checkpoint: str | None = None,
         *,

@@ -85,7 +85,7 @@ class ChemicalModule(DrugModule):
         conditions: width of what is told of cell line, and of dose.
     """
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self,
         shape: NetworkShape,
         schedule: Schedule,

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from sclong_core.packaged import checkpoint_folder
+from sclong_core.checkpoint_names import checkpoint_folder
 
 DATA = Path("task-data")
 RUNS = Path("task-runs")

@@ -98,7 +98,7 @@ def _require_places(args: argparse.Namespace) -> None:
     """Refuse to write over what is read, and over what this command has not written."""
     from sclong_data.outputs import begins_with, require_output  # noqa: PLC0415
     from sclong_tasks.tables import ROW_COLUMNS  # noqa: PLC0415
-    from sclong_tasks.written import has_columns  # noqa: PLC0415
+    from sclong_tasks.written import has_columns  # noqa: PLC0415  # keeps --help fast
 
     if args.csv is not None:
         require_output(args.csv, args.runs, ours=partial(has_columns, columns=ROW_COLUMNS))

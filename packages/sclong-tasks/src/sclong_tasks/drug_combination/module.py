@@ -68,7 +68,7 @@ class CombinationModule(DrugModule):
     cell_mean: Tensor
     cell_scale: Tensor
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self, shape: NetworkShape, schedule: Schedule, graphs: GraphTable, cells: CellSlot
     ) -> None:
         super().__init__()

@@ -37,7 +37,7 @@ class DeepCdrModule(DrugModule):
     target_mean: Tensor
     target_scale: Tensor
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self, network: NetworkOptions, learning_rate: float, graphs: GraphTable, cells: CellSlot
     ) -> None:
         super().__init__()

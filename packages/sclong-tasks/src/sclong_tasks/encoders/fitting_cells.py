@@ -6,7 +6,7 @@ from sclong_core.cells import ReadingOptions
 from sclong_core.errors import InputError
 from sclong_core.expression.rows import cells_at_once
 from sclong_core.expression.species import HUMAN, SpeciesTally, check_species, species_of_genes
-from sclong_core.expression.tallies import POOR, row_sums
+from sclong_core.expression.surveys import POOR, row_sums
 from sclong_tasks.encoders.counts import CountedCells
 from sclong_tasks.encoders.published_model import Arrangement, PublishedModel
 

@@ -4,8 +4,7 @@ import logging
 
 from sclong_core.errors import InputError
 from sclong_core.expression import CellSource
-from sclong_core.expression.organism import other_organisms
-from sclong_core.expression.species import HUMAN, TAXA, species_of_genes
+from sclong_core.expression.species import HUMAN, TAXA, other_organisms, species_of_genes
 from sclong_tasks.encoders.published_model import PublishedModel
 
 _LOG = logging.getLogger("sclong")

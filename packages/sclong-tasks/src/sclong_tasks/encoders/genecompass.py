@@ -125,7 +125,7 @@ class GeneCompass(PublishedModel):
     Options: ClassVar = GeneCompassOptions
     homologous: Tensor
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self,
         sizes: BertSizes,
         priors: Mapping[str, int],

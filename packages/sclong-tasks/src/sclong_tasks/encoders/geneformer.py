@@ -145,7 +145,7 @@ class Geneformer(PublishedModel):
     Options: ClassVar = GeneformerOptions
     by_ratios: ClassVar = True
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self,
         sizes: BertSizes,
         vocabulary: dict[str, int],

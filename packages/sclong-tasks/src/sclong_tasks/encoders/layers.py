@@ -50,7 +50,7 @@ class Layer(nn.Module):
         eps: of both norms.
     """
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self,
         width: int,
         heads: int,

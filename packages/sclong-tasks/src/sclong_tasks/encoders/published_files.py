@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from sclong_core.errors import CheckpointError
 from sclong_core.files import read_json, sha256_file
-from sclong_core.pickled_numbers import read_pickled_dictionary
-from sclong_core.plain_pickle import load_tensors
+from sclong_core.pickles import load_tensors, read_pickled_dictionary
 
 Names = Callable[[str], Sequence[str]]
 """From the name of a tensor in the network to the names of its parts in the file."""

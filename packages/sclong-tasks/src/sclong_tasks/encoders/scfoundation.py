@@ -159,7 +159,7 @@ class ScFoundation(PublishedModel):
     )
     Options: ClassVar = ScFoundationOptions
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self,
         sizes: ScFoundationSizes,
         genes: Sequence[str],

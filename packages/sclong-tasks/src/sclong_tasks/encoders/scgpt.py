@@ -98,7 +98,7 @@ class ScGpt(PublishedModel):
     Options: ClassVar = ScGptOptions
     by_ratios: ClassVar = True
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self,
         sizes: ScGptSizes,
         vocabulary: dict[str, int],

@@ -20,10 +20,10 @@ from torch import Tensor
 from sclong_core.config import ScLongConfig
 from sclong_core.embedding.inference import embed_cells, run_model, with_mean
 from sclong_core.embedding.pooling import chosen_pool, pool_width
-from sclong_core.embedding.progress import cell_progress
 from sclong_core.errors import ConfigError
 from sclong_core.expression import prepare_cells
 from sclong_core.model import ScLong
+from sclong_core.progress import cell_progress
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.genes.table import GeneTable
 from sclong_tasks.cache import ContentCache, digest_arrays, digest_of, open_array

@@ -72,7 +72,7 @@ class ScLongSlot(nn.Module):
     expression: Tensor
     expressed: Tensor
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self,
         model: ScLong,
         expression: ExpressionTable,

@@ -113,7 +113,7 @@ class Uce(PublishedModel):
     )
     Options: ClassVar = UceOptions
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self,
         sizes: UceSizes,
         genes: ProteinGenes,

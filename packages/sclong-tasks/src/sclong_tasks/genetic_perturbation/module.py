@@ -94,7 +94,7 @@ class PerturbationModule(LightningModule):
     kept: Tensor
     control: Tensor
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self,
         genes: "LearntGenes | RepresentedGenes",
         measured: int,
@@ -224,7 +224,7 @@ class RepresentedGenes(nn.Module):
         cells: numbers of the control cells that the first axis is of, ascending.
     """
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self, values: npt.NDArray[np.float32], hidden: int, cells: npt.NDArray[np.int64]
     ) -> None:
         super().__init__()

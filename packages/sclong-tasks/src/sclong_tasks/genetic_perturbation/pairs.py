@@ -32,7 +32,7 @@ class CellPairs(Dataset[Batch]):
         fixed: draw once, as GEARS does, and not anew in each epoch.
     """
 
-    def __init__(
+    def __init__(  # settings of a user, each by its name
         self,
         data: PerturbationData,
         rows: Rows,

@@ -16,9 +16,9 @@ from scipy.stats import spearmanr
 
 from sclong_core.embedding.inference import vocabulary_of
 from sclong_core.embedding.pooling import check_pool
-from sclong_core.embedding.progress import cell_progress
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.expression import PreparedCells, prepare_cells
+from sclong_core.progress import cell_progress
 from sclong_tasks.annotation.reference import has_label
 from sclong_tasks.annotation.vectors import OWN_KEY, CellVectors, Embedder, keep_vectors
 from sclong_tasks.cells import obs_column

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from sclong_core.embedding.inference import Advance, embed_cells, run_model, with_mean
 from sclong_core.embedding.pooling import OF_READOUT, Pool, check_pool, chosen_pool, pool_cells
-from sclong_core.embedding.progress import cell_progress
 from sclong_core.expression import prepare_cells
 from sclong_core.expression.prepared import PreparedCells
 from sclong_core.model import ScLong
+from sclong_core.progress import cell_progress
 from sclong_tasks.batch_integration.data import IntegrationData
 from sclong_tasks.batch_integration.models.embedding import Embedding, Values, numbered
 from sclong_tasks.cache import ContentCache, digest_arrays

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sclong_core.embedding.inference import run_model, with_mean
-from sclong_core.embedding.progress import cell_progress
 from sclong_core.expression import prepare_cells
 from sclong_core.model import ScLong
+from sclong_core.progress import cell_progress
 from sclong_tasks.cache import Arrays, ContentCache, digest_arrays
 from sclong_tasks.encoders.choose import EncoderOptions, make_encoder, make_model
 from sclong_tasks.encoders.genes import find_genes, gene_table

@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 from sclong_core.config import InputConfig
 from sclong_core.errors import CheckpointError, ConfigError
 from sclong_core.expression import prepare_cells
-from sclong_core.pretraining.cells import CellDataset, cells_digest, runs, split_cells
-from sclong_core.pretraining.loaders import (
+from sclong_core.pretraining.batches import (
+    CellDataset,
     EpochBatches,
     TrainingLoader,
+    cells_digest,
     epoch_order,
+    runs,
+    split_cells,
     validation_loader,
 )
 from sclong_core.pretraining.masking import MaskingConfig, draw_masks

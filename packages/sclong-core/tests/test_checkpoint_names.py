@@ -7,18 +7,18 @@ import anndata
 import numpy as np
 import pytest
 
-from sclong_core import ScLong, packaged, read_checkpoint_info
+from sclong_core import ScLong, checkpoint_names, read_checkpoint_info
 from sclong_core.card import CARD_FILE, read_card
-from sclong_core.cli.main import main
-from sclong_core.errors import CheckpointError
-from sclong_core.hub import resolve_checkpoint
-from sclong_core.manifest import verify_checkpoint
-from sclong_core.packaged import (
+from sclong_core.checkpoint_names import (
     checkpoint_folder,
     checkpoint_word,
     packaged_checkpoint,
     packaged_names,
+    resolve_checkpoint,
 )
+from sclong_core.cli.main import main
+from sclong_core.errors import CheckpointError
+from sclong_core.manifest import verify_checkpoint
 from sclong_core.vocabulary import GeneVocabulary
 
 MINI = packaged_checkpoint()
@@ -63,7 +63,7 @@ def test_every_file_of_it_is_verified_and_small():
 
 def test_a_damaged_file_of_it_is_refused(tmp_path, monkeypatch):
     shutil.copytree(MINI, tmp_path / "mini")
-    monkeypatch.setattr(packaged, "_FOLDER", tmp_path)
+    monkeypatch.setattr(checkpoint_names, "_FOLDER", tmp_path)
     weights = tmp_path / "mini" / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
@@ -84,7 +84,7 @@ def test_what_does_not_come_with_the_package_is_refused(monkeypatch, tmp_path):
         packaged_checkpoint("maxi")
     with pytest.raises(CheckpointError, match="no revision"):
         resolve_checkpoint("mini", revision="main")
-    monkeypatch.setattr(packaged, "_FOLDER", tmp_path / "none")
+    monkeypatch.setattr(checkpoint_names, "_FOLDER", tmp_path / "none")
     with pytest.raises(CheckpointError, match="install sclong-core again"):
         resolve_checkpoint()
 

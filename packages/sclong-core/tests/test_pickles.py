@@ -13,9 +13,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sclong_core import plain_pickle
+from sclong_core import pickles
 from sclong_core.errors import CheckpointError
-from sclong_core.plain_pickle import load_tensors, read_plain_pickle
+from sclong_core.pickles import load_tensors, read_plain_pickle
 from sclong_core.testing import shared_folder, synthetic_hyper_params
 
 PLAIN = {
@@ -203,7 +203,7 @@ def test_a_missing_file_is_an_error_of_its_own(tmp_path):
 
 
 def test_a_file_above_the_limit_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(plain_pickle, "MAXIMUM_BYTES", 10)
+    monkeypatch.setattr(pickles, "MAXIMUM_BYTES", 10)
     with pytest.raises(CheckpointError, match="more than the 10"):
         read_plain_pickle(written(tmp_path / "large.pkl", pickle.dumps(PLAIN)))
 

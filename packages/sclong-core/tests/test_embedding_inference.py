@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sclong_core.embedding.alike import refuse_alike
+from sclong_core.embedding.inference import refuse_alike
 from sclong_core.errors import InputError
 
 VECTOR = np.random.default_rng(0).normal(size=(1, 8)).astype(np.float32)

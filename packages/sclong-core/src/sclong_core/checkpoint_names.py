@@ -1,15 +1,74 @@
-"""From the name of a checkpoint to its folder: local, or fetched from the Hugging Face hub."""
+"""Names of checkpoints and of the files in them: from a name to a folder, and back.
+
+A name is a folder, the name of a model that comes with the package, or ``owner/name`` on the
+Hugging Face hub, in this order: a folder that is there comes before a model of the same name.
+"""
 
 import os
 import re
 from os import PathLike
 from pathlib import Path
+from typing import Final
 
+from sclong_core import __version__
 from sclong_core.errors import CheckpointError
-from sclong_core.manifest import CHECKPOINT_FILES
-from sclong_core.packaged import packaged_checkpoint, packaged_names
 
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+VOCABULARY_FILE = "vocabulary.tsv"
+GRAPH_FILE = "graph.npz"
+CHECKPOINT_FILES = (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE, GRAPH_FILE)
+"""Everything a checkpoint folder may hold; the graph only where the model has one."""
+
+DEFAULT: Final = "mini"
+"""What is meant where no checkpoint is named."""
+_FOLDER: Final = Path(__file__).parent / "models"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+
+
+def packaged_names() -> tuple[str, ...]:
+    """Names of the models that come with the package."""
+    if not _FOLDER.is_dir():
+        return ()
+    return tuple(sorted(path.name for path in _FOLDER.iterdir() if path.is_dir()))
+
+
+def packaged_checkpoint(name: str = DEFAULT) -> Path:
+    """The folder of a model that comes with the package.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    if name not in packaged_names():
+        listed = ", ".join(packaged_names()) or "none"
+        raise CheckpointError(
+            f"no model {name!r} comes with this sclong-core (there is: {listed}): install "
+            "sclong-core again, or name a checkpoint folder"
+        )
+    return _FOLDER / name
+
+
+def checkpoint_folder(name: str | PathLike[str]) -> Path:
+    """The folder that a command's or a file's ``checkpoint`` means, whether it exists or not."""
+    folder = Path(name)
+    there = os.path.isdir(folder)  # noqa: PTH112  # Path.is_dir raises where a name is too long
+    return packaged_checkpoint(str(name)) if not there and str(name) in packaged_names() else folder
+
+
+def checkpoint_word(folder: str | PathLike[str]) -> str:
+    """How to name a folder again for :func:`checkpoint_folder`, on this machine or another."""
+    path = Path(folder)
+    return path.name if path.parent == _FOLDER else str(folder)
+
+
+def checkpoint_source(folder: Path) -> str:
+    """The packaged model's name, ``owner/name@commit`` in the hub's cache, else the folder."""
+    if folder.parent == _FOLDER:
+        return f"sclong-{folder.name}, which comes with sclong-core {__version__}"
+    repository = folder.parent.parent.name
+    if folder.parent.name == "snapshots" and repository.startswith("models--"):
+        return f"{repository.removeprefix('models--').replace('--', '/')}@{folder.name}"
+    return str(folder)
 
 
 def resolve_checkpoint(
@@ -33,16 +92,14 @@ def resolve_checkpoint(
     """
     if folder_or_hub_id is None:
         folder_or_hub_id = packaged_checkpoint()
-    folder = Path(folder_or_hub_id)
-    if os.path.isdir(folder):  # noqa: PTH112  # Path.is_dir raises where a name is too long
-        if revision is not None:
-            raise CheckpointError(f"{folder} is a local folder: it has no revision {revision!r}")
-        return folder
     name = str(folder_or_hub_id)
-    if name in packaged_names():
+    folder = checkpoint_folder(folder_or_hub_id)
+    if os.path.isdir(folder):  # noqa: PTH112  # see checkpoint_folder
         if revision is not None:
-            raise CheckpointError(f"{name} comes with sclong-core: it has no revision {revision!r}")
-        return packaged_checkpoint(name)
+            packaged = folder != Path(name)
+            what = "comes with sclong-core" if packaged else "is a local folder"
+            raise CheckpointError(f"{name} {what}: it has no revision {revision!r}")
+        return folder
     if not _HUB_ID.fullmatch(name) or ".." in name:
         raise CheckpointError(
             f"{name} is neither a checkpoint folder nor a hub id (owner/name), nor a model that "

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from sclong_core.errors import CheckpointError, ConfigError
-from sclong_core.pretraining.saving import CheckpointPolicy, SaveCheckpoints
+from sclong_core.pretraining.checkpointing import CheckpointPolicy, SaveCheckpoints
 
 
 class Trainer:
