@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sclong_core.checkpoint_names import packaged_checkpoint
 from sclong_core.cli.main import main
 from sclong_core.manifest import read_checkpoint_info
-from sclong_core.packaged import packaged_checkpoint
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_tasks.finetuning import prediction, training
 

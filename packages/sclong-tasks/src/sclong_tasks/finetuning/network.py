@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from sclong_core.embedding.pooling import OF_READOUT, Pool, pool_cells
-from sclong_core.embedding.progress import cell_progress
 from sclong_core.expression import PreparedCells
 from sclong_core.model import ScLong
+from sclong_core.progress import cell_progress
 from sclong_tasks.annotation.space import Space
 from sclong_tasks.batches import Batch
 from sclong_tasks.encoders.slots import LORA_TARGETS, add_lora

@@ -15,8 +15,7 @@ import pandas as pd
 from sclong_core.cells import ReadingOptions
 from sclong_core.checkpoint import resolve_checkpoint
 from sclong_core.devices import find_device
-from sclong_core.embedding.alike import refuse_alike
-from sclong_core.embedding.inference import vocabulary_of
+from sclong_core.embedding.inference import refuse_alike, vocabulary_of
 from sclong_core.errors import InputError
 from sclong_core.expression import prepare_cells
 from sclong_core.manifest import read_checkpoint_info

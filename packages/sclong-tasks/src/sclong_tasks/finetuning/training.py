@@ -19,12 +19,12 @@ from torch import Tensor
 
 from sclong_core.cells import ReadingOptions
 from sclong_core.checkpoint import resolve_checkpoint
+from sclong_core.checkpoint_names import checkpoint_word
 from sclong_core.devices import find_device
 from sclong_core.embedding.inference import vocabulary_of
 from sclong_core.errors import ConfigError
 from sclong_core.expression import prepare_cells
 from sclong_core.model import ScLong
-from sclong_core.packaged import checkpoint_word, packaged_source
 from sclong_tasks.annotation.calibration import Calibration
 from sclong_tasks.annotation.space import checked_vectors, fit_space
 from sclong_tasks.annotation.vectors import Embedder, keep_vectors
@@ -259,8 +259,8 @@ def _changed(model: ScLong, folder: Path) -> dict[str, Tensor]:
 
 def _name(folder: Path, given: str | None) -> str:
     """What finds the checkpoint again on any machine; nothing for a folder of this one."""
-    if packaged_source(folder) is not None:
-        return checkpoint_word(folder)
+    if (packaged := checkpoint_word(folder)) != str(folder):
+        return packaged
     return "" if given is None or Path(given).exists() else str(given)
 
 
