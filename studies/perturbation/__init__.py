@@ -1,0 +1,1 @@
+"""Genes deleted in silico beside real knockouts."""
