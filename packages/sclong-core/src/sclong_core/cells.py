@@ -35,6 +35,8 @@ class ReadingOptions(TypedDict, total=False):
     """Several columns of one gene: an error by default, or their counts are summed."""
     feature_types: Collection[str] | None
     """Types of features that are genes, as ``var`` writes them; the usual ones by default."""
+    organism: Literal["human", "mouse"]
+    """Of the cells: mouse genes are taken for their one human ortholog; human by default."""
     allow_other_species: bool
     """Take cells whose genes are those of another species than the model's."""
     allow_poor_match: bool
@@ -245,6 +247,7 @@ def _prepare(
         normalisation=reading.get("normalisation", "auto"),
         duplicates=reading.get("duplicates", "error"),
         feature_types=reading.get("feature_types"),
+        organism=reading.get("organism", "human"),
         allow_other_species=reading.get("allow_other_species", False),
         allow_poor_match=reading.get("allow_poor_match", False),
     )

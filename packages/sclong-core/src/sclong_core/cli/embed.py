@@ -132,6 +132,12 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         help="feature types to treat as genes, as written in var (default: the usual ones)",
     )
     group.add_argument(
+        "--organism",
+        choices=("human", "mouse"),
+        default="human",
+        help="species of the cells; mouse genes are replaced by their one-to-one human orthologs",
+    )
+    group.add_argument(
         "--allow-other-species",
         action="store_true",
         help="embed cells even if their genes belong to another species than the model's",
@@ -244,6 +250,7 @@ def _embed_with_other(args: argparse.Namespace, jobs: "Sequence[Job]") -> int:
         "--revision": args.revision is not None,
         "--devices": args.devices > 1,
         "--duplicates": args.duplicates != "error",
+        "--organism": args.organism != "human",
     }
     if wrong := [name for name, value in given.items() if value]:
         raise ScLongError(f"{wrong[0]} goes with --encoder sclong; see --encoder-option")
@@ -303,6 +310,7 @@ def _load(args: argparse.Namespace, *, progress: bool) -> "Embedder":
             "gene_column": args.gene_column,
             "normalisation": args.normalisation,
             "duplicates": args.duplicates,
+            "organism": args.organism,
             "feature_types": args.feature_types,
             "allow_other_species": args.allow_other_species,
             "allow_poor_match": args.allow_poor_match,

@@ -238,6 +238,7 @@ def describe_work(
     The input is known by its content, so that moving or touching it is no change.
     """
     types = options.reading.get("feature_types")
+    organism = options.reading.get("organism", "human")
     return {
         "checkpoint": info.digest,
         "dtype": str(model.dtype).removeprefix("torch."),
@@ -249,6 +250,7 @@ def describe_work(
         "normalisation": options.reading.get("normalisation", "auto"),
         "duplicates": options.reading.get("duplicates", "error"),
         **({} if types is None else {"feature_types": ", ".join(sorted(types))}),
+        **({} if organism == "human" else {"organism": organism}),
     }
 
 
@@ -277,6 +279,7 @@ def open_prepared(
         normalisation=options.reading.get("normalisation", "auto"),
         duplicates=options.reading.get("duplicates", "error"),
         feature_types=options.reading.get("feature_types"),
+        organism=options.reading.get("organism", "human"),
         allow_other_species=options.reading.get("allow_other_species", False),
         allow_poor_match=options.reading.get("allow_poor_match", False),
         progress=progress,

@@ -19,10 +19,11 @@ from sclong_core.vocabulary import GeneVocabulary, is_copy_on_y, plain_id
 
 _SAMPLE = 2_000
 _HUMAN_ID = re.compile(r"ENSG\d{5,}(\.\d+)?")
+_MAP_MOUSE = "map them to human orthologs first (`sclong embed --organism mouse` does)"
 _PATTERNS = (
     (
         r"ENSMUSG\d+(\.\d+)?",
-        "they are mouse Ensembl ids and the model is human: map them to human orthologs first",
+        f"they are mouse Ensembl ids and the model is human: {_MAP_MOUSE}",
     ),
     (
         r"ENS(?!G\d)[A-Z]*G\d+(\.\d+)?",
@@ -43,7 +44,7 @@ _PATTERNS = (
     (r".+_at", "they are probes of a microarray: map them to genes first"),
     (
         r"[A-Z][a-z0-9]*[a-z][a-zA-Z0-9.-]*|[0-9]+[A-Za-z0-9]+Rik",
-        "they look like mouse symbols and the model is human: map them to human orthologs first",
+        f"they look like mouse symbols and the model is human: {_MAP_MOUSE}",
     ),
 )
 _SYMBOL = re.compile(r"[A-Z][A-Z0-9orf.-]*")

@@ -18,8 +18,10 @@ from sclong_core.expression.cell_source import CellSource
 from sclong_core.expression.genes import Duplicates, GeneMatch, match_genes
 from sclong_core.expression.normalisation import normalise
 from sclong_core.expression.opening import open_cells
+from sclong_core.expression.orthologs import MOUSE, Organism, as_human, mouse_orthologs
 from sclong_core.expression.rows import cells_at_once
 from sclong_core.expression.species import (
+    HUMAN,
     check_species,
     other_organisms,
     species_of_genes,
@@ -52,6 +54,8 @@ class PreparedCells:
     """What the pass over all cells found."""
     input_config: InputConfig
     """What the model was trained on."""
+    organism: Organism = HUMAN
+    """Of the cells as they were given; mouse genes were matched by their human orthologs."""
 
     def __len__(self) -> int:
         """Number of cells."""
@@ -116,7 +120,13 @@ class PreparedCells:
             "maximum": self.input_config.maximum,
             "cells_rescaled": found.rescaled_cells,
             "cells_clipped": found.clipped_cells,
+            **self._orthologs(),
         }
+
+    def _orthologs(self) -> dict[str, Any]:
+        if self.organism != MOUSE:
+            return {}
+        return {"organism": self.organism, "orthologs": mouse_orthologs().digest}
 
     def close(self) -> None:
         """Close the file. Nothing can be read afterwards."""
@@ -144,6 +154,7 @@ def prepare_cells(  # noqa: PLR0913  # settings of a user, each by its name
     normalisation: Asked = "auto",
     duplicates: Duplicates = "error",
     feature_types: Collection[str] | None = None,
+    organism: Organism = HUMAN,
     allow_other_species: bool = False,
     allow_poor_match: bool = False,
     progress: Progress | None = None,
@@ -162,6 +173,7 @@ def prepare_cells(  # noqa: PLR0913  # settings of a user, each by its name
         duplicates: "sum" adds the counts of several columns of one gene.
         feature_types: types of features that are genes, for files and AnnData objects; the usual
             ones by default.
+        organism: "mouse" takes each mouse gene for its one human ortholog; see :mod:`.orthologs`.
         allow_other_species: take cells whose genes are those of another species than the model's.
         allow_poor_match: take cells although the model knows less than half of their counts.
         progress: told how far the pass over all cells is.
@@ -178,11 +190,14 @@ def prepare_cells(  # noqa: PLR0913  # settings of a user, each by its name
         source.matrix,
     )
     try:
+        if organism == MOUSE:
+            source, gene_column, allow_other_species = as_human(source, gene_column), None, True
         match = match_genes(source.var, vocabulary, gene_column=gene_column, duplicates=duplicates)
         species = species_of_genes(source.var, species_of_vocabulary(vocabulary.ids))
-        noted = other_organisms(source.obs, source.organism, species.wanted)
-        reasons = (species.reason, noted if species.wanted else None)
-        check_species(source.name, species.wanted, reasons, allowed=allow_other_species)
+        if organism != MOUSE:
+            noted = other_organisms(source.obs, source.organism, species.wanted)
+            reasons = (species.reason, noted if species.wanted else None)
+            check_species(source.name, species.wanted, reasons, allowed=allow_other_species)
         found = survey_matched(
             source,
             match,
@@ -196,7 +211,7 @@ def prepare_cells(  # noqa: PLR0913  # settings of a user, each by its name
     except BaseException:
         source.close()
         raise
-    return PreparedCells(source, match, found, input_config)
+    return PreparedCells(source, match, found, input_config, organism)
 
 
 def _source(

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import h5py
 import numpy as np
@@ -21,7 +21,7 @@ from sclong_core.expression.store import require_stored
 from sclong_core.expression.units import LOG1P
 
 _LOG = logging.getLogger("sclong")
-HUMAN = "human"
+HUMAN: Final = "human"
 _PREFIXES = {
     "ENSG": HUMAN, "ENSMUSG": "mouse", "ENSRNOG": "rat", "ENSMMUG": "rhesus macaque",
     "ENSMFAG": "crab-eating macaque", "ENSSSCG": "pig", "ENSDARG": "zebrafish",
@@ -275,9 +275,12 @@ def refuse_species(where: str, reason: str, wanted: str) -> None:
     Raises:
         InputError: always.
     """
+    ways = f"map genes to their {wanted} orthologs"
+    if wanted == HUMAN and MOUSE_SYMBOLS in reason:
+        ways += ' (organism="mouse", --organism mouse, does)'
     raise InputError(
-        f"{where} is not {wanted} data: {reason}; map genes to their {wanted} orthologs, remove "
-        "cells of other species, or pass allow_other_species=True (--allow-other-species) if it is"
+        f"{where} is not {wanted} data: {reason}; {ways}, remove cells of other species, or pass "
+        "allow_other_species=True (--allow-other-species) if it is"
     )
 
 
