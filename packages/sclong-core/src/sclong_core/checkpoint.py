@@ -35,6 +35,7 @@ from sclong_core.manifest import (
     write_manifest,
 )
 from sclong_core.model import ScLong
+from sclong_core.student import Student
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_core.weights import read_weights, write_weights
 from sclong_core.weights_header import check_sizes, read_header
@@ -184,13 +185,16 @@ def load_checkpoint(
     check_sizes(info.config, read_header(path), path)
     vocabulary, gene_graph = _read_genes(info)
     tensors = _read_tensors(info)
+    kind = ScLong if info.config.student is None else Student
     with torch.device("meta"):
-        model = ScLong(info.config, vocabulary, gene_graph)
+        model = kind(info.config, vocabulary, gene_graph)
     _check_tensors(model, tensors, path)
     model.load_state_dict(tensors, assign=True)
     if dtype != "auto":
         model.set_dtype(_DTYPES[dtype])
     if low_expression is not None or graph is not None:
+        if info.config.student is not None:
+            raise ConfigError(f"{info.folder} is a student, of which nothing can be ablated")
         from sclong_core.ablation import ablate  # noqa: PLC0415  # rarely used
 
         model = ablate(model, low_expression=low_expression, graph=graph)

@@ -14,6 +14,8 @@ Attention = Literal["favor", "softmax"]
 Storage = Literal["exact", "bfloat16"]
 T = TypeVar("T")
 PRESETS = ("tiny", "small", "base", "1b")
+_PARTS = ("context", "readout", "student")
+"""Parts that a model has or does not have."""
 
 
 def _is_whole(value: object) -> bool:
@@ -174,6 +176,27 @@ class ReadoutConfig:
 
 
 @dataclass(frozen=True)
+class StudentConfig:
+    """Shape of a student: sums over the expressed genes of a cell, and a small network behind."""
+
+    width: int = 128
+    """Width of the vectors of cells: the teacher's."""
+    rank: int = 64
+    """Width of the two tables of genes, one for values and one for being expressed."""
+    hidden: int = 256
+    """Width behind the sums."""
+    inner: int = 768
+    """Width inside of a residual block."""
+    blocks: int = 2
+    """Residual blocks."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that are not positive."""
+        for name in ("width", "rank", "hidden", "inner", "blocks"):
+            _require_positive(f"student.{name}", getattr(self, name))
+
+
+@dataclass(frozen=True)
 class ScLongConfig:
     """Everything that decides which parameters an scLong model has and how they are combined.
 
@@ -210,6 +233,9 @@ class ScLongConfig:
     readout: ReadoutConfig | None = None
     """If set, the model has a vector of the cell, and says of each gene whether it is expressed.
     It needs a ``context``."""
+    student: StudentConfig | None = None
+    """If set, the model is a student: it has vectors of cells alone, and none of the parts above,
+    whose sizes are those of its teacher."""
     storage: Storage = "exact"
     """Numbers in a checkpoint file: as they are in memory, or rounded to "bfloat16" in half of the
     space."""
@@ -299,7 +325,7 @@ class ScLongConfig:
         for name in ("large", "mini", "full"):
             if values[name]["attention"] == "favor":
                 del values[name]["attention"]
-        for name, absent in (("context", None), ("readout", None), ("storage", "exact")):
+        for name, absent in (*((part, None) for part in _PARTS), ("storage", "exact")):
             if values[name] == absent:
                 del values[name]
         return values
@@ -318,11 +344,12 @@ class ScLongConfig:
             "input": InputConfig,
             "context": ContextConfig,
             "readout": ReadoutConfig,
+            "student": StudentConfig,
         }
         known: dict[str, Any] = {
             name: _build(nested[name], values[name], name)
             for name in nested
-            if name in values and not (name in ("context", "readout") and values[name] is None)
+            if name in values and not (name in _PARTS and values[name] is None)
         }
         return _build(cls, {**values, **known}, "model")
 

@@ -21,9 +21,16 @@ _BUFFERS = (
     "readout.component_scale",
     "readout.centre",
     "readout.projection",
+    "network.mean",
+    "network.rate",
+    "network.centre",
+    "network.decoding",
+    "network.sum_scale",
 )
 _PRODUCT = "large_input.weight"
 """One of the weights whose type is that of all large products."""
+_TABLE = "network.by_value"
+"""One of the weights of a student."""
 _DTYPES = {"F32": "float32", "BF16": "bfloat16"}
 
 
@@ -57,7 +64,7 @@ def summarise_checkpoint(folder: str | PathLike[str], *, verify: bool = False) -
     path = info.folder / WEIGHTS_FILE
     try:
         header = read_header(path)
-        dtype = header[_PRODUCT].dtype
+        dtype = header[_PRODUCT if info.config.student is None else _TABLE].dtype
         vocabulary = GeneVocabulary.read(info.folder / VOCABULARY_FILE)
         graph = GeneGraph.read(info.folder / GRAPH_FILE) if info.graph_digest is not None else None
     except (KeyError, InputError) as error:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
-from sclong_core.config import PerformerConfig, ScLongConfig
+from sclong_core.config import PerformerConfig, ScLongConfig, StudentConfig
 from sclong_core.errors import CheckpointError
 
 
@@ -53,6 +53,9 @@ def check_sizes(config: ScLongConfig, header: dict[str, Stored], path: Path) -> 
         CheckpointError: the weights cannot be those of such a model.
     """
     tensors, numbers = len(header), sum(stored.size for stored in header.values())
+    if config.student is not None:
+        _check_student(config.genes, config.student, tensors, numbers, path)
+        return
     built = ("large", "full") if config.low_expression == "none" else ("large", "mini", "full")
     encoders: list[tuple[str, PerformerConfig]] = [(name, getattr(config, name)) for name in built]
     needed = {"the table of genes": config.genes * config.dim}
@@ -71,6 +74,19 @@ def check_sizes(config: ScLongConfig, header: dict[str, Stored], path: Path) -> 
                 f"{path} does not fit its configuration: it holds {numbers:,} numbers, {what} "
                 f"alone needs {_shown(size)}"
             )
+
+
+def _check_student(
+    genes: int, student: StudentConfig, tensors: int, numbers: int, path: Path
+) -> None:
+    """Refuse a student that is larger than its weights; see :func:`check_sizes`."""
+    needed = 2 * genes * student.rank + student.width**2
+    needed += student.hidden * (2 * student.rank + 2 * student.blocks * student.inner)
+    if student.blocks > tensors or needed > numbers:
+        raise CheckpointError(
+            f"{path} does not fit its configuration: it holds {numbers:,} numbers in {tensors:,} "
+            f"tensors, the student needs {_shown(needed)}"
+        )
 
 
 def _shown(number: int) -> str:

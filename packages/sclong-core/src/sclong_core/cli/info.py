@@ -9,7 +9,7 @@ from sclong_core.errors import CheckpointError, InputError, ScLongError
 from sclong_core.files import missing
 
 if TYPE_CHECKING:
-    from sclong_core.config import PerformerConfig
+    from sclong_core.config import PerformerConfig, ScLongConfig
     from sclong_core.embedding.compatibility import Facts
     from sclong_core.model import ScLong
     from sclong_core.summary import CheckpointSummary
@@ -178,10 +178,7 @@ def _checkpoint_facts(summary: "CheckpointSummary", files: str) -> "Facts":
         ("checkpoint", info.source),
         ("digest", info.digest),
         ("parameters", f"{summary.parameters:,} ({summary.dtype})"),
-        ("width", f"{config.dim}"),
-        ("large encoder", f"{_size(config.large)}; of the {config.high_genes:,} highest genes"),
-        ("mini encoder", _size(config.mini) if config.low_expression != "none" else "none"),
-        ("full encoder", _size(config.full)),
+        *_shape(config),
         ("genes", f"{config.genes:,} ({summary.symbols:,} with a symbol)"),
         ("graph", f"{summary.edges:,} edges" if summary.edges else "none"),
         ("input", config.input.describe()),
@@ -191,6 +188,18 @@ def _checkpoint_facts(summary: "CheckpointSummary", files: str) -> "Facts":
     ]
     ablations = [("low expression", config.low_expression), ("graph weights", config.graph)]
     return facts + [(name, value) for name, value in ablations if value == "random"]
+
+
+def _shape(config: "ScLongConfig") -> "Facts":
+    if (student := config.student) is not None:
+        size = f"{student.blocks} blocks of width {student.hidden}; tables of width {student.rank}"
+        return [("width", f"{student.width}"), ("student", size)]
+    return [
+        ("width", f"{config.dim}"),
+        ("large encoder", f"{_size(config.large)}; of the {config.high_genes:,} highest genes"),
+        ("mini encoder", _size(config.mini) if config.low_expression != "none" else "none"),
+        ("full encoder", _size(config.full)),
+    ]
 
 
 def _size(performer: "PerformerConfig") -> str:

@@ -110,7 +110,7 @@ def _read_out(  # of one caller
     measured[torch.from_numpy(cells.match.positions)] = True
     measured = measured.to(model.device)
     with _evaluating(model), torch.inference_mode(), _threads(model):
-        gene_embedding = model.gene_embedding()
+        gene_embedding = model.gene_embedding() if model.config.student is None else None
         for first in range(start, stop, batch_size):
             last = min(first + batch_size, stop)
             expression = torch.from_numpy(cells.block(first, last)).to(model.device)

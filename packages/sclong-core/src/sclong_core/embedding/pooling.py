@@ -27,6 +27,13 @@ def chosen_pool(model: ScLong, pool: Pool | None) -> Pool:
         ConfigError: the model does not have what the rule needs.
     """
     check_pool(pool)
+    if model.config.student is not None:
+        if pool not in (None, "cell"):
+            raise ConfigError(
+                f"this model is a student, which has no pool {pool!r}: leave it out, or use its "
+                "teacher"
+            )
+        return "cell"
     if pool is None:
         return "mean" if model.config.readout is None else "cell"
     if pool in OF_READOUT:
@@ -40,6 +47,8 @@ def pool_width(model: ScLong, pool: Pool) -> int:
     """Columns that a rule gives."""
     if pool == "gene_sums":
         return model.config.genes
+    if model.config.student is not None:
+        return model.config.student.width
     readout = model.config.readout
     if pool in OF_READOUT and readout is not None:
         return readout.embedding_width if pool == "cell" else readout.components

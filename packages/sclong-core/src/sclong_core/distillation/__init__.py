@@ -1,0 +1,1 @@
+"""Distillation: a small, fast student learns the vectors of cells from a teacher."""
