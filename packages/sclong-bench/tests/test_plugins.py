@@ -45,6 +45,7 @@ class Encoder:
         return np.array([np.random.default_rng(zlib.crc32(name.encode())).normal(size=5)
                          for name in names])
 """
+ONE_FILE = ("batch_integration", "cell_type_annotation")
 ONE_EPOCH = {"mine": {"training": {"epochs": 1}}}
 SETTINGS = {
     "drug_response": ONE_EPOCH | {"task": {"bootstrap": 5}},
@@ -72,10 +73,11 @@ def write_batches(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Made-up data of all eight tasks."""
+    """Made-up data of all tasks."""
     root = tmp_path_factory.mktemp("plugins")
     sources = root / "sources"
-    write_batches(sources / "batch_integration")
+    for name in ONE_FILE:
+        write_batches(sources / name)
     response.write_example(sources / "drug_response", lines=14, genes=8)
     write_synthetic_files(sources / "drug_combination")
     chemical.write_example(sources / "chemical_perturbation", drugs=14, genes=6)
@@ -85,7 +87,7 @@ def data(tmp_path_factory):
     interactions.write_norman_example(sources / "genetic_interactions")
     for name in TASKS:
         place = sources / name
-        place = place / "c.h5ad" if name == "batch_integration" else place
+        place = place / "c.h5ad" if name in ONE_FILE else place
         prepare_data(get_task(name), root / "data" / name, str(place))
     return root / "data"
 

@@ -24,6 +24,7 @@ TASKS: dict[str, str] = {
     "grn": "sclong_tasks.grn",
     "genetic_interactions": "sclong_tasks.genetic_interactions",
     "marker_clustering": "sclong_tasks.marker_clustering",
+    "cell_type_annotation": "sclong_tasks.cell_type_annotation",
 }
 """Name -> module that holds an object ``task``; imported when it is asked for."""
 

@@ -77,14 +77,28 @@ def labelled_cells(
     rows = np.flatnonzero(kept)
     _check(names[rows], label, path)
     groups = None if groups is None else groups[rows]
-    parts = _by_label(names[rows], seed) if groups is None else _by_group(names[rows], groups, seed)
+    parts = draw_parts(names[rows], groups, seed)
     learned = np.unique(names[rows][parts["train"]])
-    known = np.isin(names[rows], learned)
-    parts = {part: chosen[known[chosen]] for part, chosen in parts.items()}
     _check_parts(names[rows], groups, parts, path)
     split = make_split(parts, name=group or "cells", seed=seed, unit=group or "cell")
     codes = np.searchsorted(learned, names[rows]).astype(np.int64)
     return LabelledCells(rows, codes, tuple(map(str, learned)), groups, split)
+
+
+def draw_parts(names: Names, groups: Names | None, seed: int) -> dict[str, Codes]:
+    """Cells that train, select and test, all of labels that are trained on.
+
+    Args:
+        names: ``(cells,)`` labels, each of ``LEAST_CELLS`` cells or more.
+        groups: ``(cells,)`` what is never in two parts; None where nothing is kept apart.
+        seed: of the draw.
+
+    Raises:
+        InputError: the groups are too few, or share too few labels.
+    """
+    parts = _by_label(names, seed) if groups is None else _by_group(names, groups, seed)
+    known = np.isin(names, names[parts["train"]])
+    return {part: chosen[known[chosen]] for part, chosen in parts.items()}
 
 
 def _often(names: Names, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

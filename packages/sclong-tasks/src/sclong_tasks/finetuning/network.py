@@ -68,11 +68,10 @@ class Head(nn.Module):
         return head
 
     def features(self, vectors: Tensor) -> Tensor:
-        """``(b, w)`` to ``(b, w + axes)``: directions, each half of length 1 by the root of w."""
+        """``(b, w)`` to ``(b, w + axes)``: two directions, each of length 1."""
         around = vectors - self.centre
         halves = [around, around @ self.axes] if self.axes.shape[1] else [around]
-        size = self.axes.shape[0] ** 0.5
-        return torch.cat([nn.functional.normalize(half, dim=1) * size for half in halves], dim=1)
+        return torch.cat([nn.functional.normalize(half, dim=1) for half in halves], dim=1)
 
     def place(self, vectors: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Features of vectors that are not trained."""
@@ -197,9 +196,10 @@ class LabelModule(LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW over what is trained."""
+        """AdamW over what is trained; a head by itself is held small, as a ridge would."""
         trained = [one for one in self.parameters() if one.requires_grad]
-        return torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=1e-2)
+        decay = 1.0 if self.encoder is None else 1e-2
+        return torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=decay)
 
 
 def run_encoder(

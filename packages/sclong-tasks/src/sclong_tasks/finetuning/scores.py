@@ -17,7 +17,7 @@ from sclong_tasks.metrics.intervals import bootstrap_interval
 
 Codes = npt.NDArray[np.int64]
 DRAWS = 500
-_ENOUGH_GROUPS = 5
+ENOUGH_GROUPS = 5
 """Held-out groups whose drawing gives an interval; of fewer, cells are drawn."""
 
 
@@ -105,7 +105,7 @@ def score(
         seed: of draws and permutations.
     """
     often = np.full_like(told, commonest)
-    drawn_by_group = groups is not None and len(np.unique(groups)) >= _ENOUGH_GROUPS
+    drawn_by_group = groups is not None and len(np.unique(groups)) >= ENOUGH_GROUPS
     units = groups if drawn_by_group and groups is not None else np.arange(len(truth))
 
     def estimate(measure: Callable[[Codes, Codes], float], answer: Codes) -> Estimate:
