@@ -272,16 +272,17 @@ def test_its_record_names_labels_checkpoint_split_seed_and_versions(trained, tmp
     assert "NaN" not in (tmp_path / "kept" / CONFIG_FILE).read_text()
 
 
-def test_stated_coverage_is_kept_by_cells_like_those_trained_on(base, trained):
+def test_stated_coverage_is_kept_by_cells_like_those_trained_on(base):
+    made = finetune(cells(800), "cell_type", checkpoint=base, options=QUICK)
     new = cells(600, seed=11)
-    predict(new, trained, checkpoint=base, coverage=0.8)
+    predict(new, made, checkpoint=base, coverage=0.8)
     held = [
         true in told.split("; ")
         for true, told in zip(new.obs["cell_type"], new.obs["predicted_label_set"], strict=True)
     ]
-    assert np.mean(held) > 0.65  # 24 cells calibrate
+    assert 0.7 < np.mean(held) < 0.92  # 120 cells calibrate
     with pytest.raises(ConfigError):
-        predict(new, trained, checkpoint=base, coverage=1.0)
+        predict(new, made, checkpoint=base, coverage=1.0)
 
 
 def test_balanced_weights_count_labels_alike(base):
