@@ -20,6 +20,7 @@ from pathlib import Path
 import anndata
 import numpy as np
 import numpy.typing as npt
+from sclong_core.packaged import packaged_checkpoint
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -30,7 +31,6 @@ from sclong_bench.judging.sets import LabelledCells, read_labelled, read_sets
 from sclong_core import ScLong
 from sclong_core.files import atomic_file
 from sclong_core.manifest import read_checkpoint_info
-from sclong_core.packaged import packaged_checkpoint
 from sclong_tasks.annotation.vectors import CellVectors, keep_vectors
 from sclong_tasks.finetuning import FinetuneOptions, finetune, predict
 from sclong_tasks.finetuning.labels import LabelledCells as TrainingCells

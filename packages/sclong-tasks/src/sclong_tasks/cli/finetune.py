@@ -12,11 +12,6 @@ from sclong_core.errors import ConfigError, InputError
 if TYPE_CHECKING:
     from sclong_tasks.finetuning import Classifier
 
-_READING = (
-    "matrix", "gene_column", "normalisation", "duplicates", "feature_types",
-    "allow_other_species", "allow_poor_match",
-)  # fmt: skip
-
 
 class FinetuneCommand:
     """Trains a classifier; see :mod:`sclong_tasks.finetuning`."""
@@ -92,7 +87,9 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 
 def reading_of(args: argparse.Namespace) -> dict[str, Any]:
     """How cells are read, as :class:`sclong_core.cells.ReadingOptions`."""
-    return {name: getattr(args, name) for name in _READING}
+    from sclong_core.cells import ReadingOptions  # noqa: PLC0415  # heavy
+
+    return {name: getattr(args, name) for name in ReadingOptions.__annotations__}
 
 
 def _finetune(args: argparse.Namespace) -> None:
