@@ -119,4 +119,4 @@ def test_wrong_files_get_one_line(table, tmp_path, capsys):
     path.write_text(table.read_text().replace("0.85", "high"))
     assert main(["bench", "report", str(path), "-o", str(tmp_path / "r.html")]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "bad.csv, line 5, column 'value': 'high' is no number" in said
+    assert "bad.csv, line 5, column 'value': 'high' is not a number" in said

@@ -81,7 +81,7 @@ def test_what_is_read_is_never_written(tmp_path, capsys):
     link.symlink_to(own)
     assert report(own, tmp_path / "y.html", "csv") == 2
     assert own.read_bytes() == before
-    assert "is also read" in capsys.readouterr().err
+    assert "is also an input" in capsys.readouterr().err
 
 
 def test_a_folder_of_figures_that_is_a_link_stays(tmp_path):

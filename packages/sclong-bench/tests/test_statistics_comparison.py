@@ -165,7 +165,7 @@ def test_values_that_are_no_numbers_are_not_tested(rows):
     rows.loc[rows["model"].eq("linear") & rows["seed"].eq(2), "value"] = np.inf
     row = compare(rows).set_index("model").loc["linear"]
     assert np.isnan(row["p_value"])
-    assert "no finite number" in row["note"]
+    assert "not a finite number" in row["note"]
 
 
 def test_settings_that_make_no_sense_are_refused(rows):

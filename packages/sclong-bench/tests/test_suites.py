@@ -215,7 +215,7 @@ def test_slurm_is_asked_for_as_many_runners_as_jobs(suite, tmp_path, monkeypatch
 
 def test_without_sbatch_there_is_one_clear_error(suite, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ConfigError, match="no sbatch here"):
+    with pytest.raises(ConfigError, match="sbatch was not found"):
         submit_to_slurm(suite, jobs=1, options=[])
 
 

@@ -43,7 +43,7 @@ def test_a_bomb_and_objects_and_what_is_absent_are_refused(tmp_path, monkeypatch
     with pytest.raises(InputError, match=r"no item named 'b\.npy'"):
         read_arrays(path, ["b"], "a test")
     write(path, a=np.array([{}], dtype=object))
-    with pytest.raises(InputError, match="never unpickled"):
+    with pytest.raises(InputError, match="never unpickles"):
         read_arrays(path, ["a"], "a test")
     with pytest.raises(InputError, match="No such file"):
         read_arrays(tmp_path / "none.npz", ["a"], "a test")

@@ -302,8 +302,8 @@ def test_a_pickle_in_place_of_a_file_is_refused_and_not_run(folder, tmp_path, na
     [
         ({"format": "other"}, "does not describe"),
         ({"format_version": 2}, "pip install --upgrade sclong-core"),
-        ({"format_version": 0}, "no checkpoint format"),
-        ({"format_version": True}, "no checkpoint format"),
+        ({"format_version": 0}, "does not name a known checkpoint format"),
+        ({"format_version": True}, "does not name a known checkpoint format"),
         ({"surplus": 1}, "unknown surplus"),
         ({"origin": ...}, "no origin"),
         ({"origin": []}, "origin must be"),

@@ -84,7 +84,7 @@ def test_data_and_checkpoint_are_compared(data, checkpoint, capsys):
     assert main(["info", data, checkpoint]) == 0
     shown = capsys.readouterr()
     assert "100.0% of all counts" in shown.out
-    assert "raw counts: scaled to 10,000 a cell, then log1p" in shown.out
+    assert "raw counts: scaled to 10,000 per cell, then log1p" in shown.out
     assert "measured on 8 cells" in shown.out
     assert "measuring the speed" in shown.err
     assert "likely reasons" not in shown.out
@@ -110,7 +110,7 @@ def test_what_embed_would_refuse_is_said(tmp_path, adata, checkpoint, capsys):
     shown = capsys.readouterr()
     assert "1 of 12 cells have no count" in shown.out
     assert "not usable" in shown.out
-    assert "no count at all in 1 of its cells" in shown.err.splitlines()[-1]
+    assert "no counts in 1 of its cells" in shown.err.splitlines()[-1]
 
 
 def test_wrong_paths_are_refused(data, checkpoint, tmp_path, capsys):

@@ -112,7 +112,7 @@ def test_a_command_that_does_not_load_does_not_hide_the_others(install, capsys, 
 def test_an_object_that_is_no_command_is_refused(install, capsys):
     install(bad=object())
     assert cli.main(["bad"]) == 2
-    assert "is no command" in capsys.readouterr().err
+    assert "is not a command" in capsys.readouterr().err
 
 
 def test_without_arguments_shows_the_list_and_fails(install, capsys):
@@ -206,7 +206,7 @@ def test_two_packages_with_one_command_are_told(monkeypatch, capsys):
     entries = [EntryPoint("greet", f"{module}:x", GROUP) for module in ("one", "two")]
     monkeypatch.setattr(cli, "entry_points", lambda group: entries)
     assert cli.main(["greet"]) == 2
-    assert "two installed packages offer the command 'greet'" in capsys.readouterr().err
+    assert "two installed packages provide the command 'greet'" in capsys.readouterr().err
 
 
 def test_a_reader_that_goes_away_is_no_error():

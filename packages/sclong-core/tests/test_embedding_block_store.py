@@ -66,7 +66,7 @@ def test_without_resuming_old_blocks_are_announced_and_removed(folder, caplog):
     fill(store, [0])
     store.close()
     assert open_store(folder).missing() == [0, 1, 2]
-    assert "unfinished work of an earlier run is replaced" in caplog.text
+    assert "replacing unfinished work of an earlier run" in caplog.text
 
 
 def test_other_work_is_refused_and_what_differs_is_named(folder):
@@ -90,7 +90,7 @@ def test_a_damaged_block_is_announced_and_missing(folder, caplog, damage):
         content(store)
     store.close()
     assert open_store(folder, resume=True).missing() == [1]
-    assert "block 1 is damaged and is computed again" in caplog.text
+    assert "block 1 is damaged: computing it again" in caplog.text
 
 
 def test_half_written_blocks_are_removed(folder, caplog):
@@ -120,7 +120,7 @@ def test_a_second_run_is_refused_with_the_process_of_the_first(folder):
 def test_a_folder_of_something_else_is_never_cleared(folder):
     folder.mkdir()
     (folder / "thesis.txt").write_text("precious")
-    with pytest.raises(InputError, match=r"thesis\.txt, no part of unfinished work"):
+    with pytest.raises(InputError, match=r"thesis\.txt, which is not part of unfinished work"):
         open_store(folder)
     assert (folder / "thesis.txt").read_text() == "precious"
 

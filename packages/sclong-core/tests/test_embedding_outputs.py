@@ -214,7 +214,7 @@ def test_an_output_with_a_damaged_record_is_not_taken_for_finished(tmp_path, ric
     source, output = write(rich, tmp_path / "cells.h5ad"), tmp_path / "embedded.npy"
     embed(source, output)
     sidecar(output).write_text(note.replace("SHA256", sha256_file(output)))
-    with pytest.raises(InputError, match="sclong did not write it"):
+    with pytest.raises(InputError, match="scLong did not write it"):
         embed(source, output, resume=True)
     with pytest.raises(InputError, match=r"embedded\.npy\.json already exists .*did not write it"):
         embed(source, output, overwrite=True)
@@ -229,11 +229,11 @@ def test_an_annotated_output_with_a_damaged_record_is_not_either(tmp_path, rich,
     with h5py.File(output, "r+") as file:
         del file["uns/sclong/X_sclong/work"]
         write_elem(file, "uns/sclong/X_sclong/work", value)
-    with pytest.raises(InputError, match="already exists and is of other work"):
+    with pytest.raises(InputError, match="already exists and belongs to another run"):
         embed(source, output, resume=True)
     with h5py.File(output, "r+") as file:
         file["uns/sclong/X_sclong/work"].attrs["encoding-type"] = "of no version"
-    with pytest.raises(InputError, match="already exists and is of other work"):
+    with pytest.raises(InputError, match="already exists and belongs to another run"):
         embed(source, output, resume=True)
 
 

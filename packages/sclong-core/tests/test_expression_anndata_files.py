@@ -66,7 +66,7 @@ def test_a_matrix_stored_by_genes_is_loaded_once_and_announced(tmp_path, adata, 
     getattr(adata, writer)(path)
     with open_cells(path) as source:
         np.testing.assert_array_equal(all_rows(source), expected)
-    assert "stored by genes (CSC): loaded whole" in caplog.text
+    assert "stored by genes (CSC): loading all of it" in caplog.text
 
 
 @pytest.mark.parametrize("layout", [sparse.csr_matrix, np.asarray])
@@ -143,8 +143,8 @@ def damage(path, key, change):
         ("X/indptr", lambda x: x[::-1], "does not rise"),
         ("X/indptr", lambda x: x[:-1], "entries for 40 rows"),
         ("X/data", lambda x: x[:-5], "differ in length"),
-        ("X/indices", lambda x: x + 100, "lies outside 0 to 11"),
-        ("X/indices", lambda x: x - 100, "lies outside 0 to 11"),
+        ("X/indices", lambda x: x + 100, "is outside 0 to 11"),
+        ("X/indices", lambda x: x - 100, "is outside 0 to 11"),
     ],
 )
 def test_a_damaged_sparse_matrix_is_refused(tmp_path, adata, key, change, reason):

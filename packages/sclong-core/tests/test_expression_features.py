@@ -123,7 +123,7 @@ def test_what_is_no_gene_is_in_no_total_from_memory_and_from_files(both, tmp_pat
             prepare_cells(cells, vocabulary, InputConfig()) as one,
         ):
             np.testing.assert_array_equal(one.block(0, 12), clean)
-        assert "left out features that are not genes: 7 ADT" in caplog.text
+        assert "skipped features that are not genes: 7 ADT" in caplog.text
         caplog.clear()
 
 

@@ -43,7 +43,7 @@ def test_loops_of_links_end(tree):
     ("name", "message"),
     [
         ("absent", "absent does not exist"),
-        ("a/notes.txt", r"notes\.txt has no ending that is known: one of \.h5ad"),
+        ("a/notes.txt", r"notes\.txt has an unknown ending: use one of \.h5ad"),
         (".hidden/empty", r"no file of cells \(\.h5ad, .*\) in .*empty"),
     ],
 )

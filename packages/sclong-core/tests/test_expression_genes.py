@@ -73,7 +73,7 @@ def test_two_columns_of_one_gene_can_be_let_through(caplog):
     assert match.positions.tolist() == [2, 2, 3]
     assert match.repeated
     assert match.matched == 2
-    assert "counts of 1 repeated columns are added" in caplog.text
+    assert "adding the counts of 1 repeated columns" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_two_columns_of_one_gene_can_be_let_through(caplog):
         (["chr1:100-200", "chr2:5-17"], VOCABULARY, "ATAC peaks"),
         (["200814_at", "222103_s_at"], VOCABULARY, "probes of a microarray"),
         (["ACTB", "CD3D", "C1orf112"], ONLY_IDS, r"look like symbols .*sclong convert --symbols"),
-        (IDS[:3], GeneVocabulary.from_ids(SYMBOLS), "Ensembl ids and the model's genes are not"),
+        (IDS[:3], GeneVocabulary.from_ids(SYMBOLS), "Ensembl ids, and the model's genes are not"),
         (["?", "!"], VOCABULARY, r"the first are \?, !"),
     ],
 )
@@ -108,5 +108,5 @@ def test_what_was_found_is_announced(caplog):
     caplog.set_level("INFO", "sclong")
     match_genes(var([*IDS[:10], *"abcdefg"]), VOCABULARY)
     assert "10 of 17 found by id in var_names; 50.0 % of the model's 20 genes" in caplog.text
-    assert "7 unknown to the model: a, b, c, d, e, ..." in caplog.text
+    assert "7 not known to the model: a, b, c, d, e, ..." in caplog.text
     assert not [record for record in caplog.records if record.levelname == "WARNING"]

@@ -93,7 +93,7 @@ def test_another_format_under_the_ending_of_anndata_is_refused(tmp_path, counts)
 def test_an_unknown_ending_is_refused_with_those_that_are_known(tmp_path):
     path = tmp_path / "cells.csv"
     path.write_text("a,b\n")
-    with pytest.raises(InputError, match=r"cells\.csv has no ending that is known \(\.h5ad"):
+    with pytest.raises(InputError, match=r"cells\.csv has an unknown ending \(known: \.h5ad"):
         open_cells(path)
 
 
@@ -110,7 +110,7 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path, counts, monkeypatch):
 
 
 def test_a_folder_that_is_no_zarr_store_is_refused(tmp_path):
-    with pytest.raises(InputError, match="is a folder but no zarr store"):
+    with pytest.raises(InputError, match="is a folder but not a zarr store"):
         open_cells(tmp_path)
 
 
@@ -130,7 +130,7 @@ def test_features_that_are_not_genes_are_left_out_and_announced(tmp_path, counts
     with open_cells(write(counts, tmp_path / "cells.h5ad")) as source:
         assert source.n_genes == 15
         assert source.read_rows(0, 3).shape == (3, 15)
-    assert "left out features that are not genes: 2 Antibody Capture" in caplog.text
+    assert "skipped features that are not genes: 2 Antibody Capture" in caplog.text
 
 
 @pytest.mark.parametrize("reader", [open_cells, find_cell_files])

@@ -109,7 +109,7 @@ def test_some_cells_of_another_species_are_counted(caplog):
     with pytest.raises(InputError, match=r"for 3 of 20 cells \(the first is 'cell17'\)"):
         prepared(adata)
     prepared(adata, allow_other_species=True)
-    assert "is taken as human although organism in obs" in caplog.text
+    assert "is treated as human although organism in obs" in caplog.text
 
 
 @pytest.mark.parametrize("name", [*PEOPLE, "unknown", np.nan, None])

@@ -69,7 +69,7 @@ def test_an_array_that_is_said_to_be_enormous_is_refused(file, size):
     """Chunks that were never written read as zeros, and take all memory."""
     file.create_dataset("names", shape=(size,), dtype="S8", chunks=(1024,))
     file.create_dataset("indptr", shape=(size,), dtype="i8", chunks=(1024,))
-    with pytest.raises(ValueError, match="is said to hold"):
+    with pytest.raises(ValueError, match="should have"):
         texts(file["names"])
     with pytest.raises(ValueError, match="for 3 rows"):
         CompressedRows({**file, "data": None, "indices": None}, 3, 4)
@@ -78,7 +78,7 @@ def test_an_array_that_is_said_to_be_enormous_is_refused(file, size):
 @pytest.mark.fault
 def test_too_little_memory_is_said_as_such():
     with (
-        pytest.raises(InputError, match="more memory than there is"),
+        pytest.raises(InputError, match="more memory than this machine has"),
         refuse_unreadable("cells.h5ad", "X"),
     ):
         raise MemoryError("Unable to allocate 8 TiB")

@@ -75,8 +75,8 @@ def test_log1p_of_a_subset_of_the_genes_is_log1p():
         ((LOGGED - LOGGED.mean(0)) / LOGGED.std(0), "holds negative values.*centred gene by gene"),
         (LOGGED - IMPUTED, "holds negative values.*scaled, centred or corrected"),
         (SCALED, "scaled counts without the logarithm"),
-        (PROPORTIONS, "too small to tell scaled counts from their log1p"),
-        (np.log1p(PROPORTIONS), "too small to tell scaled counts from their log1p"),
+        (PROPORTIONS, "too small to distinguish scaled counts from their log1p"),
+        (np.log1p(PROPORTIONS), "too small to distinguish scaled counts from their log1p"),
         (COUNTS * 1e-6, "counts times 1e-06"),
         (
             np.where(np.arange(60)[:, None] < 45, LOGGED, IMPUTED),

@@ -167,5 +167,5 @@ def test_a_genome_that_contradicts_the_ids_is_said(caplog, column, value, said):
     with caplog.at_level("WARNING", "sclong"):
         found = species_of_genes(var, "human")
     assert set(found.of) == {"human"}
-    words = "9 of 9 genes have ids of human, but a column of var says that their genome is"
+    words = "9 of 9 genes have ids of human, but a column of var gives the genome"
     assert (words in caplog.text) == said

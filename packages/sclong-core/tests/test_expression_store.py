@@ -178,7 +178,7 @@ def test_the_store_itself_may_be_behind_a_link_and_hold_links_to_itself(tmp_path
     [
         (lambda path: path.symlink_to(".."), "circle"),
         (lambda path: path.symlink_to(path.name), "circle"),
-        (lambda path: path.symlink_to("nothing"), "a part of it is missing"),
+        (lambda path: path.symlink_to("nothing"), "part of it is missing"),
         (os.mkfifo, "neither a file nor a folder"),
     ],
 )
@@ -227,7 +227,7 @@ def test_a_missing_filter_is_named(cells, monkeypatch, place, number, said):
         space = h5py.h5s.create_simple((len(values),))
         made = h5py.h5d.create(file.id, place.encode(), kind, space, plist)
         h5py.Dataset(made).attrs.update(attributes)
-    with pytest.raises(InputError, match=rf"packed by the HDF5 filter .*{said}") as caught:
+    with pytest.raises(InputError, match=rf"compressed with the HDF5 filter .*{said}") as caught:
         open_cells(cells, matrix="counts" if place.startswith("layers") else None)
     assert "damaged" not in str(caught.value)
 
@@ -261,7 +261,7 @@ def test_a_missing_codec_is_named(tmp_path, form):
         (OSError(errno.EIO, "Input/output error"), "the disk or its connection failed"),
         (OSError(errno.ESTALE, "Stale file handle"), "the disk or its connection failed"),
         (OSError(errno.ELOOP, "Too many levels of symbolic links"), "circle"),
-        (FileNotFoundError(errno.ENOENT, "No such file", "c/0"), "a part of it is missing"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "c/0"), "part of it is missing"),
         (OSError("unable to lock file, errno = 11"), "in use"),
         (KeyError("truncated"), "damaged or cut short"),
     ],

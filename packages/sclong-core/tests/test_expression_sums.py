@@ -42,7 +42,7 @@ OTHERS = {
     "TF-IDF of logarithms": (LOGGED * np.log1p(CELLS / (1 + EXPRESSED_IN)), "TF-IDF of logarithms"),
     "cells of length 1": (LOGGED / np.linalg.norm(LOGGED, axis=1, keepdims=True), "L2 normal"),
     "counts of decontX": (np.minimum(RAW * RANDOM.uniform(0.7, 1, RAW.shape), 19), "neither"),
-    "counts of SoupX": (SOUP, "count as raw if you say so"),
+    "counts of SoupX": (SOUP, "treated as raw on request"),
     "square roots": (np.sqrt(SMOOTH * 1e4) / 10, "square roots"),
     "CPM": (FREQUENCIES * 1e6, "without the logarithm"),
     "TPM": (TPM, "sums to 1e+06"),

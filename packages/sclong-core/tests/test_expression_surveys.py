@@ -119,7 +119,7 @@ def test_scaled_values_are_refused_and_the_counts_of_the_same_file_proposed(adat
         found(scaled)
     scaled.layers["counts"] = adata.X
     with pytest.raises(
-        InputError, match="'counts' of the same file holds raw counts, pass matrix="
+        InputError, match="'counts' of the same file holds raw counts: pass matrix="
     ):
         found(scaled)
 
@@ -132,7 +132,7 @@ _EXPECTED = WIDE.sum(1, keepdims=True) * WIDE.sum(0) / WIDE.sum()
 OTHERS = {
     "Pearson residuals do": (WIDE - _EXPECTED) / np.sqrt(_EXPECTED + _EXPECTED**2 / 100),
     "scaled and centred gene by gene do": (WIDE_LOGS - WIDE_LOGS.mean(0)) / WIDE_LOGS.std(0),
-    "as TF-IDF and": WIDE / WIDE.sum(1, keepdims=True) * np.log(60 / (WIDE > 0).sum(0) + 1),
+    "as in TF-IDF or": WIDE / WIDE.sum(1, keepdims=True) * np.log(60 / (WIDE > 0).sum(0) + 1),
     "scaling without centring": WIDE_LOGS / WIDE_LOGS.std(0),
     "rounded logarithms": np.rint(WIDE_LOGS),
 }
@@ -171,7 +171,9 @@ def test_unknown_values_can_be_forced_and_are_warned_of(adata, forced, caplog):
     adata.X = np.random.default_rng(0).gamma(2, size=adata.shape)
     result = found(adata, normalisation=forced)
     assert (result.normalisation, result.forced) == (forced, True)
-    assert any(f"taken as {forced} because you say so" in line for line in warnings(caplog))
+    assert any(
+        f"taken as {forced}, as requested by normalisation" in line for line in warnings(caplog)
+    )
 
 
 def test_negative_values_cannot_be_forced(adata):
@@ -212,12 +214,15 @@ def test_cells_without_a_matched_count_are_warned_of(adata, caplog):
     adata.X = counts
     result = found(adata, vocabulary=GeneVocabulary.from_ids(synthetic_gene_ids(20)))
     assert result.unmatched_cells >= 1
-    assert any("have no count on any gene of the model" in line for line in warnings(caplog))
+    assert any("have no counts on genes of the model" in line for line in warnings(caplog))
 
 
 def test_few_matched_counts_are_warned_of(adata, caplog):
     found(adata, vocabulary=GeneVocabulary.from_ids(synthetic_gene_ids(10)))
-    assert any("of the counts are on genes unknown" in line for line in warnings(caplog))
+    assert any(
+        "of the counts are on genes that the model does not know" in line
+        for line in warnings(caplog)
+    )
 
 
 @pytest.mark.parametrize(("target", "warned"), [(1e4, False), (1e6, True), (1e3, True)])
@@ -228,7 +233,7 @@ def test_another_target_sum_than_the_models_is_warned_of(adata, target, warned, 
 
 def test_a_small_part_of_the_genes_is_warned_of_for_counts(adata, caplog):
     found(adata[:, :9].copy()[np.asarray(adata[:, :9].X.sum(axis=1)).ravel() > 0])
-    assert any("counts on the data's 9 genes" in line for line in warnings(caplog))
+    assert any("counts on the 9 genes of the data" in line for line in warnings(caplog))
 
 
 def test_each_step_is_announced_in_one_line(adata, caplog):

@@ -102,14 +102,14 @@ def test_variables_of_torchrun_are_there_or_are_not(name, value):
 
 @pytest.mark.parametrize("name", ["SLURM_PROCID", "SLURM_LOCALID"])
 def test_variables_of_srun_are_there_or_are_not(name):
-    with pytest.raises(ConfigError, match=f"srun are there only in part, {name} is missing"):
+    with pytest.raises(ConfigError, match=f"some variables of srun are missing {name} is missing"):
         launched({key: text for key, text in SRUN.items() if key != name})
 
 
 @pytest.mark.parametrize(
     ("environment", "reason"),
     [
-        ({"TORCHELASTIC_RUN_ID": "x"}, "only in part"),
+        ({"TORCHELASTIC_RUN_ID": "x"}, "some variables of"),
         ({"RANK": "1"}, "start with torchrun, or unset RANK"),
         ({"RANK": "0", "WORLD_SIZE": "2"}, "start with torchrun, or unset RANK"),
         ({"SLURM_NTASKS": "two"}, "SLURM_NTASKS"),

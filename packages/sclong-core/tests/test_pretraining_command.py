@@ -125,7 +125,7 @@ def test_a_shipped_configuration_is_found_by_its_name(name, tmp_path):
     assert with_config_paths([f"-c={name}"]) == [f"-c={find_config(name)}"]
     Path("tiny.yaml").write_text("seed_everything: 1\n")
     assert find_config("tiny.yaml") == Path("tiny.yaml")
-    with pytest.raises(ConfigError, match="there is no configuration"):
+    with pytest.raises(ConfigError, match="unknown configuration"):
         find_config("elsewhere/tiny.yaml")
 
 
@@ -186,7 +186,7 @@ def test_a_run_leaves_checkpoints_model_log_and_settings(cells, capsys):
     assert "Tip" not in said
     assert "GPU available" not in said
     assert main(["pretrain", "fit", "--config=run/logs/version_0/config.yaml"]) == 0
-    assert "is finished: nothing was left to do" in capsys.readouterr().err
+    assert "is already finished" in capsys.readouterr().err
     words = ["--config=tiny", *NETWORK_OPTIONS, f"--data.path={cells}", "--trainer.accelerator=cpu"]
     words += ["--trainer.default_root_dir=run", "--trainer.enable_progress_bar=false"]
     assert main(["pretrain", "validate", *words]) == 0
@@ -197,7 +197,7 @@ def test_the_path_that_a_shipped_configuration_names_is_said(tmp_path, capsys):
     write_cells(tmp_path / "cells.h5ad")  # of the folder that one happens to be in
     words = [word for word in words_of("", "--trainer.max_steps=1") if "data.path" not in word]
     assert main(words) == 0
-    assert f"cells are read from {tmp_path / 'cells.h5ad'}" in capsys.readouterr().err
+    assert f"reading cells from {tmp_path / 'cells.h5ad'}" in capsys.readouterr().err
 
 
 def test_values_refer_to_one_another(cells, capsys):
@@ -231,7 +231,7 @@ def test_values_refer_to_one_another(cells, capsys):
         (["--ckpt_path=absent.ckpt"], "absent.ckpt does not exist"),
         (["--checkpoints.keep=0"], "checkpoints.keep"),
         (["--plan.utilisation=2", "--dry-run"], "plan.utilisation"),
-        (["--config=absent"], "there is no configuration 'absent'"),
+        (["--config=absent"], "unknown configuration 'absent'"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(cells, capsys, options, message):

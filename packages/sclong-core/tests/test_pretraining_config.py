@@ -22,7 +22,7 @@ def test_overrides_change_what_they_name():
 
 def test_without_a_graph_the_model_does_without():
     assert small_network().build(40, has_graph=False).graph == "none"
-    with pytest.raises(ConfigError, match="no graph is given"):
+    with pytest.raises(ConfigError, match="there is no graph"):
         small_network(graph="edges").build(40, has_graph=False)
 
 

@@ -117,7 +117,7 @@ def test_symbols_of_human_genes_are_stored_by_their_ids(caplog):
         found = genes_of(var, None)
     assert found.ids == ("ENSG00000141510", "ENSG00000012048")
     assert found.symbols == ("TP53", "BRCA1")
-    assert "1 have none and are no genes of the model: AL627309.1" in caplog.text
+    assert "1 have none and are not genes of the model: AL627309.1" in caplog.text
 
 
 @pytest.mark.parametrize("clones", [0, 6, 40])
@@ -125,7 +125,7 @@ def test_symbols_of_human_genes_are_stored_by_their_ids(caplog):
 def test_symbols_of_another_species_are_never_ids(symbols, clones):
     ids = [f"ENSMUSG{n:011d}" for n in range(len(symbols) + clones // 2)]
     names = [*symbols, *(f"Gm{n}" for n in range(clones // 2))]
-    with pytest.raises(InputError, match=r"as those of the mouse.*data\.gene_column"):
+    with pytest.raises(InputError, match=r"like symbols of the mouse.*data\.gene_column"):
         genes_of(pd.DataFrame(index=names), None)
     found = genes_of(pd.DataFrame({"gene_ids": ids}, index=names), None)
     assert found.ids == tuple(ids)
@@ -140,4 +140,4 @@ def test_no_symbol_among_ids_is_an_id():
 
 def test_names_that_are_neither_ids_nor_symbols_are_kept_with_a_warning(caplog):
     assert genes_of(pd.DataFrame(index=["one", "two"]), None).ids == ("one", "two")
-    assert "named neither by Ensembl ids nor by symbols" in caplog.text
+    assert "names are neither Ensembl ids nor human symbols" in caplog.text

@@ -92,7 +92,7 @@ def test_impossible_machines_are_refused(wrong):
 def test_a_plan_says_which_cards_hold_it_and_what_recomputing_saves():
     rows = dict(plan_rows(ScLongConfig(), layout(), PlanConfig(), cells=1, epochs=1))
     assert rows["memory a rank"].startswith("66.4 GiB")
-    assert rows["GPU"] == "80 GB or more; one of 48 GB does not hold it"
+    assert rows["GPU"] == "80 GB or more; does not fit on one of 48 GB"
     assert rows["to save memory"].startswith("model.activation_checkpointing=true: 21.2 GiB")
     assert "24 GB or more" in rows["to save memory"]
     again = layout(activation_checkpointing=True)
@@ -101,4 +101,4 @@ def test_a_plan_says_which_cards_hold_it_and_what_recomputing_saves():
     )
     many = layout(batch_size=64)
     rows = dict(plan_rows(ScLongConfig(), many, PlanConfig(), cells=1, epochs=1))
-    assert rows["GPU"] == "no card of 141 GB or less holds it"
+    assert rows["GPU"] == "does not fit on a card of 141 GB or less"

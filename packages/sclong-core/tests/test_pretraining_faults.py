@@ -188,7 +188,7 @@ def test_an_interrupted_run_says_so_and_goes_on(runs):
     interrupted, again = runs.of("interrupted")
     assert interrupted["statuses"] == [130], interrupted
     assert interrupted["said"]["0"].splitlines()[-1] == "error: interrupted"
-    assert "the same command goes on" in interrupted["said"]["0"]
+    assert "repeat the command to resume" in interrupted["said"]["0"]
     assert again["statuses"] == [0], again
     assert "going on from" in again["said"]["0"]
     assert runs.model("interrupted") == runs.model("straight")
@@ -199,9 +199,9 @@ def test_a_disk_that_fills_ends_the_run_in_one_line_and_costs_only_what_came_sin
     assert full["statuses"] == [2], full
     assert "Traceback" not in full["said"]["0"]
     said = full["said"]["0"].splitlines()
-    assert sum("is the disk full?" in line for line in said) == 3
+    assert sum("check that the disk is not full" in line for line in said) == 3
     assert said[-1].startswith("error: ")
-    assert "the run stops after 3 in a row" in said[-1]
+    assert "stopping after 3 in a row" in said[-1]
     assert again["statuses"] == [0], again
     assert "step=2.ckpt" in again["said"]["0"]
     assert runs.model("full") == runs.model("straight")
@@ -214,9 +214,9 @@ def test_checkpoints_that_cannot_be_written_for_a_while_cost_a_warning(runs, run
     (step,) = runs.of(run)
     assert set(step["statuses"]) == {0}, step
     said = step["said"]["0"].splitlines()
-    assert sum(line.startswith("WARNING: ") and "the run goes on" in line for line in said) == (
-        failed
-    )
+    assert sum(
+        line.startswith("WARNING: ") and "continuing, but the run stops" in line for line in said
+    ) == (failed)
     assert runs.model(run) == runs.model(straight)
 
 

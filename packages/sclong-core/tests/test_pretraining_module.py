@@ -210,8 +210,8 @@ def test_a_model_without_graph_and_vectors_says_so(cells, graph, tmp_path, caplo
     with caplog.at_level(logging.WARNING, logger="sclong"):
         module = module_of(data)
     assert module.model.config.graph == "none"
-    assert "no gene graph is given" in caplog.text
-    assert "no gene vectors are given" in caplog.text
+    assert "no gene graph is set" in caplog.text
+    assert "no gene vectors are set" in caplog.text
     vectors = np.random.default_rng(0).normal(size=(40, 16)).astype(np.float32)
     np.save(tmp_path / "vectors.npy", vectors)
     module = module_of(data, graph=graph, gene_vectors=tmp_path / "vectors.npy")

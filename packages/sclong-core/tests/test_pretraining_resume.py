@@ -213,8 +213,8 @@ def test_a_finished_run_goes_on_when_it_is_to_be_longer_and_else_says_so(runs):
     statuses, outputs = runs.of("longer")
     assert statuses[:3] == [0, 0, 0], outputs
     assert_same_run(runs, "longer")
-    assert "is finished: nothing was left to do" not in outputs[1]
-    assert "is finished: nothing was left to do" in outputs[2]
+    assert "is already finished" not in outputs[1]
+    assert "is already finished" in outputs[2]
 
 
 @pytest.mark.fault
@@ -230,4 +230,4 @@ def test_a_file_that_is_asked_for_and_is_no_checkpoint_is_refused(runs):
     statuses, outputs = runs.of("longer")
     assert statuses[4] == 2
     last = outputs[4].splitlines()[-1]
-    assert last == f"error: {runs.cells} has no record: it was not written to its end"
+    assert last == f"error: {runs.cells} has no record: it is incomplete"

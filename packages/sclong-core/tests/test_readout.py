@@ -278,7 +278,7 @@ def test_statistics_of_training_cells_centre_and_scale_what_is_handed_out():
 
 def test_its_pools_are_refused_by_a_model_without_a_readout():
     cells = make_counts_anndata(4, 60)
-    with pytest.raises(ConfigError, match="no vector of the cell of its own"):
+    with pytest.raises(ConfigError, match="does not compute a vector of the cell"):
         make_tiny_model().embed(cells, pool="cell")
 
 

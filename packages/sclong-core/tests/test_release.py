@@ -208,7 +208,7 @@ def test_whole_numbers_are_no_weights(release):
         ([1, 2], "holds list"),
         ({"model_state_dict": {}}, "no tensors"),
         ({"model_state_dict": 3}, "no tensors"),
-        ({"epoch": 3, "weights": {}}, "epoch, weights is no tensor"),
+        ({"epoch": 3, "weights": {}}, "epoch, weights is not a tensor"),
     ],
 )
 def test_a_file_without_state_dictionary_is_refused(release, content, reason):
@@ -231,7 +231,7 @@ def test_a_file_without_state_dictionary_is_refused(release, content, reason):
         ({"large_enc_depth": 0}, "large_enc_depth=0: a positive integer"),
         ({"base_dim": True}, "base_dim=True: a positive integer"),
         ({"top_seq_len": 99}, "high_genes"),
-        ({"max_seq_len": 24}, "lists 24 genes, the hyper-parameters say 23"),
+        ({"max_seq_len": 24}, "lists 24 genes, but the hyper-parameters give 23"),
         ({"large_enc_depth": 3}, r"missing: large_encoder\.net\.layers\.2"),
         ({"dec_heads": 3}, r"decoder\.net\.layers\.0\.0\.fn\.to_k\.weight"),
         ({"G_go": torch.zeros(2, 3)}, "whole numbers"),
@@ -313,7 +313,7 @@ def test_symbols_name_the_genes(release, tmp_path, separator):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("TP53 ENSG00000000002", "names no gene"),
+        ("TP53 ENSG00000000002", "no gene of"),
         ("ENSG00000000001 A\nENSG00000000001 B", "two symbols"),
         ("ENSG00000000001 A B", "more than two columns"),
     ],

@@ -60,7 +60,7 @@ def test_a_failure_is_reported_at_the_end_with_a_status(server, tmp_path, capsys
     Manifest(entries, tmp_path).write(tmp_path / "m.tsv")
     assert main(["data", "fetch", str(tmp_path / "m.tsv")]) == 2
     printed = capsys.readouterr()
-    assert "1 of 2 data sets were not fetched; the first: a: " in printed.err
+    assert "1 of 2 data sets were not downloaded; the first: a: " in printed.err
     assert "status 404" in printed.err
     assert "Traceback" not in printed.err
     assert (tmp_path / "downloads" / "b" / "b.h5ad").exists()
@@ -79,9 +79,9 @@ def test_a_folder_becomes_a_manifest_beside_it(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["list", "geo"], "'geo' is no source"),
+        (["list", "geo"], "'geo' is not a source"),
         (["list", "hca", "--census", "1"], "--census belongs"),
-        (["list", "hca", "--max-size", "big"], "'big' is no size"),
+        (["list", "hca", "--max-size", "big"], "'big' is not a size"),
         (["fetch", "nowhere.tsv"], "nowhere.tsv"),
         (["fetch", "nowhere.tsv", "--workers", "0"], "--workers must be"),
     ],

@@ -117,7 +117,7 @@ def test_a_vocabulary_is_built_from_files(folder, capsys):
 def test_a_vocabulary_without_counts_says_so(folder, capsys):
     words = ["--without", "go", "gene2vec", *TABLE]
     assert sclong("vocabulary", "build", "-o", "built.tsv", *words) == 0
-    assert "no gene is taken because it has most non-zeros" in " ".join(
+    assert "no gene is included for its number of non-zeros" in " ".join(
         capsys.readouterr().err.split()
     )
 
@@ -223,7 +223,7 @@ def test_vectors_are_aligned_and_counted(folder, capsys):
                 *("graph", "build", "-o", "g", "--vocabulary", "vocabulary.tsv"),
                 *("--gene-sets", "sets.gmt"),
             ],
-            "name it in --from, too",
+            "add it to --from",
         ),
         (
             [

@@ -211,9 +211,9 @@ BOMB = gzip.compress(bytes(300_000_000), 9)
         (gzip.compress(BODY)[:-9], "gzip", {}, "damaged or cut short"),
         (gzip.compress(BODY)[:50] + b"x" * 90, "gzip", {}, "damaged or cut short"),
         (BODY, "br", {}, "encoding 'br'"),
-        (gzip.compress(BODY), "gzip, gzip", {}, "which was not asked for"),
-        (gzip.compress(BODY), "gzip", {"expected_bytes": len(BODY) + 1}, "bytes, not"),
-        (gzip.compress(BODY), "gzip", {"sha256": "0" * 64}, "as expected"),
+        (gzip.compress(BODY), "gzip, gzip", {}, "which was not requested"),
+        (gzip.compress(BODY), "gzip", {"expected_bytes": len(BODY) + 1}, "bytes instead of"),
+        (gzip.compress(BODY), "gzip", {"sha256": "0" * 64}, "instead of"),
     ],
     ids=["bomb", "known bomb", "cut", "damaged", "unknown", "twice", "size", "checksum"],
 )

@@ -209,9 +209,9 @@ def test_the_order_of_rows_does_not_matter(tmp_path, files, table):
         ([GTF[1], GTF[1].replace("gene_id", "id")], "a gene without gene_id"),
         ([GTF[0], GTF[2]], "holds no gene"),
         ([gtf_row("ENSMUSG00000000001.2", "Actb")], "is not a human Ensembl gene id"),
-        (["retired\tid", f"{ensembl(1)}\t-"], "retired ids alone are no gene table"),
+        (["retired\tid", f"{ensembl(1)}\t-"], "retired ids alone are not a gene table"),
         (["retired\tid", ensembl(1)], "line 2: 1 columns"),
-        (["some text"], "is no table of genes: it begins with 'some text'"),
+        (["some text"], "is not a table of genes: it begins with 'some text'"),
     ],
 )
 def test_bad_tables_are_refused_by_file_and_line(tmp_path, lines, message):

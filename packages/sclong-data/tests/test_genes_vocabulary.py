@@ -143,7 +143,7 @@ def test_counts_are_read_from_a_table(tmp_path, separator, header):
     ("text", "message"),
     [
         ("", "holds no counts"),
-        ("ONE\t1\nTWO\t-3\n", "line 2.*no gene and count"),
+        ("ONE\t1\nTWO\t-3\n", "line 2.*not a gene and a count"),
         ("ONE\t1\t3\n", "line 1"),
         ("ONE\t1\nONE\t1\n", "'ONE' is there twice"),
     ],

@@ -59,7 +59,7 @@ def test_a_protein_of_two_genes_is_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("links", "names", "table", "message"),
     [
-        (["a b c"], ALIASES, None, "no file of STRING links"),
+        (["a b c"], ALIASES, None, "not a file of STRING links"),
         ([LINKS[0], "10090.ENSMUSP1 10090.ENSMUSP2 900"], ALIASES, None, "line 2.*two human"),
         ([LINKS[0], f"{PROTEINS[0]} {PROTEINS[1]} x"], ALIASES, None, "line 2"),
         ([LINKS[0], f"{PROTEINS[0]} {PROTEINS[1]} 1001"], ALIASES, None, "up to 1000"),

@@ -164,7 +164,7 @@ def test_a_job_queue_that_refuses_is_an_error_after_a_few_tries(tmp_path, monkey
     path = tmp_path / "slurm.yaml"
     path.write_text("jobs: 2\ncores: 1\nmemory: 1GB\ninterface: lo\n")
     with (
-        pytest.raises(ScLongError, match=r"refuses to start workers .*no account") as caught,
+        pytest.raises(ScLongError, match=r"rejects workers .*no account") as caught,
         executor_for(str(path)) as executor,
     ):
         list(executor.run(doubled, [1]))

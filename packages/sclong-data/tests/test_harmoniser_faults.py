@@ -185,7 +185,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(folder, tmp_path, m
         write(path, store)
 
     monkeypatch.setattr(shards, "write_archive", full)
-    with pytest.raises(InputError, match=r"no room is left where .* run the same command again"):
+    with pytest.raises(InputError, match=r"the disk of .* is full: .* repeat the command"):
         harmonise(folder / "manifest.tsv", tmp_path / "corpus", **settings)
     assert len(list((tmp_path / "corpus" / "shards").glob("*.zip"))) == place
     assert not list(tmp_path.rglob("*.tmp-*"))
@@ -206,7 +206,7 @@ def test_a_disk_that_really_is_full(folder, small_disk, tmp_path):
     settings = {"vocabulary": made_up_vocabulary(), "rules": SMALL_RULES}
     filler = small_disk / "filler"
     filler.write_bytes(bytes(3_900_000))
-    with pytest.raises(InputError, match="no room is left"):
+    with pytest.raises(InputError, match="is full: free some space"):
         harmonise(folder / "manifest.tsv", small_disk / "corpus", **settings)
     assert not [path for path in small_disk.rglob("*.tmp-*") if path.is_file()]
     filler.unlink()

@@ -140,7 +140,7 @@ def test_an_output_is_never_an_input(tmp_path):
     os.link(path, tmp_path / "b.txt")
     (tmp_path / "c.txt").symlink_to(path)
     for name in ("a.txt", "b.txt", "c.txt"):
-        with pytest.raises(InputError, match="also read"):
+        with pytest.raises(InputError, match="also an input"):
             require_output(tmp_path / name, [path])
     require_output(tmp_path / "new.txt", [path])
     assert not begins_with(tmp_path, "x")

@@ -205,7 +205,7 @@ def test_anndata_stored_by_genes_is_turned_on_disk(tmp_path, ending, caplog):
         getattr(adata, f"write_{ending}")(path)
     with caplog.at_level("INFO", logger="sclong"):
         np.testing.assert_array_equal(dense(open_dataset(ENTRY, path, tmp_path / "s")), COUNTS)
-    assert "loaded whole" not in caplog.text
+    assert "loading all of it" not in caplog.text
     assert list((tmp_path / "s").glob("*.csr"))
 
 
@@ -217,7 +217,7 @@ def test_other_formats_are_opened_as_they_are(tmp_path):
     )
     assert not (tmp_path / "s").exists()
     (tmp_path / "x.sas7bdat").touch()
-    with pytest.raises(InputError, match="no ending that is known"):
+    with pytest.raises(InputError, match="unknown ending"):
         open_dataset(ENTRY, tmp_path / "x.sas7bdat", tmp_path)
     with pytest.raises(InputError, match="does not exist"):
         open_dataset(ENTRY, tmp_path / "y.h5ad", tmp_path)
@@ -363,10 +363,10 @@ TABLE = ",TP53,RPL3,ACTB\nc1,1,2,3\nc2,4,5,6\n"
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (("4,5", "4,NA"), r"line 3 \(row 'c2'\), column 'RPL3': 'NA' is no finite number"),
-        (("4,5", "4,nan"), "column 'RPL3': 'nan' is no finite number"),
+        (("4,5", "4,NA"), r"line 3 \(row 'c2'\), column 'RPL3': 'NA' is not a finite number"),
+        (("4,5", "4,nan"), "column 'RPL3': 'nan' is not a finite number"),
         (("4,5", "4,inf"), "column 'RPL3': 'inf'"),
-        (("4,5", "4,"), "column 'RPL3': empty is no finite number"),
+        (("4,5", "4,"), "column 'RPL3': empty is not a finite number"),
         (("4,5", "4,5x"), "column 'RPL3': '5x'"),
         (("4,5", "4,1_000"), "column 'RPL3': '1_000'"),
         (("4,5,6", "4,5"), r"line 3 \(row 'c2'\): 2 values for 3 columns"),
@@ -420,7 +420,7 @@ def test_repeated_names_are_kept_for_the_mapping_to_judge(tmp_path):
         ("2 1 3\n", "2 1\n", "line .*is not a row, a column and a value"),
         ("2 1 3\n", "2 1 3 4\n", "line .*is not a row, a column and a value"),
         ("2 1 3\n", "2 1 x\n", "line .*is not a row, a column and a value"),
-        ("2 1 3\n", "2 1 nan\n", "line .*no finite number"),
+        ("2 1 3\n", "2 1 nan\n", "line .*not a finite number"),
         ("2 1 3\n", "0 1 3\n", "line .*row outside 1 to 6"),
         ("2 1 3\n", "2 9 3\n", "line .*column outside 1 to 4"),
     ],
@@ -490,7 +490,7 @@ def test_damaged_chunks_are_refused_and_nothing_is_unpickled(tmp_path):
         open_dataset(ENTRY, path, scratch)
     matrix.data[3] = np.nan
     write_chunk(path, matrix)
-    with pytest.raises(InputError, match="cell 1 holds a value that is no finite"):
+    with pytest.raises(InputError, match="cell 1 holds a value that is not a finite"):
         open_dataset(ENTRY, path, scratch)
 
 

@@ -92,9 +92,9 @@ REFUSED = {
     "decimal commas": (table(sep=";", number=lambda value: f"{value},0"), "point for decimals"),
     "thousands": (table(number=lambda value: f'"{value},000"'), "nothing between thousands"),
     "thousands with a gap": (table(sep="\t", number=lambda n: f"{n} 000"), "between thousands"),
-    "underscores": (table(number=lambda value: f"{value}_0"), "no finite number"),
-    "other digits": (table(number=lambda n: f"{n}\u0663"), "no finite number"),
-    "gaps": (table(number=lambda value: str(value or "")), "empty is no finite number"),
+    "underscores": (table(number=lambda value: f"{value}_0"), "not a finite number"),
+    "other digits": (table(number=lambda n: f"{n}\u0663"), "not a finite number"),
+    "gaps": (table(number=lambda value: str(value or "")), "empty is not a finite number"),
     "words": (table(number=lambda value: "NA" if value == 0 else str(value)), "'NA'"),
     "old Macintosh": (table(end="\r"), "no table"),
     "UTF-16": (table().decode().encode("utf-16"), "not UTF-8"),
@@ -102,12 +102,12 @@ REFUSED = {
         b"\n".join(
             line + (b"," if number else b"") for number, line in enumerate(table().split(b"\n"))
         ),
-        "empty is no finite number",
+        "empty is not a finite number",
     ),
     "no line of names": (b"\n".join(table().split(b"\n")[1:]), "where names belong|damaged"),
     "a column of symbols": (
         b"\n".join(line.replace(b",", b",ZNF1,", 1) for line in table().split(b"\n")),
-        "'ZNF1' is no finite number",
+        "'ZNF1' is not a finite number",
     ),
 }
 
@@ -203,7 +203,7 @@ def test_files_of_a_matrix_are_found_by_their_prefix(tmp_path, prefix, matrix, p
             "genes.tsv and of barcodes.tsv",
         ),
         ({"features": plain_features() * 2}, "not one set"),
-        ({"number": lambda number: f"{number}.5"}, "no whole number"),
+        ({"number": lambda number: f"{number}.5"}, "not a whole number"),
         ({"number": lambda number: f"{number}e"}, "not a row, a column and a value"),
     ],
 )

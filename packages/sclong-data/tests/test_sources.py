@@ -250,7 +250,7 @@ def test_a_folder_says_what_its_files_say(tmp_path):
     (lung,) = source.list(Filters(tissue=("lung",)))
     assert (lung.location, lung.cells, lung.tissue) == ("sub/a b.h5ad", 5, "blood; lung")
     assert lung.organism == "Homo sapiens"
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         LocalFolder(tmp_path / "nowhere").list(Filters())
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no data set"):
@@ -323,8 +323,8 @@ def test_slices_of_the_census_are_listed_and_fetched(tmp_path, monkeypatch):
         assert source.var.index[0] == "ENSG00000000003"
     for location, expected in [
         (slice_location("never", "homo_sapiens", "x"), "unknown version"),
-        (slice_location("1", "homo_sapiens", "nothing"), "no cell fits"),
-        ("census:1", "is no slice"),
+        (slice_location("1", "homo_sapiens", "nothing"), "no cells match"),
+        ("census:1", "is not a slice"),
     ]:
         bad = DatasetEntry("bad", source="cellxgene", location=location)
         (one,) = fetch(Manifest((bad,), tmp_path))

@@ -243,7 +243,7 @@ def test_a_reference_is_kept_and_read(reference, tmp_path):
     reference.save(tmp_path / "kept", overwrite=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("all of it")
-    with pytest.raises(InputError, match="no reference"):
+    with pytest.raises(InputError, match="not a reference"):
         reference.save(tmp_path / "mine", overwrite=True)
     assert (tmp_path / "mine" / "thesis.txt").exists()
 
@@ -353,7 +353,7 @@ def edited(folder):
         (infinite_limits, "do not belong together"),
         (edited, "damaged"),
         (lambda folder: (folder / "reference.json").write_text("{"), "damaged"),
-        (lambda folder: (folder / "cells.npz").unlink(), "no reference"),
+        (lambda folder: (folder / "cells.npz").unlink(), "not a reference"),
     ],
 )
 def test_a_damaged_reference_is_refused(reference, tmp_path, harm, words):

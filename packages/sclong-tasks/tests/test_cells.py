@@ -34,8 +34,8 @@ def elsewhere(file):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (out_of_place, r"no readable h5ad file: \S"),
-        (enormous, "is said to hold .* damaged"),
+        (out_of_place, r"not a readable h5ad file: \S"),
+        (enormous, "should have .* damaged"),
         (elsewhere, r"X is a link to other\.h5"),
     ],
 )

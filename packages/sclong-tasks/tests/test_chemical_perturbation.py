@@ -172,12 +172,12 @@ def test_a_plate_without_vehicle_wells_is_named(tmp_path, caplog):
         (TRAIN, "GENE3", "GENE2", "the gene GENE2 occurs twice"),
         (TRAIN, "GENE3", "OTHER", r"signature_dev.csv: its genes are not .* column 9 differs"),
         (TRAIN, ",trt_cp,A375", ",trt_cp,", "line 5: cell_id is empty"),
-        (TRAIN, "\n", ",GENE24\n", "is no number"),
+        (TRAIN, "\n", ",GENE24\n", "is not a number"),
         (TRAIN, "0.04 um,", "0.04 um,x", "row CPC000_MCF7_24H:BRD-K00000000:0.04, column GENE0"),
         (SMILES, "BRD-K00000001,", "BRD-K00000000,", "line 2: BRD-K00000000 has two SMILES"),
         (SMILES, ",CCO", ",CCO,1", "cannot be read|columns"),
         ("gene_vector.csv", "GENE1,", "GENE0,", "the gene GENE0 occurs twice"),
-        ("gene_vector.csv", "GENE1,", "GENE1,x", "row GENE1, column 1 is no number"),
+        ("gene_vector.csv", "GENE1,", "GENE1,x", "row GENE1, column 1 is not a number"),
     ],
 )
 def test_a_wrong_file_is_named_with_row_and_column(copy, tmp_path, file, old, new, said):
@@ -236,7 +236,7 @@ def test_missing_files_are_asked_for(tmp_path):
         (b"#1.3\n3\tx\t1\t1\n", "GCT|numbers of rows"),
         (b"#1.3\n2\t1\t0\t0\nid\tp\na\t1\n", "lines"),
         (b"#1.3\n1\t1\t0\t0\nid\tp\na\t1\t2\n", "line 4: 3 fields, not 2"),
-        (b"#1.3\n1\t1\t0\t0\nid\tp\na\tx\n", "'x' of gene a, profile p is no number"),
+        (b"#1.3\n1\t1\t0\t0\nid\tp\na\tx\n", "'x' of gene a, profile p is not a number"),
         (b"\x89HDF\r\n\x1a\n", "damaged"),
     ],
 )

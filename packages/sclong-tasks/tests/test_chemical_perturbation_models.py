@@ -320,7 +320,7 @@ def test_new_drugs_lines_and_doses_are_predicted_by_gene(finished, tmp_path, cap
         ("cell_id,dose,smiles\n", "has no rows"),
         (
             "cell_id,dose,smiles\nA375,much,CCO\n",
-            "1 doses are no positive number, 'much' in line 2",
+            "1 doses are not positive numbers, 'much' in line 2",
         ),
         ("cell_id,dose,smiles\n,1,CCO\n", "line 2: cell_id is empty"),
         ("cell_id,dose,pert_id\nA375,1,X\n", "1 compounds are not among the known ones: X"),

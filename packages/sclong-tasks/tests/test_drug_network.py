@@ -42,5 +42,7 @@ def test_cell_lines_with_other_features_than_the_trained_ones_are_refused(tmp_pa
     facts = json.loads((saved / "model.json").read_text())
     facts["cell_features"] += 1
     (saved / "model.json").write_text(json.dumps(facts))
-    with pytest.raises(InputError, match=r"gives \d+ features a cell line, the trained network"):
+    with pytest.raises(
+        InputError, match=r"returns \d+ features per cell line, but the trained network"
+    ):
         kind.load(saved, context).predict(data, split.test)

@@ -95,7 +95,7 @@ def test_lines_without_expression_are_named_or_refuse_models_that_need_it(copy, 
         ("GDSC_IC50.csv", "GDSC:1,", "GDSC:one,", "row 1 is named 'GDSC:one'"),
         ("GDSC_IC50.csv", "ACH-000002", "ACH-2", "column 2 is named 'ACH-2'"),
         ("GDSC_IC50.csv", "GDSC:2,", "GDSC:1,", "row GDSC:1 occurs twice"),
-        (EXPRESSION, "ACH-000001,", "ACH-000001,x", "row ACH-000001, column GENE0 is no number"),
+        (EXPRESSION, "ACH-000001,", "ACH-000001,x", "row ACH-000001, column GENE0 is not a number"),
         (
             EXPRESSION,
             "ACH-000001,",
@@ -124,7 +124,7 @@ def test_missing_expression_values_are_refused_and_missing_responses_are_not(cop
     table = pd.read_csv(copy / EXPRESSION, index_col=0)
     table.iloc[4, 2] = np.nan
     table.to_csv(copy / EXPRESSION, na_rep="NA")
-    with pytest.raises(InputError, match="row ACH-000005, column GENE2 is no number"):
+    with pytest.raises(InputError, match="row ACH-000005, column GENE2 is not a number"):
         load(copy, tmp_path / "data")
 
 

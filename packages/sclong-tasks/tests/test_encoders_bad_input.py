@@ -88,11 +88,11 @@ def test_cells_that_express_nothing_or_nothing_known(name, tmp_path, refused):
     known = cells.var["symbol"].isin(GENES.values()).to_numpy()
     nothing = cells.copy()
     nothing.X = np.zeros_like(counts)
-    assert "no count at all in 20 of its cells" in refused(name, folder, nothing)
+    assert "no counts in 20 of its cells" in refused(name, folder, nothing)
     one = cells.copy()
     one.X[3] = 0
     line = refused(name, folder, one)
-    assert "no count at all in 1 of its cells" in line
+    assert "no counts in 1 of its cells" in line
     assert "'cell 3'" in line
     foreign = cells.copy()
     foreign.X[3, known], foreign.X[3, ~known] = 0, 7

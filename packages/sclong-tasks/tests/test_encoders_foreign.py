@@ -48,7 +48,7 @@ def test_cells_of_a_mouse_are_not_taken_as_human_by_their_symbols(tmp_path, caps
     assert "is not human data" in error
     assert "by the option species of uce" in error
     assert embed(cells, "uce", folder, tmp_path, "--allow-other-species") == 0
-    assert "is taken as human although" in capsys.readouterr().err
+    assert "is treated as human although" in capsys.readouterr().err
     assert np.isfinite(anndata.read_h5ad(tmp_path / "out.h5ad").obsm["X_uce"]).all()
 
 
@@ -68,7 +68,7 @@ def test_cells_whose_file_notes_another_species(name, tmp_path):
 def test_a_species_that_was_chosen_is_believed(tmp_path, caplog):
     encoder = get_encoder("genecompass", tiny_folder("genecompass", tmp_path), species="mouse")
     assert np.isfinite(encoder.embed(tiny_cells())).all()
-    assert "is taken as mouse although" in messages(caplog)
+    assert "is treated as mouse although" in messages(caplog)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -96,7 +96,7 @@ def test_finished_and_other_work_is_told_apart(tmp_path, capsys):
     assert run(*given, "-o", out, "--resume") == 0
     assert out.stat().st_mtime_ns == before
     assert run(*given, "-o", out, "--resume", "--encoder-option", "pool=cls") == 2
-    assert "is of other work" in capsys.readouterr().err
+    assert "belongs to another run" in capsys.readouterr().err
 
 
 def test_many_files_go_on_after_a_bad_one(tmp_path, capsys):
@@ -128,12 +128,15 @@ def test_blocks_are_the_cells_of_the_whole(tmp_path, monkeypatch):
     ("words", "message"),
     [
         (("--encoder", "bert"), "there is no encoder 'bert': choose one of sclong, scgpt"),
-        (("--encoder", "scgpt", "--pool", "gene_sums"), "--pool goes with --encoder sclong"),
-        (("--encoder", "scgpt", "--duplicates", "sum"), "--duplicates goes with --encoder sclong"),
+        (("--encoder", "scgpt", "--pool", "gene_sums"), "--pool only works with --encoder sclong"),
+        (
+            ("--encoder", "scgpt", "--duplicates", "sum"),
+            "--duplicates only works with --encoder sclong",
+        ),
         (("--encoder", "scgpt", "--encoder-option", "x"), "expected NAME=VALUE"),
         (("--encoder", "scgpt", "--encoder-option", "x=1"), "x is not an option of scgpt"),
         (("--encoder", "uce"), "they are of scGPT"),
-        (("--encoder-option", "x=1"), "goes with another --encoder than sclong"),
+        (("--encoder-option", "x=1"), "only works with another --encoder than sclong"),
     ],
 )
 def test_arguments_that_do_not_go_together(words, message, tmp_path, capsys):
@@ -177,7 +180,7 @@ def _spoilt(how, tmp_path):
     [
         (
             "types",
-            "types of features .* not known: .*--feature-types",
+            "unknown feature types: .*--feature-types",
             "--feature-types=mine",
         ),
         ("noted mouse", "not human data: uns says", "--allow-other-species"),

@@ -87,7 +87,7 @@ def test_what_are_not_counts_is_refused(name, tmp_path):
         (np.sqrt, "give raw counts"),
         (lambda x: x - 1, "negative values"),
         (lambda x: np.where(x > 3, np.nan, x), "NaN"),
-        (lambda x: x * (np.arange(20) != 4)[:, None], "no count at all in 1 of its cells"),
+        (lambda x: x * (np.arange(20) != 4)[:, None], "no counts in 1 of its cells"),
     ):
         changed = cells.copy()
         changed.X = change(np.asarray(cells.X)).astype(np.float32)

@@ -36,5 +36,5 @@ def test_types_that_are_not_trusted_are_refused_by_name(tmp_path):
 
 def test_damaged_files_are_refused(tmp_path):
     (tmp_path / "one.skops").write_bytes(b"nothing")
-    with pytest.raises(InputError, match="no estimator"):
+    with pytest.raises(InputError, match="not an estimator"):
         load_estimator(tmp_path / "one.skops")

@@ -225,11 +225,11 @@ def test_pairs_have_one_name():
 @pytest.mark.parametrize(
     ("name", "old", "new", "said"),
     [
-        (files.FITS, "G0_G1", "G0", "line 2: 'G0' is no pair"),
+        (files.FITS, "G0_G1", "G0", "line 2: 'G0' is not a pair"),
         (files.FITS, "G0_G2", "G1_G0", "1 pairs occur twice: G0\\+G1"),
         (files.FITS, "ts_coef_first", "other", "columns ts_coef_first"),
         (files.FITS, "G0_G1,", "G0_G1,x", "line 2, column coef_first: no number"),
-        (files.CLASSES, "SUPPRESSOR", "SUPRESSOR", "line 2: 'SUPRESSOR' is no class"),
+        (files.CLASSES, "SUPPRESSOR", "SUPRESSOR", "line 2: 'SUPRESSOR' is not a class"),
         (files.FITNESS, "\nG0,", "\nG0,x", "line 2, column G0: no number"),
         (files.FITNESS, "\nG1,", "\nG0,", "same genes"),
         (files.FITNESS, "negative", "positive", "no line 'negative'"),

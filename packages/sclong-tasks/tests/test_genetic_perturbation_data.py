@@ -197,7 +197,7 @@ def drop_gene(table):
         (put(-1.0), "1 values are missing, infinite, negative"),
         (put(1e30), "1 values are missing, infinite, negative or beyond any count: .*'cell3'"),
         (put(300.0), "these are counts"),
-        (set_obs("condition", "A+B+C"), r"cell 'cell3': 'A\+B\+C' is no condition"),
+        (set_obs("condition", "A+B+C"), r"cell 'cell3': 'A\+B\+C' is not a condition"),
         (set_obs("control", 0), "cell 'cell3' has control 0 and condition 'ctrl'"),
         (drop_gene, "does not name each of the 32 genes once"),
         (lambda t: t[t.obs["control"] == 0].copy(), "has no control cells"),
@@ -232,11 +232,11 @@ def test_a_note_of_the_logarithm_is_named_only_where_the_file_has_it(gears, tmp_
 
     with pytest.raises(InputError, match=r"log2\(1 \+ x\) of scaled counts") as error:
         read_screen(changed(gears, tmp_path, change))
-    assert ("notes a logarithm" in str(error.value)) == noted
+    assert ("records a logarithm" in str(error.value)) == noted
 
 
 def test_fractions_among_counts_are_refused(counts, tmp_path):
-    with pytest.raises(InputError, match=r"1\.5 in cell 'cell3', gene 'M0G2' is no count"):
+    with pytest.raises(InputError, match=r"1\.5 in cell 'cell3', gene 'M0G2' is not a count"):
         read_screen(changed(counts, tmp_path, put(1.5)))
 
 
@@ -256,8 +256,8 @@ def test_no_perturbed_cells_are_refused(gears, tmp_path):
     ("text", "said"),
     [
         ("gene\nA\n", "needs lines and a column perturbation"),
-        ("perturbation,x\nA,1\nA+A,2\n", "line 3: 'A[+]A' is no condition"),
-        ("perturbation,x\nctrl,1\n", "line 2: the control is no perturbation"),
+        ("perturbation,x\nA,1\nA+A,2\n", "line 3: 'A[+]A' is not a condition"),
+        ("perturbation,x\nctrl,1\n", "line 2: the control is not a perturbation"),
     ],
 )
 def test_a_wrong_table_of_perturbations_names_its_line(gears, tmp_path, text, said):

@@ -157,7 +157,7 @@ def test_perturbations_to_predict_are_spelt_freely_too(gears, tmp_path):
         "M0G0+ctrl", "M0G0+ctrl", "M0G1+M0G0",
     ]  # fmt: skip
     table.write_text("perturbation\nNT\n")
-    with pytest.raises(InputError, match="line 2: the control is no perturbation"):
+    with pytest.raises(InputError, match="line 2: the control is not a perturbation"):
         read_perturbations({"perturbations": table}, data)
 
 

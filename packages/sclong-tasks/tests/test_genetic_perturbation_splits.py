@@ -131,7 +131,7 @@ def test_both_spellings_of_a_condition_are_one_perturbation():
 
 @pytest.mark.parametrize("name", ["", "A", "A+A", "A+B+C", "+ctrl", "A+", "ctrl+ctrl"])
 def test_what_is_no_condition_is_refused_by_name(name):
-    with pytest.raises(InputError, match="is no condition"):
+    with pytest.raises(InputError, match="is not a condition"):
         genes_of(name)
 
 

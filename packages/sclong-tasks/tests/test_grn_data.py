@@ -80,7 +80,7 @@ def test_genes_that_are_absent_or_constant_are_named_and_counted(files, tmp_path
     table.loc[table.index[5]] = 1.5
     table.drop([factor, target]).to_csv(files / "ExpressionData.csv")
     loaded(files, tmp_path)
-    assert "1 genes never vary, and no edge of theirs can be told from expression: " in caplog.text
+    assert "1 genes never vary, so expression cannot show their edges: " in caplog.text
     assert f"network reference: 1 transcription factors are not measured: {factor}" in caplog.text
     assert f"network reference: 1 targets are not measured: {target}" in caplog.text
     assert "edges are left out with them" in caplog.text
@@ -94,14 +94,14 @@ def test_factors_without_edges_and_sources_without_list_are_named(files, tmp_pat
     listed.to_csv(files / "human-tfs.csv", index=False)
     data = loaded(files, tmp_path)
     assert f"1 listed factors have no edge in any network: {names[-1]}" in caplog.text
-    assert f"sources of edges are no listed factors: {names[1]}" in caplog.text
+    assert f"sources of edges are not listed factors: {names[1]}" in caplog.text
     assert names[-1] in [data.genes[place] for place in data.factors]
 
 
 @pytest.mark.parametrize(
     ("value", "what"),
     [
-        ("NaN", "1 values are no numbers, the first, 'NaN', of gene 'b' in cell 'y'"),
+        ("NaN", "1 values are not numbers, the first, 'NaN', of gene 'b' in cell 'y'"),
         ("high", "'high'"),
         ("", "''"),
         ("-1", "negative"),
@@ -120,7 +120,7 @@ def test_expression_that_is_no_number_is_refused_by_gene_and_cell(value, what, t
         (",x\na,1\na,2\n", "1 genes occur twice: a"),
         (",x\n,1\n", "1 genes have no name"),
         (",x\n", "0 genes and 1 cells"),
-        ("", "is no table"),
+        ("", "is not a table"),
     ],
 )
 def test_other_expression_is_refused(text, what, tmp_path):
@@ -161,7 +161,7 @@ def test_weights_with_tabs_or_commas(tmp_path):
     with gzip.open(tmp_path / "w.csv.gz", "wt") as file:
         file.write(text.replace("\t", ","))
     pd.testing.assert_frame_equal(tabs, read_weights(tmp_path / "w.csv.gz"))
-    with pytest.raises(InputError, match="line 2: 1 weights are no numbers, the first 'x'"):
+    with pytest.raises(InputError, match="line 2: 1 weights are not numbers, the first 'x'"):
         read_weights(write(tmp_path / "x.csv", text.replace("-0.5", "x")))
     with pytest.raises(InputError, match="1 edges occur twice, a to b"):
         read_weights(write(tmp_path / "y.csv", text + "a\tb\t1\n"))
@@ -284,7 +284,7 @@ def with_values(files, values):
 @pytest.mark.parametrize(
     ("kind", "what"),
     [
-        ("counts", "holds whole numbers, up to .*, as counts are: say so with task.scale=counts"),
+        ("counts", "holds whole numbers, up to .*, as counts are: set task.scale=counts"),
         ("presence", "the value 1 alone .* as presence and absence do.*task.scale=counts"),
         ("cpm", "scaled counts without the logarithm.*task.scale=tpm"),
         ("part", "scaled counts without the logarithm.*task.scale=tpm"),
@@ -350,4 +350,4 @@ def test_networks_of_other_genes_are_refused_before_anything_is_prepared(files, 
 def test_expression_that_is_no_log1p_is_said_when_it_is_prepared(files, tmp_path, caplog):
     with_values(files, scales()["counts"])
     prepare_data(task, tmp_path / "data", str(files))
-    assert "as counts are: say so with task.scale=counts" in caplog.text
+    assert "as counts are: set task.scale=counts" in caplog.text

@@ -225,11 +225,11 @@ def test_impossible_cells_are_refused(folder, tmp_path, change, said):
 
 def test_damaged_lists_are_refused(tmp_path):
     (tmp_path / "x.xlsx").write_bytes(b"no zip")
-    with pytest.raises(InputError, match="is no workbook"):
+    with pytest.raises(InputError, match="is not a workbook"):
         read_sctype(tmp_path / "x.xlsx")
     with zipfile.ZipFile(tmp_path / "x.xlsx", "w") as archive:
         archive.writestr("other.xml", "<a/>")
-    with pytest.raises(InputError, match="no readable workbook"):
+    with pytest.raises(InputError, match="not a readable workbook"):
         read_sctype(tmp_path / "x.xlsx")
     with zipfile.ZipFile(tmp_path / "x.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/workbook.xml", b"0" * 40_000_000)
@@ -239,7 +239,7 @@ def test_damaged_lists_are_refused(tmp_path):
     with pytest.raises(InputError, match="no column cellName, geneSymbolmore1"):
         read_sctype(tmp_path / "y.xlsx")
     (tmp_path / "x.json").write_text(json.dumps({"cell_types": [{"name": "B"}]}))
-    with pytest.raises(InputError, match="no list of markers by Pegasus"):
+    with pytest.raises(InputError, match="not a list of markers by Pegasus"):
         read_pegasus(tmp_path / "x.json")
     (tmp_path / "x.csv").write_text("cell_type,gene\nB,\n")
     with pytest.raises(InputError, match="line 2: cell_type and gene"):
@@ -258,7 +258,7 @@ def test_an_entity_of_a_workbook_is_not_expanded(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.xlsx", "w") as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
-    with pytest.raises(InputError, match="no readable workbook"):
+    with pytest.raises(InputError, match="not a readable workbook"):
         read_sctype(tmp_path / "x.xlsx")
 
 

@@ -97,7 +97,7 @@ def test_a_run_that_fails_leaves_nothing(request_, monkeypatch):
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
-    [(lambda found: found.iloc[1:], "other rows"), (lambda found: found * np.nan, "no numbers")],
+    [(lambda found: found.iloc[1:], "other rows"), (lambda found: found * np.nan, "not finite")],
 )
 def test_predictions_that_are_none_are_refused(request_, monkeypatch, wrong, said):
     model = get_model(get_task("doubling_time"), "straight")
@@ -122,7 +122,7 @@ def test_a_finished_run_predicts_new_rows(request_, tmp_path):
         write_table(table, tmp_path / "x.xlsx")
     with pytest.raises(ConfigError, match="no input"):
         predict(replace(ask, inputs={"cells": new}))
-    with pytest.raises(InputError, match="no folder of a run"):
+    with pytest.raises(InputError, match="not a folder of a run"):
         predict(replace(ask, run=tmp_path))
     for content in (b"\xff", b"protocol: x", b"- task", b"{" * 9999, b"!!python/name:os.system"):
         (run / "config.yaml").write_bytes(content)
@@ -225,7 +225,7 @@ def test_sources_that_are_none_are_refused(request_, tmp_path):
     with pytest.raises(InputError, match=r"lacks 1 file"):
         prepare_data(task, tmp_path / "x")
     (tmp_path / "other.csv").write_text("a\n")
-    with pytest.raises(InputError, match="no file of doubling_time"):
+    with pytest.raises(InputError, match="not a file of doubling_time"):
         prepare_data(task, tmp_path / "x", str(tmp_path / "other.csv"))
     prepare_data(task, tmp_path / "one", str(tmp_path / "original" / "lines.csv"))
     assert find_files(task, tmp_path / "original")

@@ -51,6 +51,6 @@ def test_prepared_data_are_replaced_and_nothing_else(tmp_path):
     (folder / RECORD).write_text('{"files": {}, "task": "drug_response"}')
     with pytest.raises(InputError, match=r"thesis\.docx"):
         prepare_data(task, folder, str(tmp_path / "none"), overwrite=True)
-    with pytest.raises(InputError, match="holds what is read"):
+    with pytest.raises(InputError, match="holds an input"):
         prepare_data(task, folder, str(folder), overwrite=True)
     assert (folder / "thesis.docx").read_text() == "precious"

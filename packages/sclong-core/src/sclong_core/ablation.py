@@ -36,7 +36,7 @@ def ablate(
     for name, asked in (("low_expression", low_expression), ("graph", graph)):
         has = getattr(model.config, name)
         if asked not in (None, "none", has) and has not in ("encoder", "edges"):
-            raise ConfigError(f"the model has {name}={has!r}: {asked!r} cannot be made of it")
+            raise ConfigError(f"the model has {name}={has!r}: it cannot be turned into {asked!r}")
     config = dataclasses.replace(
         model.config,
         low_expression=low_expression or model.config.low_expression,

@@ -98,9 +98,9 @@ def _read(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
 
 def _check_size(name: str, shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> None:
     if dtype.hasobject:
-        raise ValueError(f"{name} holds objects, which are never unpickled")
+        raise ValueError(f"{name} holds objects, which scLong never unpickles")
     if math.prod(shape) * dtype.itemsize != size:
-        raise ValueError(f"{name} says that its shape is {shape}, and has not that size")
+        raise ValueError(f"{name} has a size that does not fit its shape {shape}")
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -77,7 +77,7 @@ def save_checkpoint(
         OSError: the disk is full or not writable; what was there before is untouched.
     """
     if model.vocabulary is None:
-        raise CheckpointError("a model without a vocabulary cannot be saved: make it with one")
+        raise CheckpointError("a model without a vocabulary cannot be saved: create it with one")
     write_checkpoint(
         folder,
         config=model.config,
@@ -141,7 +141,9 @@ def check_replaceable(folder: Path, *, overwrite: bool) -> None:
     if not os.path.lexists(folder):
         return
     if not overwrite:
-        raise InputError(f"{folder} already exists: choose another name, or ask to overwrite it")
+        raise InputError(
+            f"{folder} already exists: choose another name, or use overwrite (--overwrite)"
+        )
     if folder.is_symlink() or not folder.is_dir():
         raise InputError(f"{folder} is not a folder: it is not overwritten")
     others = {item.name for item in folder.iterdir()} - set(CHECKPOINT_FILES)
@@ -149,7 +151,8 @@ def check_replaceable(folder: Path, *, overwrite: bool) -> None:
         others.discard(README_FILE)
     if others:
         raise InputError(
-            f"{folder} holds {name_some(others)}, no part of a checkpoint: it is not overwritten"
+            f"{folder} holds {name_some(others)}, which is not part of a checkpoint: it "
+            "is not overwritten"
         )
 
 
@@ -287,7 +290,7 @@ def _describe(tensor: Tensor) -> str:
 def _check_dtype(dtype: str) -> None:
     if dtype == "float16":
         raise ConfigError(
-            "float16 is refused: the exponentials of FAVOR+ overflow in it; use bfloat16"
+            "float16 is not supported: the exponentials of FAVOR+ overflow in it; use bfloat16"
         )
     if dtype != "auto" and dtype not in _DTYPES:
         raise ConfigError(f"dtype must be auto, float32 or bfloat16, not {dtype!r}")

@@ -42,7 +42,7 @@ def packaged_checkpoint(name: str = DEFAULT) -> Path:
     if name not in packaged_names():
         listed = ", ".join(packaged_names()) or "none"
         raise CheckpointError(
-            f"no model {name!r} comes with this sclong-core (there is: {listed}): install "
+            f"this sclong-core has no model {name!r} (available: {listed}): install "
             "sclong-core again, or name a checkpoint folder"
         )
     return _FOLDER / name
@@ -102,8 +102,9 @@ def resolve_checkpoint(
         return folder
     if not _HUB_ID.fullmatch(name) or ".." in name:
         raise CheckpointError(
-            f"{name} is neither a checkpoint folder nor a hub id (owner/name), nor a model that "
-            f"comes with sclong-core ({', '.join(packaged_names()) or 'there is none'})"
+            f"{name} is neither a checkpoint folder nor a hub id (owner/name), nor a "
+            "model that ships with sclong-core "
+            f"({', '.join(packaged_names()) or 'none'})"
         )
     return _download(name, revision)
 
@@ -125,14 +126,14 @@ def _download(hub_id: str, revision: str | None) -> Path:
         raise CheckpointError(f"{hub_id} has no revision {revision!r} on the hub") from error
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise CheckpointError(
-            f"{hub_id} is neither a folder here nor a repository that the hub shows you: "
-            "check the name, and log in if it is private"
+            f"{hub_id} is neither a local folder nor a repository that you can see on "
+            "the hub: check the name, and log in if it is private"
         ) from error
     except LocalEntryNotFoundError as error:
         raise CheckpointError(
-            f"{hub_id} is not in the hub's cache and the hub cannot be reached: "
-            "fetch it where there is a network, or give a local folder"
+            f"{hub_id} is not in the hub's cache, and the hub cannot be reached: "
+            "download it on a machine with a network, or pass a local folder"
         ) from error
     except Exception as error:  # of many kinds: the HTTP library differs between hub versions
         reason = " ".join(str(error).split())
-        raise CheckpointError(f"{hub_id} could not be fetched from the hub: {reason}") from error
+        raise CheckpointError(f"{hub_id} could not be downloaded from the hub: {reason}") from error

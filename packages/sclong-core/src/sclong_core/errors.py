@@ -62,8 +62,8 @@ def shortage(error: BaseException) -> str:
     """What went wrong, and what to do about it, in words for a user."""
     reason = " ".join(str(error).split())[:200]
     return (
-        f"there is not enough memory{f' ({reason})' if reason else ''}: ask for less at a time, or "
-        "use a machine with more memory"
+        f"there is not enough memory{f' ({reason})' if reason else ''}: process less at "
+        "a time, or use a machine with more memory"
     )
 
 
@@ -83,12 +83,13 @@ def lost_process(error: BaseException) -> str | None:
         reason = " ".join(str(seen).split())[:200]
         if isinstance(seen, RuntimeError) and _READER.search(str(seen)):
             return (
-                f"a process that reads cells has died ({reason}): it was killed, or memory was "
-                "short; run the same command again, with fewer workers if it happens again"
+                f"a process that reads cells has died ({reason}): it was killed, or "
+                "memory ran out; repeat the command, with fewer workers if it happens "
+                "again"
             )
         if isinstance(seen, RuntimeError) and _RANK.search(str(seen)):
             return (
-                f"another process of this run has died ({reason}): see what it said; the same "
-                "command goes on from what was finished"
+                f"another process of this run has died ({reason}): check its output; "
+                "repeat the command to resume"
             )
     return None

@@ -66,7 +66,9 @@ class TakenError(InputError):
     """Something is under the name of an output, and is not to be replaced."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} already exists: choose another name, or ask to overwrite it")
+        super().__init__(
+            f"{path} already exists: choose another name, or use overwrite (--overwrite)"
+        )
         self.path = path
 
 
@@ -232,7 +234,7 @@ def _recover(final: Path) -> None:
     old = set_aside(final)
     if old is not None:
         old.rename(final)
-        _LOG.warning("%s is back: a process was killed while it replaced it", final)
+        _LOG.warning("%s is restored: a process was killed while it replaced it", final)
 
 
 def _remove(path: Path) -> None:

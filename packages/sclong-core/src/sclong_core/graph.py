@@ -72,7 +72,7 @@ class GeneGraph:
         """
         arrays = read_arrays(path, ("genes", "edge_index", "edge_weight"), "a gene graph")
         if arrays["genes"].shape != () or arrays["genes"].dtype.kind not in "iu":
-            raise InputError(f"{path} is not a gene graph: its number of genes is none")
+            raise InputError(f"{path} is not a gene graph: its number of genes is not a number")
         return cls(int(arrays["genes"]), arrays["edge_index"], arrays["edge_weight"])
 
     def write(self, path: str | PathLike[str]) -> None:

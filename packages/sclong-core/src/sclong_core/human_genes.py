@@ -98,7 +98,7 @@ def human_genes() -> HumanGenes:
     packed = files("sclong_core").joinpath(FILE).read_bytes()
     lines = lzma.decompress(packed).decode("utf-8").splitlines()
     if not lines or lines[0] != HEADER:
-        raise InputError(f"{FILE} of sclong-core is not its table of genes: install it again")
+        raise InputError(f"{FILE} of sclong-core is damaged: install sclong-core again")
     rows = (line.split("\t") for line in lines[1:])
     return HumanGenes((gene, symbol, _names(old), _names(also)) for gene, symbol, old, also in rows)
 

@@ -54,13 +54,13 @@ def launched(environment: Mapping[str, str] = os.environ) -> Launched | None:
         )
         if not per_node or world % per_node:
             raise ConfigError(
-                f"torchrun started {world} processes, {per_node} of them here: give every machine "
-                "the same --nproc-per-node"
+                f"torchrun started {world} processes, {per_node} of them here: use the "
+                "same --nproc-per-node on every machine"
             )
         if rank >= world:
             raise ConfigError(
-                f"RANK is {rank} and WORLD_SIZE {world}: these are not of one run of torchrun, "
-                "start it again in a fresh shell"
+                f"RANK is {rank} and WORLD_SIZE {world}, which do not belong to one run "
+                "of torchrun: start it again in a new shell"
             )
         return Launched("torchrun", world // per_node, per_node, rank)
     if "SLURM_STEP_ID" in environment and environment.get("SLURM_JOB_NAME") != "interactive":
@@ -125,8 +125,8 @@ def _require(environment: Mapping[str, str], launcher: str, names: Sequence[str]
     missing = [name for name in names if name not in environment]
     if missing:
         raise ConfigError(
-            f"variables of {launcher} are there only in part, {', '.join(missing)} is missing: "
-            f"start with {launcher}, or unset those that are there"
+            f"some variables of {launcher} are missing ({', '.join(missing)}): start "
+            f"with {launcher}, or unset the others"
         )
 
 
@@ -137,8 +137,8 @@ def _launched_by_srun(environment: Mapping[str, str]) -> Launched:
     found = _SAME_ON_ALL.fullmatch(described)
     if found is None:
         raise ConfigError(
-            f"srun started {described} tasks on its machines: give every machine the same number, "
-            "with --ntasks-per-node"
+            f"srun started {described} tasks on its machines: use the same number on "
+            "every machine, with --ntasks-per-node"
         )
     name = "SLURM_STEP_NUM_NODES"
     nodes = _number(environment, name) if name in environment else 1

@@ -52,13 +52,15 @@ def locked(path: str | os.PathLike[str], what: str, *, inherited: bool = True) -
             if error.errno in _HELD:
                 holder = path.read_text(encoding="utf-8").strip() or "another process"
                 raise LockedError(
-                    f"{what} is being written by {holder}: wait for it, or end it first"
+                    f"{what} is being written by {holder}: wait for it, or stop it first"
                 ) from error
             if error.errno not in _NO_LOCKS:
                 raise
             _LOG.warning(
-                "%s cannot be locked, its file system has no locks: "
-                "see that nothing else writes there",
+                (
+                    "%s cannot be locked because its file system has no locks: make sure "
+                    "that nothing else writes there"
+                ),
                 what,
             )
         os.ftruncate(descriptor, 0)

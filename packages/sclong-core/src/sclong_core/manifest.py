@@ -105,15 +105,15 @@ def read_checkpoint_info(folder: str | PathLike[str]) -> CheckpointInfo:
     path = folder / CONFIG_FILE
     if (old := set_aside(folder)) is not None:
         raise CheckpointError(
-            f"{folder} is not there: a process ended while it replaced it; the old checkpoint is "
-            f"{old.name} beside it, give it its name back"
+            f"{folder} is missing: a process ended while it replaced it; the old "
+            f"checkpoint is {old.name} next to it: rename it back"
         )
     if not folder.is_dir():
         raise CheckpointError(
             f"{folder} is not a folder: a checkpoint is a folder with {CONFIG_FILE}"
         )
     if _plain_file_size(path) > _MAXIMUM_CONFIG_BYTES:
-        raise CheckpointError(f"{path} is too large to be a checkpoint's")
+        raise CheckpointError(f"{path} is too large to be part of a checkpoint")
     info = _parse(folder, _load_json(path))
     for name, record in info.files.items():
         size = _plain_file_size(folder / name)
@@ -204,8 +204,8 @@ def _load_json(path: Path) -> dict[str, Any]:
     version = content.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise CheckpointError(
-            f"{path} has checkpoint format {version}, this version of sclong-core reads up to "
-            f"{FORMAT_VERSION}: pip install --upgrade sclong-core"
+            f"{path} has checkpoint format {version}, and this version of sclong-core "
+            f"reads up to {FORMAT_VERSION}: pip install --upgrade sclong-core"
         )
     _check_unchanged(path, text, content)
     return content
@@ -216,7 +216,7 @@ def _check_unchanged(path: Path, text: bytes, content: dict[str, Any]) -> None:
         type(content.get("format_version")) is not int
         or content["format_version"] != FORMAT_VERSION
     ):
-        raise CheckpointError(f"{path} names no checkpoint format that is known")
+        raise CheckpointError(f"{path} does not name a known checkpoint format")
     unknown, missing = set(content) - _KEYS, _KEYS - set(content)
     if unknown or missing:
         what = f"unknown {name_some(unknown)}" if unknown else f"no {name_some(missing)}"

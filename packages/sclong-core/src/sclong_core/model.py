@@ -189,8 +189,8 @@ class ScLong(nn.Module, PretrainedMethods, CellMethods, ContextMethods):
         """
         if self.config.readout is None:
             raise ConfigError(
-                "this model has no vector of the cell of its own: choose another pool than "
-                '"cell" or "components", or a checkpoint that has one'
+                "this model does not compute a vector of the cell itself: choose "
+                'another pool than "cell" or "components", or another checkpoint'
             )
         return self.readout
 
@@ -257,7 +257,7 @@ def _check_fit(
     if graph is not None and graph.genes != config.genes:
         raise ConfigError(f"gene graph has {graph.genes} genes, the model {config.genes}")
     if graph is None and config.graph != "none":
-        raise ConfigError('the model needs a gene graph: give one, or set graph="none"')
+        raise ConfigError('the model needs a gene graph: pass one, or set graph="none"')
     if gene_vectors is not None and gene_vectors.shape != (config.genes, config.dim):
         raise ConfigError(
             f"gene vectors are {gene_vectors.shape}, the model needs {(config.genes, config.dim)}"

@@ -111,11 +111,13 @@ def _load_for_parser(text: str) -> Any:
 def _read(path: Path) -> str:
     try:
         if path.exists() and not path.is_file():
-            raise InputError(f"{path} is not a file: give a YAML file")
+            raise InputError(f"{path} is not a file: pass a YAML file")
         with path.open("rb") as handle:
             content = handle.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
-            raise ConfigError(f"{path} is larger than {MOST_BYTES:,} bytes: these are no settings")
+            raise ConfigError(
+                f"{path} is larger than {MOST_BYTES:,} bytes: it is not a file of settings"
+            )
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not YAML: it is not UTF-8 text") from error

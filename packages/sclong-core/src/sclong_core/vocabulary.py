@@ -47,7 +47,7 @@ class GeneVocabulary:
             if not name or name in seen:
                 what = "an empty id" if not name else f"{name} twice"
                 raise InputError(
-                    f"vocabulary holds {what} (line {position + 1}): give each gene once"
+                    f"vocabulary holds {what} (line {position + 1}): list each gene once"
                 )
             seen.add(name)
         for name in (*self.ids, *self.symbols):
@@ -75,7 +75,9 @@ class GeneVocabulary:
         if lines and lines[0] == _HEADER:
             rows = rows[1:]
         if any(len(row) > 2 for row in rows):
-            raise InputError(f"{path} is not a gene list: expected '{_HEADER!r}' or one id a line")
+            raise InputError(
+                f"{path} is not a gene list: expected '{_HEADER!r}' or one id per line"
+            )
         return cls.from_ids(
             (row[0].strip() for row in rows),
             (row[1].strip() if len(row) == 2 else "" for row in rows),

@@ -96,8 +96,8 @@ class DatasetEntry:
         """Refuse values that cannot be used."""
         if not _ID.fullmatch(self.dataset):
             raise InputError(
-                f"column dataset: {self.dataset[:140]!r} is no data set id: use letters, digits "
-                "and . _ - (at most 128, the first a letter or digit)"
+                f"column dataset: {self.dataset[:140]!r} is not a data set id: use "
+                "letters, digits and . _ - (at most 128, the first a letter or digit)"
             )
         for name in _TEXT:
             _check_text(name, getattr(self, name))
@@ -112,8 +112,8 @@ class DatasetEntry:
             number = getattr(self, name)
             if number is not None and (type(number) is not int or number < 0):
                 raise InputError(
-                    f"column {name}: {str(number)[:50]!r} is not a whole number from 0 on: give "
-                    "the number, or nothing"
+                    f"column {name}: {str(number)[:50]!r} is not a whole number of at "
+                    "least 0: correct it, or leave it empty"
                 )
         self._check_location()
 
@@ -134,7 +134,7 @@ class DatasetEntry:
                 "change its source to url"
             )
         if self.member is not None and not stays_inside(self.member):
-            raise InputError("column location: what stands behind # leads out of the archive")
+            raise InputError("column location: the part after # leads out of the archive")
         if self.remote and self.genes is not None and not stays_inside(self.genes):
             raise InputError("column genes: it leads out of the folder of the data set")
         if self.source == "url" and scheme is None:
@@ -279,7 +279,7 @@ class Manifest:
                 )
             entries.append(entry)
         if not entries:
-            raise InputError(f"{path} names no data set: write one a line below the header")
+            raise InputError(f"{path} lists no data sets: write one per line below the header")
         if folder is not None and Path(folder).exists() and not Path(folder).is_dir():
             raise InputError(f"{folder} is not a folder: name the one that holds the data sets")
         return cls(tuple(entries), path.parent if folder is None else Path(folder))
@@ -417,7 +417,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                     )
                 yield reader.line_num, dict(zip(header, row, strict=True))
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no manifest: it is not UTF-8 text") from error
+        raise InputError(f"{path} is not a manifest: it is not UTF-8 text") from error
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: {error}") from error
 
@@ -448,7 +448,7 @@ def _entry(row: dict[str, str]) -> DatasetEntry:
             continue
         if name in _NUMBERS:
             if not re.fullmatch(r"[0-9]{1,18}", value):
-                raise InputError(f"column {name}: {value[:50]!r} is no whole number")
+                raise InputError(f"column {name}: {value[:50]!r} is not a whole number")
             values[name] = int(value)
         else:
             values[name] = value.lower() if name == "sha256" else value
@@ -468,8 +468,8 @@ def _check_text(name: str, value: object) -> None:
         raise InputError(f"column {name}: {value!r} is not one line of printable text")
     if value.startswith(_FORMULA):
         raise InputError(
-            f"column {name}: {value[:50]!r} begins like a formula, which spreadsheet programs "
-            "would run: change its beginning"
+            f"column {name}: {value[:50]!r} begins like a formula, which spreadsheet "
+            "programs would run: change the first character"
         )
     if value != value.strip():
         raise InputError(f"column {name}: {value[:50]!r} begins or ends with a space")
@@ -477,4 +477,4 @@ def _check_text(name: str, value: object) -> None:
 
 def _check_choice(name: str, value: str, choices: Iterable[str]) -> None:
     if value not in choices:
-        raise InputError(f"column {name}: {value!r} is none of {', '.join(choices)}")
+        raise InputError(f"column {name}: {value!r} is not one of {', '.join(choices)}")

@@ -139,11 +139,11 @@ def read_vectors(path: str | PathLike[str], *, dimensions: int = DIMENSIONS) -> 
         try:
             row = np.array(words, dtype=np.float32)
         except ValueError as error:
-            raise InputError(f"{where}: gene {name!r} has a word among its numbers") from error
+            raise InputError(f"{where}: gene {name!r} has text among its numbers") from error
         if not np.isfinite(row).all():
             raise InputError(f"{where}: gene {name!r} has a number that is NaN or infinite")
         if name in names:
-            raise InputError(f"{where}: gene {name!r} is there twice")
+            raise InputError(f"{where}: gene {name!r} occurs twice")
         names[name] = None
         rows.append(row)
     if not rows or (promised is not None and promised[0] != len(rows)):

@@ -22,11 +22,11 @@ def require_output(
     """
     for path in inputs:
         if _same(path, output):
-            raise InputError(f"{output} is also read: choose another name for the output")
+            raise InputError(f"{output} is also an input: choose another name for the output")
     if (store := store_around(output.absolute().parent)) is not None:
         raise InputError(f"{output} is inside {store}, which holds cells: choose another folder")
     if output.is_dir():
-        raise InputError(f"{output} is a folder: give the name of a file")
+        raise InputError(f"{output} is a folder: pass the name of a file")
     if ours is not None and output.exists() and not ours(output):
         raise InputError(
             f"{output} already exists and was not written by this command: choose another name"

@@ -35,9 +35,9 @@ def read_lines(path: str | PathLike[str]) -> Iterator[tuple[int, str]]:
             raw.seek(0)
             yield from _decoded(raw, str(path), packed=packed)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{path} is cut short or damaged ({error}): fetch it again") from error
+        raise InputError(f"{path} is cut short or damaged ({error}): download it again") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text: give the file as it was published") from error
+        raise InputError(f"{path} is not UTF-8 text: use the file as published") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
 
@@ -51,7 +51,7 @@ def first_line(path: str | PathLike[str], *, comment: str | None = None) -> str:
     for _, line in read_lines(path):
         if line.strip() and not (comment and line.startswith(comment)):
             return line
-    raise InputError(f"{path} is empty: fetch it again, or give another file")
+    raise InputError(f"{path} is empty: download it again, or use another file")
 
 
 def _decoded(raw: BinaryIO, name: str, *, packed: bool) -> Iterator[tuple[int, str]]:
@@ -59,7 +59,7 @@ def _decoded(raw: BinaryIO, name: str, *, packed: bool) -> Iterator[tuple[int, s
     unpacked, look_at = 0, UNSUSPICIOUS_BYTES
     for number, line in enumerate(iter(partial(lines.readline, LONGEST_LINE + 1), b""), 1):
         if len(line) > LONGEST_LINE:
-            raise InputError(f"{name}, line {number}: longer than {LONGEST_LINE:,} bytes: no text")
+            raise InputError(f"{name}, line {number}: longer than {LONGEST_LINE:,} bytes: not text")
         unpacked += len(line)
         if unpacked > look_at:
             look_at += UNSUSPICIOUS_BYTES

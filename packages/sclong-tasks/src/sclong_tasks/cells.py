@@ -66,7 +66,7 @@ def read_h5ad(path: Path, *, needs_genes: bool = True) -> anndata.AnnData:
         raise
     except Exception as error:  # whatever anndata says of a damaged file
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} is no readable h5ad file: {reason}") from error
+        raise InputError(f"{path} is not a readable h5ad file: {reason}") from error
     if not found.n_obs or (needs_genes and not found.n_vars):
         raise InputError(f"{path} holds {found.n_obs} cells and {found.n_vars} genes")
     return found
@@ -122,7 +122,7 @@ def dense_matrix(adata: anndata.AnnData, layer: str, path: Path) -> npt.NDArray[
         )
     stored: Any = adata.layers[layer] if layer else adata.X
     if stored is None:
-        raise InputError(f"{path} has no X: name a layer with task.layer")
+        raise InputError(f"{path} has no X: choose a layer with task.layer")
     dense = stored.toarray() if hasattr(stored, "toarray") else np.asarray(stored)
     return np.asarray(dense, dtype=np.float32)
 
@@ -142,7 +142,7 @@ def genes_only(adata: anndata.AnnData, path: Path) -> anndata.AnnData:
         raise InputError(f"{path}: {error}") from error
     genes = adata
     if not features.kept.all():
-        _LOG.info("%s: left out features that are not genes: %s", path.name, features.describe())
+        _LOG.info("%s: skipped features that are not genes: %s", path.name, features.describe())
         genes = adata[:, features.kept].copy()
     _warn_of_species(genes, path)
     return genes
@@ -206,8 +206,7 @@ def scale_of(
     found = recognise(values, logged=logged)
     if found.normalisation is None:
         raise InputError(
-            f"{what} {found.seen}: {_advice(layers)}, or say what the values are with "
-            "task.scale=counts or task.scale=log1p"
+            f"{what} {found.seen}: {_advice(layers)}, or set task.scale=counts or task.scale=log1p"
         )
     counts = found.normalisation == "raw"
     _LOG.info("%s %s: taken as %s", what, found.seen, "counts" if counts else "log1p")

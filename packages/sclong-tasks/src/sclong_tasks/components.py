@@ -54,7 +54,9 @@ def fit_components(cells: CorpusCells, *, genes: int = 2000, components: int = 1
         ConfigError: the corpus has fewer cells than components, or fewer genes than asked for.
     """
     if components >= cells.expression.shape[0]:
-        raise ConfigError(f"{cells.expression.shape[0]} cells have no {components} components")
+        raise ConfigError(
+            f"{cells.expression.shape[0]} cells are too few for {components} components"
+        )
     weights = cells.weights()
     chosen = dispersed_genes(cells, weights, genes)
     share = np.bincount(cells.source_n, weights) @ cells.measured_sg[:, chosen]

@@ -38,7 +38,7 @@ def prepare_data(
         InputError: a file is missing or damaged, or its content is not what its authors publish.
     """
     if folder.exists() and not overwrite:
-        raise InputError(f"{folder} already exists: choose another folder, or ask to overwrite it")
+        raise InputError(f"{folder} already exists: choose another folder, or use --overwrite")
     _require_replaceable(folder, source)
     with tempfile.TemporaryDirectory(prefix="sclong-task-") as scratch:
         found = _gather(task, source, Path(scratch))
@@ -62,7 +62,7 @@ def _require_replaceable(folder: Path, source: str | None) -> None:
     if not folder.exists():
         return
     if source is not None and Path(source).resolve().is_relative_to(folder.resolve()):
-        raise InputError(f"{folder} holds what is read ({source}): choose another folder")
+        raise InputError(f"{folder} holds an input ({source}): choose another folder")
     try:
         listed = {RECORD, *read_json(folder / RECORD)["files"]}
     except (OSError, ValueError, KeyError, TypeError):
@@ -70,8 +70,8 @@ def _require_replaceable(folder: Path, source: str | None) -> None:
     for path in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
         if not path.is_dir() and path.relative_to(folder).as_posix() not in listed:
             raise InputError(
-                f"{folder} holds {path.relative_to(folder)}, which is no prepared data: choose "
-                "another folder or move it away"
+                f"{folder} holds {path.relative_to(folder)}, which is not prepared "
+                "data: choose another folder or move it away"
             )
 
 
@@ -123,7 +123,7 @@ def _gather(task: Task[Any], source: str | None, scratch: Path) -> dict[str, Pat
     elif Path(source).is_file():
         found = {**find_files(task, Path(source).parent), **_one(task, Path(source))}
     else:
-        reason = "is no plain file" if Path(source).exists() else missing(source)
+        reason = "is not a plain file" if Path(source).exists() else missing(source)
         raise InputError(f"{source} {reason}: give a folder, a file or an https:// address")
     lacking = [file for file in task.data_files if file.required and file.name not in found]
     if lacking:
@@ -146,7 +146,7 @@ def _one(task: Task[Any], path: Path) -> dict[str, Path]:
         if file.any_name:
             return {file.name: path}
     known = ", ".join(file.name for file in task.data_files)
-    raise InputError(f"{path.name} is no file of {task.name}: it has {known}")
+    raise InputError(f"{path.name} is not a file of {task.name}: it has {known}")
 
 
 def _fetch(task: Task[Any], base: str | None, scratch: Path) -> dict[str, Path]:

@@ -176,8 +176,9 @@ class DrugNetwork(TaskModel[DrugDataT]):
         facts, width = self._expected
         if self.module.cells.dim != width:
             raise InputError(
-                f"the encoder gives {self.module.cells.dim} features a cell line, the trained "
-                f"network takes {width}: give the genes and the checkpoint that it was trained with"
+                f"the encoder returns {self.module.cells.dim} features per cell line, "
+                f"but the trained network takes {width}: use the genes and the "
+                "checkpoint that it was trained with"
             )
         if facts.get("model") != self.encoder_facts.get("model"):
             raise InputError("the checkpoint is not the one that the run was trained with")

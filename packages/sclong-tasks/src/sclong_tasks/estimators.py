@@ -45,4 +45,4 @@ def load_estimator(path: Path, trusted: Sequence[str] = TRUSTED) -> Any:
             )
         return skops.io.load(path, trusted=list(trusted))
     except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise InputError(f"{path} is no estimator: {error}") from error
+        raise InputError(f"{path} is not an estimator: {error}") from error

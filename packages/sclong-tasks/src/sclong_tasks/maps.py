@@ -40,7 +40,7 @@ def plane(values: npt.ArrayLike, *, way: Way = "umap", seed: int = 0) -> npt.NDA
         from umap import UMAP  # noqa: PLC0415  # an extra
     except ImportError as error:
         raise ConfigError(
-            "UMAP needs the package umap-learn: pip install 'sclong-tasks[umap]', or ask for pca"
+            "UMAP needs the package umap-learn: pip install 'sclong-tasks[umap]', or choose pca"
         ) from error
     near = min(_NEIGHBOURS, len(table) - 1)
     start = "spectral" if len(table) > 3 * near else "random"

@@ -50,4 +50,4 @@ def _check(folder: Path) -> None:
             if sha256_file(folder / name) != expected:
                 raise InputError(f"{folder / name} is damaged: run the task again")
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"{folder} is not whole ({error}): run the task again") from error
+        raise InputError(f"{folder} is incomplete ({error}): run the task again") from error

@@ -141,7 +141,7 @@ def function_model(task: Task[Any]) -> ModelSpec:
         raise ConfigError(
             f"{task.name} does not take an encoder: choose one of {', '.join(task.models)}"
         )
-    own = _Encoded("own", "model", "a function of yours", {"name": FUNCTION}, FUNCTION)
+    own = _Encoded("own", "model", "your own function", {"name": FUNCTION}, FUNCTION)
     (spec,) = _specs(task.encoders[0], [own]).values()
     return spec
 

@@ -104,7 +104,7 @@ def _check_names(task: Task[Any], inputs: Mapping[str, Path]) -> None:
         raise ConfigError(f"{task.name} has no input {unknown or 'given'}: it reads {listed}")
     for path in inputs.values():
         if not path.is_file():
-            raise InputError(f"{path} is no file")
+            raise InputError(f"{path} is not a file")
 
 
 def _read_config(run: Path) -> dict[str, Any]:
@@ -119,6 +119,6 @@ def _read_config(run: Path) -> dict[str, Any]:
             "changes": dict(config["settings"]["task"]),
         }
     except FileNotFoundError:
-        raise InputError(f"{run} is no folder of a run: it has no {CONFIG_FILE}") from None
+        raise InputError(f"{run} is not a folder of a run: it has no {CONFIG_FILE}") from None
     except (yaml.YAMLError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{run / CONFIG_FILE} is damaged: {error}") from error

@@ -89,7 +89,7 @@ def read_metrics(path: Path) -> pd.DataFrame:
             raise InputError(f"{path}: format {content['format']!r} is not {FORMAT!r}")
         return pd.DataFrame(content["rows"]).astype({"value": float, "low": float, "high": float})
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path} is no metrics file of a run: {error}") from error
+        raise InputError(f"{path} is not a metrics file of a run: {error}") from error
 
 
 def finished_runs(folder: Path) -> list[Path]:
@@ -201,7 +201,9 @@ def _one_value(rows: pd.DataFrame, keys: list[str], column: str, what: str) -> N
     mixed = counts[counts > 1]
     if len(mixed):
         name = ", ".join(map(str, mixed.index[0]))
-        raise InputError(f"the runs of {name} rest on different {what}: they make no one table")
+        raise InputError(
+            f"the runs of {name} use different {what}: they cannot be combined in one table"
+        )
 
 
 def _row(row: ResultRow) -> dict[str, Any]:

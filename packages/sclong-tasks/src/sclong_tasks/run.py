@@ -126,7 +126,7 @@ def run_task(request: RunRequest, loaded: Loaded | None = None) -> RunResult:
     if plan.folder.exists() and not request.overwrite:
         raise InputError(f"{plan.folder} already exists: same run; use --overwrite to replace it")
     if plan.folder.exists() and not (plan.folder / METRICS_FILE).is_file():
-        raise InputError(f"{plan.folder} is no run: move it away, or choose another folder")
+        raise InputError(f"{plan.folder} is not a run: move it away, or choose another folder")
     task, settings, data = plan.loaded.task, plan.loaded.settings, plan.loaded.data
     split, folder = plan.split, plan.folder
     model = plan.kind(plan.options)
@@ -217,11 +217,11 @@ def check_predictions(predictions: pd.DataFrame, data: TaskData, rows: Any) -> N
         InputError: names the first row that is wrong.
     """
     if not np.array_equal(predictions.index.to_numpy(), np.asarray(rows)):
-        raise InputError("the model predicted other rows than it was asked for")
+        raise InputError("the model predicted other rows than requested")
     wrong = ~np.isfinite(predictions.to_numpy(dtype=np.float64)).all(axis=1)
     if wrong.any():
         first = data.labels.iloc[int(np.asarray(rows)[wrong][0])].to_dict()
-        raise InputError(f"{int(wrong.sum())} predictions are no numbers, the first for {first}")
+        raise InputError(f"{int(wrong.sum())} predictions are not finite, the first for {first}")
 
 
 def labelled(data: TaskData, predictions: pd.DataFrame) -> pd.DataFrame:

@@ -23,9 +23,10 @@ class RunCommand:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the suite and where it runs."""
         parser.description = (
-            "Make what is missing of a suite, in processes of `sclong task run`. Killed at any "
-            "moment it goes on when started again, and several of it may work on one suite at the "
-            "same time, here or on other machines that see the folder."
+            "Run what is missing of a suite, in processes of `sclong task run`. You "
+            "can interrupt and restart it at any time. Several of these commands may "
+            "work on one suite at the same time, here or on other machines that see "
+            "the folder."
         )
         add_suite(parser)
         parser.add_argument(

@@ -69,7 +69,7 @@ def _number(text: str, column: str, place: str) -> float:
     try:
         return float(text.replace(",", "")) if text else float("nan")
     except ValueError:
-        raise InputError(f"{place}, column {column!r}: {text!r} is no number") from None
+        raise InputError(f"{place}, column {column!r}: {text!r} is not a number") from None
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def ours_cell(line: Line, decimals: int) -> Cell:
         words = reason if reason == "not run" else f"could not be run: {reason}"
         return Ranked(tag("span", tag("small", words)), math.nan)
     if not math.isfinite(line.mean):
-        return Ranked(_noted("not defined", ["a value is no finite number"]), math.nan)
+        return Ranked(_noted("not defined", ["a value is not a finite number"]), math.nan)
     notes = [interval(line.low, line.high, decimals)]
     if line.missing:
         notes.append(f"lacks seed {line.missing}" + (f": {line.reason}" if line.reason else ""))

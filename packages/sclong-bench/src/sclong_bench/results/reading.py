@@ -57,7 +57,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
     if not found.is_file():
         raise InputError(f"{found} does not exist: give a folder of runs or a table of results")
     if found.stat().st_size > _LARGEST:
-        raise InputError(f"{found} is larger than 1 GiB: that is no table of results")
+        raise InputError(f"{found} is larger than 1 GiB: it is not a table of results")
     if found.suffix == ".json":
         rows, facts = _json(found)
         place = _rows_of(found.name)
@@ -88,7 +88,7 @@ def _runs(folder: Path) -> Results:
     paths = finished_runs(folder)
     if not paths:
         raise InputError(
-            f"there is no {METRICS} below {folder}: give the folder that sclong task run wrote to"
+            f"there is no {METRICS} below {folder}: pass the folder that sclong task run wrote"
         )
     rows: list[dict[str, Any]] = []
     places: list[str] = []
@@ -153,7 +153,7 @@ def _csv(path: Path) -> pd.DataFrame:
                 for line in csv.reader(handle, delimiter="\t" if path.suffix == ".tsv" else ",")
             ]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} is no table of text in UTF-8: {error}") from None
+        raise InputError(f"{path} is not a table of text in UTF-8: {error}") from None
     lines = [line for line in lines if any(cell.strip() for cell in line)] or [[]]
     heading = lines[0]
     for number, line in enumerate(lines[1:], start=2):
@@ -168,18 +168,18 @@ def _parquet(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's errors are of these two kinds
-        raise InputError(f"{path} is no parquet file: {error}") from None
+        raise InputError(f"{path} is not a parquet file: {error}") from None
 
 
 def _json(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
     try:
         content = read_json(path)
     except (UnicodeDecodeError, ValueError) as error:
-        raise InputError(f"{path} is no JSON: {error}") from None
+        raise InputError(f"{path} is not JSON: {error}") from None
     rows = content.get("rows") if isinstance(content, dict) else content
     facts = content.get("facts") if isinstance(content, dict) else {}
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"{path} is no list of rows: each must be an object of columns")
+        raise InputError(f"{path} is not a list of rows: each must be an object of columns")
     found = [{**row, "value": float("nan")} if _undefined(row) else row for row in rows]
     return found, facts if isinstance(facts, dict) else {}
 

@@ -142,13 +142,13 @@ def _number(value: Any, column: str, place: str) -> float:
     if _absent(value) or (isinstance(value, str) and not value.strip()):
         return math.nan
     if isinstance(value, bool):
-        raise InputError(f"{place}, column {column!r}: {value!r} is no number")
+        raise InputError(f"{place}, column {column!r}: {value!r} is not a number")
     try:
         number = float(value)
     except OverflowError:
         number = sys.float_info.max  # an integer of more digits
     except (TypeError, ValueError):
-        raise InputError(f"{place}, column {column!r}: {value!r} is no number") from None
+        raise InputError(f"{place}, column {column!r}: {value!r} is not a number") from None
     if LARGEST < abs(number) < math.inf:
         raise InputError(
             f"{place}, column {column!r}: {_shortened(value)} is too large; numbers go up to "
@@ -192,8 +192,8 @@ def _seed(value: Any, place: str) -> int | None:
         return None
     if abs(number) >= 2**63 or number != int(number):
         raise InputError(
-            f"{place}, column 'seed': {value!r} is no whole number; leave it empty for a model "
-            "that nothing random belongs to"
+            f"{place}, column 'seed': {value!r} is not a whole number; leave it empty "
+            "for a deterministic model"
         )
     return int(number)
 
@@ -225,7 +225,7 @@ def _directions(frame: pd.DataFrame, columns: dict[str, list[Any]], where: Place
         known[metric] = not _LOWER_IS_BETTER & set(re.split(r"[\W_\d]+", metric.lower()))
         words = "higher" if known[metric] else "lower"
         _LOGGER.info(
-            "metric %r: %s is better, going by its name (say so in higher_is_better)", metric, words
+            "metric %r: %s is better, inferred from its name (set higher_is_better)", metric, words
         )
     return [known[metric] for metric in columns["metric"]]
 

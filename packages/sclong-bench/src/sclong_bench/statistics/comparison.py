@@ -65,7 +65,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not 0 < self.confidence < 1:
-            raise ConfigError(f"confidence {self.confidence} is no share between 0 and 1")
+            raise ConfigError(f"confidence {self.confidence} is not a share between 0 and 1")
         if self.incomplete not in ("refuse", "mark"):
             raise ConfigError(f"incomplete is 'refuse' or 'mark', not {self.incomplete!r}")
 

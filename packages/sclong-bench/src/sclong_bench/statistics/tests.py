@@ -67,7 +67,7 @@ def _no_test(model: Sample, reference: Sample) -> str:
         if not sample.n:
             return f"{name} has no runs"
         if not sample.finite:
-            return f"a value of {name} is no finite number"
+            return f"a value of {name} is not a finite number"
         if not sample.seeds and sample.spread:
             return f"{name} has several values and no seeds: which is meant is not known"
     if model.constant and reference.constant:

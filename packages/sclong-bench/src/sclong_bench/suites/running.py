@@ -87,7 +87,9 @@ def submit_to_slurm(suite: Suite, *, jobs: int, options: Sequence[str]) -> str:
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603  # no shell
     except FileNotFoundError:
-        raise ConfigError("there is no sbatch here: run where jobs are submitted") from None
+        raise ConfigError(
+            "sbatch was not found: run this on a machine that can submit jobs"
+        ) from None
     if done.returncode != 0:
         raise ConfigError(f"sbatch refused: {' '.join(done.stderr.split())}")
     return done.stdout.strip().split(";")[0]

@@ -153,7 +153,7 @@ def _read(path: Path) -> SuiteConfig:
         config = OmegaConf.to_object(merged)
     except (OSError, OmegaConfBaseException, ValueError, TypeError) as error:
         reason = " ".join(str(error).splitlines()[:1])
-        raise ConfigError(f"{path} is no suite: {reason}") from error
+        raise ConfigError(f"{path} is not a suite: {reason}") from error
     assert isinstance(config, SuiteConfig)
     return config
 

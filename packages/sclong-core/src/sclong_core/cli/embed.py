@@ -29,9 +29,9 @@ class EmbedCommand:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare what to embed, with what, into what, and how."""
         parser.description = (
-            "Embed the cells of .h5ad, .zarr, 10x .h5 or .loom files, read in blocks. A single "
-            "input gives one file, whose ending decides its format; several inputs, or a folder, "
-            "give a folder with one file each."
+            "Embed the cells of .h5ad, .zarr, 10x .h5 or .loom files, reading them in "
+            "blocks. A single input gives one file, and its ending selects the format. "
+            "Several inputs, or a folder, give a folder with one file per input."
         )
         parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT")
         parser.add_argument(
@@ -86,16 +86,16 @@ class EmbedCommand:
             except KeyboardInterrupt:
                 if leading:
                     _LOG.warning(
-                        "interrupted: finished blocks are kept, the same command with --resume "
-                        "goes on from there"
+                        "interrupted: finished blocks are kept; repeat the command "
+                        "with --resume to continue"
                     )
                 raise
             except Exception as error:
                 if isinstance(error, ScLongError) or not is_short_of_memory(error):
                     raise
                 raise ScLongError(
-                    f"{shortage(error)} (a smaller --batch-size); finished blocks are kept, the "
-                    "same command with --resume goes on from there"
+                    f"{shortage(error)} (a smaller --batch-size); finished blocks are "
+                    "kept; repeat the command with --resume to continue"
                 ) from error
 
 
@@ -209,7 +209,7 @@ def _embed(args: argparse.Namespace, *, leading: bool) -> int:
     if args.encoder != _OWN:
         return _embed_with_other(args, jobs)
     if args.encoder_option:
-        raise ScLongError("--encoder-option goes with another --encoder than sclong")
+        raise ScLongError("--encoder-option only works with another --encoder than sclong")
     embedder = _load(args, progress=leading and is_interactive())
     begun = time.monotonic()
     if args.devices == 1:
@@ -253,7 +253,7 @@ def _embed_with_other(args: argparse.Namespace, jobs: "Sequence[Job]") -> int:
         "--organism": args.organism != "human",
     }
     if wrong := [name for name, value in given.items() if value]:
-        raise ScLongError(f"{wrong[0]} goes with --encoder sclong; see --encoder-option")
+        raise ScLongError(f"{wrong[0]} only works with --encoder sclong; see --encoder-option")
     wrong = [word for word in args.encoder_option if not word.partition("=")[1] or word[0] == "="]
     if wrong:
         raise ScLongError(f"--encoder-option {wrong[0]!r} is not a setting; expected NAME=VALUE")

@@ -23,11 +23,12 @@ class InfoCommand:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare what to describe."""
         parser.description = (
-            "Describe checkpoint folders and files of cells. With one checkpoint among them, or "
-            "given by --checkpoint, also how well each file fits it: genes in common, what embed "
-            "does with the values, and how long it takes on this machine. Without a checkpoint, "
-            "files are compared with the model that comes with the package. Without anything, "
-            "show the card of that model: the cells it was trained on, its scores, its licence."
+            "Describe checkpoint folders and files of cells. If you pass a checkpoint, "
+            "also show how well each file fits it: shared genes, what embed does with "
+            "the values, and how long it takes on this machine. Without a checkpoint, "
+            "files are compared with the model that ships with the package. Without "
+            "arguments, show the card of that model: the cells it was trained on, its "
+            "scores, its licence."
         )
         parser.add_argument("paths", nargs="*", type=Path, metavar="PATH")
         parser.add_argument(
@@ -118,7 +119,9 @@ def _chosen_checkpoint(args: argparse.Namespace, checkpoints: list[Path]) -> Pat
         require_own(folder)
         return folder
     if len(checkpoints) > 1:
-        raise ScLongError("there are several checkpoints: choose one for the data by --checkpoint")
+        raise ScLongError(
+            "there are several checkpoints: choose one for the data with --checkpoint"
+        )
     return checkpoints[0] if checkpoints else None
 
 
@@ -127,7 +130,7 @@ def _show_checkpoint(folder: Path) -> str:
     from sclong_core.summary import summarise_checkpoint  # noqa: PLC0415  # keeps --help fast
 
     try:
-        problem, files = "", "verified: all hashes are as recorded"
+        problem, files = "", "verified: all hashes match"
         summary = summarise_checkpoint(folder, verify=True)
     except CheckpointError as error:
         problem = files = str(error)

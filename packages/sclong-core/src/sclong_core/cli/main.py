@@ -112,7 +112,7 @@ def _entry_points() -> dict[str, EntryPoint]:
         other = found.setdefault(entry.name, entry)
         if other.value != entry.value:
             raise ScLongError(
-                f"two installed packages offer the command {entry.name!r} "
+                f"two installed packages provide the command {entry.name!r} "
                 f"({other.value} and {entry.value}): uninstall one of them"
             )
     return found
@@ -129,7 +129,7 @@ def _load(entry: EntryPoint) -> Command:
     except (ImportError, AttributeError) as error:
         raise ScLongError(f"command {entry.name!r} cannot be loaded: {_one_line(error)}") from error
     if not isinstance(command, Command):
-        raise ScLongError(f"command {entry.name!r} cannot be used: {entry.value} is no command")
+        raise ScLongError(f"command {entry.name!r} cannot be used: {entry.value} is not a command")
     return command
 
 

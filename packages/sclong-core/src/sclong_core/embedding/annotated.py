@@ -94,8 +94,9 @@ def rehearse(job: Job, source: CellSource, *, key: str, width: int) -> None:
                 raise
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise InputError(
-                f"{job.output} could not be written from {job.source} ({reason}): rename or remove "
-                "what its format cannot hold, or write .npy or .parquet"
+                f"{job.output} could not be written from {job.source} ({reason}): "
+                "rename or remove what its format cannot store, or write .npy or "
+                ".parquet"
             ) from error
 
 

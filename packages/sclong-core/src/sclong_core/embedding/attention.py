@@ -26,7 +26,9 @@ def chosen_layer(model: ScLong, encoder: Encoder, layer: int) -> PerformerLayer:
         raise ConfigError(f"encoder must be one of {', '.join(encoders)}, not {encoder!r}")
     layers = encoders[encoder].layers
     if not -len(layers) <= layer < len(layers):
-        raise ConfigError(f"the {encoder} encoder has {len(layers)} layers: there is no {layer}")
+        raise ConfigError(
+            f"the {encoder} encoder has {len(layers)} layers: layer {layer} does not exist"
+        )
     found = layers[layer]
     assert isinstance(found, PerformerLayer)
     return found
@@ -54,8 +56,9 @@ class AttentionReader:
         attention = self.layer.attention
         if model.config.context is not None or not isinstance(attention, FavorAttention):
             raise ConfigError(
-                "attention is read from models whose encoders read all genes by FAVOR+: this one "
-                "reads other genes in each cell, or has softmax attention"
+                "attention is only available for models whose encoders read all genes "
+                "with FAVOR+: this one reads different genes in each cell, or uses "
+                "softmax attention"
             )
         self.attention = attention
         self._input: Tensor | None = None

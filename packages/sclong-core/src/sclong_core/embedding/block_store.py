@@ -79,7 +79,7 @@ class BlockStore:
                 store.keep_sound()
                 return store
             if found is not None:
-                _LOG.warning("%s: unfinished work of an earlier run is replaced", folder)
+                _LOG.warning("%s: replacing unfinished work of an earlier run", folder)
             _clear(folder)
             write_json(folder / _STATE, {"work": dict(work), "block_cells": block_cells})
         except BaseException:
@@ -145,12 +145,12 @@ class BlockStore:
         files = self._files()
         sound = {number: path for number, path in files.items() if self._load(path) is not None}
         for number in sorted(files.keys() - sound.keys()):
-            _LOG.warning("%s: block %d is damaged and is computed again", self.folder, number)
+            _LOG.warning("%s: block %d is damaged: computing it again", self.folder, number)
         keep = {_STATE, _LOCK, *(path.name for path in sound.values())}
         for path in self.folder.iterdir():
             if path.name not in keep:
                 path.unlink()
-        _LOG.info("%s: %d of %d blocks are there", self.folder, len(sound), len(self.ranges()))
+        _LOG.info("%s: %d of %d blocks are finished", self.folder, len(sound), len(self.ranges()))
 
     def remove(self) -> None:
         """Remove the folder, after the output is written."""
@@ -241,11 +241,15 @@ def _read_state(folder: Path) -> dict[str, Any] | None:
 def _refuse_foreign(folder: Path) -> None:
     """Refuse a folder with anything that this module did not write: it would be removed."""
     if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder: unfinished work is kept there, move it away")
+        raise InputError(
+            f"{folder} is not a folder, but scLong keeps unfinished work under this name: "
+            "move it away"
+        )
     foreign = [path.name for path in folder.iterdir() if not _OURS.fullmatch(path.name)]
     if foreign:
         raise InputError(
-            f"{folder} holds {sorted(foreign)[0]}, no part of unfinished work: move it away"
+            f"{folder} holds {sorted(foreign)[0]}, which is not part of unfinished "
+            "work: move it away"
         )
 
 
@@ -253,8 +257,8 @@ def _refuse_other_work(folder: Path, found: Mapping[str, Any], work: Mapping[str
     differing = differences(found, work)
     if differing:
         raise InputError(
-            f"{folder} is of other work ({differing}): repeat what was asked for then, or begin "
-            "anew without --resume"
+            f"{folder} belongs to another run ({differing}): repeat that command, or "
+            "start from scratch without --resume"
         )
 
 

@@ -121,8 +121,12 @@ def _sample(source: CellSource) -> tuple[Csr, int]:
 
 def _values(rows: Csr, source: CellSource, looked_at: int) -> str:
     found = recognise(rows, logged=source.logged)
-    kind = {"raw": "raw counts", "log1p": "log1p of scaled counts", None: "not usable as they are"}
-    return f"{kind[found.normalisation]} (of {looked_at:,} cells looked at: {found.seen})"
+    kind = {
+        "raw": "raw counts",
+        "log1p": "log1p of scaled counts",
+        None: "not usable without conversion",
+    }
+    return f"{kind[found.normalisation]} (in {looked_at:,} cells: {found.seen})"
 
 
 def _sums(rows: Csr, looked_at: int) -> str:
@@ -130,20 +134,20 @@ def _sums(rows: Csr, looked_at: int) -> str:
     if not np.isfinite(totals).all():
         return "not finite"
     low, middle, high = np.quantile(totals, [0, 0.5, 1])
-    words = f"{middle:,.6g} a cell ({low:,.6g} to {high:,.6g})"
+    words = f"{middle:,.6g} per cell ({low:,.6g} to {high:,.6g})"
     empty = int((np.diff(rows.indptr) == 0).sum())
-    return words + (f"; {empty:,} of {looked_at:,} cells have no count" if empty else "")
+    return words + (f"; {empty:,} of {looked_at:,} cells have no counts" if empty else "")
 
 
 def _step(cells: PreparedCells) -> str:
     """What embedding does with the values."""
     config = cells.input_config
     if cells.survey.normalisation == "raw":
-        step = f"raw counts: scaled to {config.target_sum:,.6g} a cell, then log1p"
+        step = f"raw counts: scaled to {config.target_sum:,.6g} per cell, then log1p"
     else:
         had = cells.survey.target_sum
         scaled = "" if had is None else f" (cells sum to about {had:,.4g} without it)"
-        step = f"log1p values: kept as they are{scaled}"
+        step = f"log1p values: kept unchanged{scaled}"
     return step if config.maximum is None else f"{step}; then rescaled to at most {config.maximum}"
 
 
@@ -157,10 +161,10 @@ def _reasons(cells: PreparedCells, vocabulary: GeneVocabulary) -> Iterable[str]:
         yield f"{genes - known:,} genes are unknown to the model ({listed}, ...): {reason}"
     if genes < _WELL * len(vocabulary):
         yield (
-            f"the data has only {genes:,} genes (a selection of variable ones?): give all genes "
-            "if there are more"
+            f"the data has only {genes:,} genes (a selection of variable ones?): use "
+            "all genes if you have them"
         )
     elif match.coverage < _WELL:
         yield "the data lacks genes of the model, which count as not expressed"
     if cells.survey.unmatched_cells:
-        yield f"{cells.survey.unmatched_cells:,} cells have no count on any gene of the model"
+        yield f"{cells.survey.unmatched_cells:,} cells have no counts on genes of the model"

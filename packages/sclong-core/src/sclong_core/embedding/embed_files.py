@@ -131,8 +131,8 @@ def is_finished(job: Job, options: EmbedOptions, work: dict[str, Any]) -> bool:
     if not options.overwrite:
         differing = differences(found, work) if found else "sclong did not write it"
         raise InputError(
-            f"{job.output} already exists and is of other work ({differing}): choose another "
-            "name, or replace it with --overwrite"
+            f"{job.output} already exists and belongs to another run ({differing}): "
+            "choose another name, or replace it with --overwrite"
         )
     return False
 

@@ -128,7 +128,7 @@ def vocabulary_of(model: ScLong) -> GeneVocabulary:
         ConfigError: it has none.
     """
     if model.vocabulary is None:
-        raise ConfigError("a model without a vocabulary cannot read cells: make it with one")
+        raise ConfigError("a model without a vocabulary cannot read cells: create it with one")
     return model.vocabulary
 
 
@@ -144,8 +144,8 @@ def refuse_unknown(names: list[str]) -> None:
     if names:
         listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         raise InputError(
-            f"{len(names)} genes are not in the model's vocabulary ({listed}): "
-            'leave them out, or pass unknown="mean" to give them the mean of the cell'
+            f"{len(names)} genes are not in the model's vocabulary ({listed}): remove "
+            'them, or pass unknown="mean" to give them the mean of the cell'
         )
 
 

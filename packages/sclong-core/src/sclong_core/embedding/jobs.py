@@ -80,7 +80,9 @@ def plan_jobs(inputs: Sequence[Path], output: Path, *, suffix: str | None = None
     single = len(inputs) == 1 and (not inputs[0].is_dir() or is_zarr_store(inputs[0]))
     if single:
         if suffix is not None and output.suffix != suffix:
-            raise ConfigError(f"{output} does not end in {suffix}: leave out --format, or rename")
+            raise ConfigError(
+                f"{output} does not end in {suffix}: leave out --format, or rename it"
+            )
         jobs = [Job(find_cell_files(inputs)[0], output)]
     else:
         if output.suffix in FORMATS:
@@ -115,7 +117,7 @@ def _many(inputs: Sequence[Path], output: Path, suffix: str) -> list[Job]:
                     "or embed them into two folders"
                 )
     if passed:
-        _LOG.info("%s: %d files in it are outputs and are not embedded", output, passed)
+        _LOG.info("%s: skipping %d files in it that are outputs", output, passed)
     if not jobs:
         raise InputError(f"no file of cells outside the output folder {output}")
     return list(jobs.values())
@@ -155,8 +157,8 @@ def check_key(job: Job, key: str) -> None:
             found = _taken(store, key)
             if not all(isinstance(store.get(name, store), zarr.Group) for name in ("obsm", "uns")):
                 raise InputError(
-                    f"{job.source}: obsm or uns is not a group, so that nothing can be added: "
-                    "write the store again with a current anndata"
+                    f"{job.source}: obsm or uns is not a group, so nothing can be "
+                    "added: save the store again with a current anndata"
                 )
     else:
         with open_hdf5(job.source) as file, refuse_unreadable(str(job.source), "obsm"):
@@ -184,7 +186,7 @@ def warn_of_space(job: Job, cells: int, width: int) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed:
         _LOG.warning(
-            "%s: about %.1f GB are needed, %.1f GB are free",
+            "%s: needs about %.1f GB, and %.1f GB are free",
             partial_folder(job.output).parent,
             needed / 1e9,
             free / 1e9,

@@ -165,7 +165,7 @@ def offered_encoder(
         known += provider.names()
         if name in provider.names():
             return provider.make(name, Path(folder), options, **running)
-    hint = "" if len(known) > 1 else "; pip install sclong-tasks for models of others"
+    hint = "" if len(known) > 1 else "; pip install sclong-tasks for published models"
     raise ConfigError(f"there is no encoder {name!r}: choose one of {', '.join(known)}{hint}")
 
 

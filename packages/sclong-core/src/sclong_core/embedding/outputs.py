@@ -63,9 +63,9 @@ def _check_replaceable(output: Path, *, overwrite: bool) -> None:
     plain = stat.S_ISREG(output.stat().st_mode) if output.exists() else output.is_symlink()
     if not (is_zarr_store(output) if stored_as_folder else plain):
         kind = "zarr store" if stored_as_folder else "file"
-        raise InputError(f"{output} is no {kind}: it is not overwritten")
+        raise InputError(f"{output} is not a {kind}: it is not overwritten")
     if stored_as_folder and output.is_symlink():
-        raise InputError(f"{output} is a link: it is not overwritten, name what it leads to")
+        raise InputError(f"{output} is a link: it is not overwritten; name its target")
 
 
 def _beside(output: Path) -> list[Path]:
@@ -86,7 +86,7 @@ def _check_beside(
         known = {name: record["work"].get(name) for name in work} if record else work
         if known == work:
             return
-    advice = "sclong did not write it, move it away" if overwrite else "move it away"
+    advice = "scLong did not write it; move it away" if overwrite else "move it away"
     if ours:
         advice = "choose another name for the output, or replace them with --overwrite"
     raise InputError(f"{path} already exists beside {output.name}: {advice}")

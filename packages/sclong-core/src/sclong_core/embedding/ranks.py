@@ -28,7 +28,7 @@ _LOST = re.compile(
     re.IGNORECASE,
 )
 """What the library says that lets processes wait for each other, when one is gone."""
-_KEPT = "finished blocks are kept, the same command with --resume goes on from there"
+_KEPT = "finished blocks are kept; repeat the command with --resume to continue"
 
 
 class RankWatch:

@@ -30,7 +30,7 @@ def prepare_output(job: Job, source: CellSource, options: EmbedOptions, *, width
         OSError: its folder is not writable.
     """
     for path in leftovers(job.output):
-        _LOG.info("%s: removed, a killed run left it half-written", path)
+        _LOG.info("%s: removed, because a killed run left it incomplete", path)
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
@@ -102,8 +102,8 @@ def _replaced(
         )
     except InputError as error:
         raise InputError(
-            f"{error}; or move it away and go on with --resume, finished blocks stay in "
-            f"{store.folder}"
+            f"{error}; or move it away and continue with --resume: finished blocks stay "
+            f"in {store.folder}"
         ) from error
 
 
@@ -137,12 +137,13 @@ def kept_blocks(output: Path, folder: Path) -> Iterator[None]:
         yield
     except TakenError as error:
         raise InputError(
-            f"{output} was not written: {error.path} has appeared since this began and is not "
-            f"replaced; move it away and go on with --resume, finished blocks stay in {folder}"
+            f"{output} was not written: {error.path} was created in the meantime and is "
+            "not replaced; move it away and continue with --resume: finished blocks "
+            f"stay in {folder}"
         ) from error
     except (OSError, RuntimeError) as error:  # h5py raises either for a full disk
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise OSError(
             f"{output} cannot be written ({reason[:200]}): finished blocks stay in "
-            f"{folder}, go on from there with --resume"
+            f"{folder}; continue with --resume"
         ) from error

@@ -40,8 +40,8 @@ def open_zarr(path: Path, matrix: str | None) -> CellSource:
     """Open an AnnData zarr store; see :func:`sclong_core.expression.open_cells`."""
     if not is_zarr_store(path):
         raise InputError(
-            f"{path} is a folder but no zarr store: name the files in it, or look for them "
-            "with find_cell_files"
+            f"{path} is a folder but not a zarr store: name the files in it, or search "
+            "for them with find_cell_files"
         )
     group = open_zarr_store(path)
     with refuse_unreadable(str(path), "the zarr store"):
@@ -53,8 +53,8 @@ def _open(store: Any, name: str, matrix: str | None, closer: Callable[[], None])
     if "obs" not in store or "var" not in store:
         held = ", ".join(sorted(store.keys())[:5]) or "nothing"
         raise InputError(
-            f"{name} is not AnnData: it holds {held}, but neither obs nor var; if it is a 10x or "
-            "loom file, give it that ending"
+            f"{name} is not AnnData: it holds {held}, but neither obs nor var; if it is "
+            "a 10x or loom file, rename it to that ending"
         )
     matrices = _matrices(store)
     chosen = _choose(matrices, matrix, name)
@@ -101,7 +101,7 @@ def _choose(matrices: dict[str, tuple[str, str]], matrix: str | None, name: str)
         if candidate in matrices:
             return candidate
     held = ", ".join(matrices) or "no matrix"
-    raise InputError(f"{name} has no matrix {wanted!r}: it holds {held}; choose one of them")
+    raise InputError(f"{name} has no matrix {wanted!r}: it holds {held}; choose one of these")
 
 
 def _table(store: Any, place: str, name: str) -> pd.DataFrame:
@@ -196,8 +196,8 @@ def _refuse_pickles(element: Any, name: str) -> None:
         codecs = [described.get(key) for key in ("filters", "compressor", "codecs")]
         if "pickle" in json.dumps(codecs, default=repr):
             raise InputError(
-                f"{name}: {array.path} is stored as a Python pickle, which is never opened: "
-                "write the file again with a current anndata"
+                f"{name}: {array.path} is stored as a Python pickle, which scLong never "
+                "opens: save the file again with a current anndata"
             )
 
 

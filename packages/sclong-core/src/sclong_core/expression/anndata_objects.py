@@ -46,7 +46,7 @@ def _open(adata: AnnData, matrix: str | None) -> CellSource:
     chosen = next((key for key in (wanted, f"layers/{wanted}") if key in held), None)
     if chosen is None:
         listed = ", ".join(held) or "no matrix"
-        raise InputError(f"{name} has no matrix {wanted!r}: it holds {listed}; choose one of them")
+        raise InputError(f"{name} has no matrix {wanted!r}: it holds {listed}; choose one of these")
     return CellSource(
         name=name,
         matrix=chosen,
@@ -69,14 +69,14 @@ def _matrices(adata: AnnData) -> list[str]:
 def _reader(adata: AnnData, chosen: str, name: str) -> RowReader:
     """Reads rows of a matrix; one stored by genes is turned whole, a view of a file loaded."""
     if chosen == "X" and adata.isbacked and adata.is_view:
-        _LOG.info(
-            "%s: a view of a backed object: its %s cells are loaded", name, f"{adata.n_obs:,}"
-        )
+        _LOG.info("%s: a view of a backed object: loading its %s cells", name, f"{adata.n_obs:,}")
     with refuse_unreadable(name, chosen):
         matrix = _matrix(adata, chosen)
         require_numbers(matrix.dtype, name, chosen)
         if getattr(matrix, "format", "csr") != "csr":
-            _LOG.info("%s: %s is stored by genes: turned whole to read it by cells", name, chosen)
+            _LOG.info(
+                "%s: %s is stored by genes: transposing all of it to read it by cells", name, chosen
+            )
             matrix = matrix if sparse.issparse(matrix) else matrix.to_memory()
             matrix = sparse.csr_array(matrix)
         return RowsInMemory(matrix)

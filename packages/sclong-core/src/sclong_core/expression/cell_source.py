@@ -117,7 +117,7 @@ def _checks(
 
 def _only_genes(source: CellSource, features: Features) -> CellSource:
     """The source with only its genes, announced."""
-    _LOG.info("%s: left out features that are not genes: %s", source.name, features.describe())
+    _LOG.info("%s: skipped features that are not genes: %s", source.name, features.describe())
     columns = np.flatnonzero(features.kept)
     reader = source.reader
     return replace(

@@ -138,18 +138,24 @@ def find_features(var: pd.DataFrame, types: Collection[str] | None = None) -> Fe
         found[row] = found[row] or kind
     if types is None and typed.any() and not typed.all():
         for row in _untyped_strangers(places, typed, found):
-            found[row] = "without a type, and no gene by their names"
+            found[row] = "without a type, and not genes by their names"
     kept = np.array([not kind for kind in found], dtype=bool)
     features = Features(kept, tuple(found))
     if len(var) and not kept.any() and typed.any():
         where = ", ".join(column.name for column in words if False in column.genes)
         raise FeatureTypesError(
-            f"none of the {len(var):,} features is a gene: {where or 'their names'} say they are "
-            f"{features.describe()}",
-            "give a file with gene expression, or say which types are genes with feature_types "
-            "(--feature-types)",
-            "give a file with gene expression, or rename the types of genes in var to "
-            "'Gene Expression'",
+            (
+                f"none of the {len(var):,} features is a gene: according to "
+                f"{where or 'their names'} they are {features.describe()}"
+            ),
+            (
+                "use a file with gene expression, or list the types that are genes as "
+                "feature_types (--feature-types)"
+            ),
+            (
+                "use a file with gene expression, or rename the types of genes in var to "
+                "'Gene Expression'"
+            ),
         )
     return features
 
@@ -177,12 +183,18 @@ def _type_columns(
         if strict and unknown and len(known) > 1:
             listed = ", ".join(sorted(repr(kind) for kind in known if not _missing(kind)))
             raise FeatureTypesError(
-                f"{name} of var holds types of features that are not known: "
-                f"{', '.join(map(repr, unknown[:_SHOWN]))} (all types: {listed})",
-                "say which are genes with feature_types, for example "
-                f"--feature-types {unknown[0]!r}",
-                f"rename those of genes to 'Gene Expression' in {name}, and leave the other "
-                "features out",
+                (
+                    f"{name} of var holds unknown feature types: "
+                    f"{', '.join(map(repr, unknown[:_SHOWN]))} (all types: {listed})"
+                ),
+                (
+                    "list those that are genes as feature_types, for example "
+                    f"--feature-types {unknown[0]!r}"
+                ),
+                (
+                    f"rename those of genes to 'Gene Expression' in {name}, and remove the "
+                    "other features"
+                ),
             )
         # Whether a gene codes for a protein says nothing of those whose biotype is another one.
         if not strict:

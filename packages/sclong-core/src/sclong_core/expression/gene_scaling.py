@@ -22,7 +22,7 @@ _LARGEST_LOG = 20.0
 _SAME_GENES = 0.5
 _SAME = 1e-4
 _THETA = 100.0
-_AS_COUNTS = "as TF-IDF and division by the spread of each gene give it"
+_AS_COUNTS = "as in TF-IDF or division by the spread of each gene"
 
 
 def negative_values(rows: Csr) -> str:

@@ -35,11 +35,14 @@ _PATTERNS = (
     ),
     (
         r"\d+",
-        "they are numbers: for NCBI (Entrez) ids add a column of Ensembl ids, else names were lost",
+        (
+            "they are numbers: if they are NCBI (Entrez) ids, add a column of Ensembl ids; "
+            "otherwise the names were lost"
+        ),
     ),
     (
         r"(chr)?[0-9XYMT]{1,2}[:_-]\d+[-_]\d+",
-        "they are regions of the genome (ATAC peaks), not genes: give gene expression",
+        "they are regions of the genome (ATAC peaks), not genes: use gene expression",
     ),
     (r".+_at", "they are probes of a microarray: map them to genes first"),
     (
@@ -59,16 +62,17 @@ def likely_reason(names: Sequence[str], vocabulary: GeneVocabulary) -> str | Non
     """
     sample = [name for name in names[:_SAMPLE] if name]
     if not sample:
-        return "they have no names there: choose another gene column"
+        return "they have no names: choose another gene column"
     for pattern, reason in _PATTERNS:
         if _most(re.compile(pattern), sample):
             return reason
     if _most(_HUMAN_ID, sample) and not any(map(_HUMAN_ID.fullmatch, vocabulary.ids[:_SAMPLE])):
-        return "they are Ensembl ids and the model's genes are not: choose a column of symbols"
+        return "they are Ensembl ids, and the model's genes are not: choose a column of symbols"
     if _most(_SYMBOL, sample) and not any(vocabulary.symbols) and not _most(_HUMAN_ID, sample):
         return (
-            "they look like symbols and this checkpoint only knows ids: choose a column of "
-            "Ensembl ids, or add symbols to the checkpoint with `sclong convert --symbols`"
+            "they look like symbols, and this checkpoint only knows ids: choose a "
+            "column of Ensembl ids, or add symbols to the checkpoint with `sclong "
+            "convert --symbols`"
         )
     return None
 
@@ -298,7 +302,7 @@ def _announce(match: GeneMatch, vocabulary: GeneVocabulary) -> None:
     )
     if match.unknown:
         _LOG.info(
-            "genes: %s unknown to the model: %s", f"{len(match.unknown):,}", _some(match.unknown)
+            "genes: %s not known to the model: %s", f"{len(match.unknown):,}", _some(match.unknown)
         )
     if match.by_other_name:
         _LOG.info(
@@ -309,10 +313,10 @@ def _announce(match: GeneMatch, vocabulary: GeneVocabulary) -> None:
     if match.repeated:
         extra = match.positions.size - match.matched
         _LOG.info(
-            "genes: counts of %s repeated columns are added to those of their gene", f"{extra:,}"
+            "genes: adding the counts of %s repeated columns to those of their gene", f"{extra:,}"
         )
     if match.matched < _FEW * min(genes, len(vocabulary)):
-        reason = likely_reason(match.unknown, vocabulary) or "look at the unknown names"
+        reason = likely_reason(match.unknown, vocabulary) or "check the unknown names"
         _LOG.warning(
             "genes: only %s of %s are known: %s", f"{match.matched:,}", f"{genes:,}", reason
         )

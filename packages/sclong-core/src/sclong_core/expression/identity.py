@@ -127,7 +127,7 @@ def digest(path: Path, of_file: Callable[[Path, str], str] | None = None) -> str
     if names == [""]:
         return found(path, "")
     if not names:
-        raise InputError(f"{path} holds no file: write or fetch it again")
+        raise InputError(f"{path} holds no file: write or download it again")
     lines = (os.fsencode(f"{name}\0{found(path / name, name)}\n") for name in names)
     return hashlib.sha256(b"".join(lines)).hexdigest()
 
@@ -185,6 +185,5 @@ def _readable(path: Path) -> Iterator[None]:
 
 def _changed(path: Path) -> InputError:
     return InputError(
-        f"{path} is not what it was when this began: it was changed or replaced meanwhile; wait "
-        "until nothing writes it, then begin again"
+        f"{path} changed while it was being read: wait until nothing writes to it, then start again"
     )

@@ -64,7 +64,7 @@ def refuse_impossible(
         ("NaN", np.isnan(data)),
         ("an infinite value", np.isinf(data)),
         ("negative values", data < 0),
-        ("a value that no count reaches", data > LARGEST),
+        ("a value too large for a count", data > LARGEST),
     ):
         if not wrong.any():
             continue
@@ -78,7 +78,7 @@ def refuse_impossible(
                 f"{negative_values(values)}: {advice()}"
             )
         amount = f" ({data[entry]:.4g})" if what.startswith("a value") else ""
-        raise InputError(f"{where} holds {what}{amount} {place}: remove that cell or set it right")
+        raise InputError(f"{where} holds {what}{amount} {place}: remove that cell or correct it")
 
 
 def refuse_empty(count: int, first: str, where: str) -> None:
@@ -88,8 +88,8 @@ def refuse_empty(count: int, first: str, where: str) -> None:
         InputError: always.
     """
     raise InputError(
-        f"{where} has no count at all in {count:,} of its cells (the first is {first!r}): remove "
-        "empty cells first, with sc.pp.filter_cells(adata, min_counts=1)"
+        f"{where} has no counts in {count:,} of its cells (the first is {first!r}): "
+        "remove empty cells first, with sc.pp.filter_cells(adata, min_counts=1)"
     )
 
 

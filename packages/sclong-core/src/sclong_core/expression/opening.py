@@ -48,8 +48,8 @@ def open_cells(
         source = open_loom(path, matrix)
     else:
         raise InputError(
-            f"{path} has no ending that is known ({', '.join(SUFFIXES)}): "
-            "convert it to .h5ad, or name it by its format"
+            f"{path} has an unknown ending (known: {', '.join(SUFFIXES)}): convert it "
+            "to .h5ad, or rename it to the ending of its format"
         )
     return checked(source, feature_types)
 
@@ -73,7 +73,7 @@ def find_cell_files(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) 
         if not path.exists():
             raise InputError(f"{path} {missing(path)}: check the name")
         if path.is_file() and path.suffix not in SUFFIXES:
-            raise InputError(f"{path} has no ending that is known: one of {', '.join(SUFFIXES)}")
+            raise InputError(f"{path} has an unknown ending: use one of {', '.join(SUFFIXES)}")
         for file in sorted(_within(path, set())):
             found.setdefault(file.resolve(), file)
     if not found:

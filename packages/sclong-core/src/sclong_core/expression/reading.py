@@ -23,8 +23,8 @@ def require_numbers(dtype: Any, name: str, matrix: str) -> None:
     """
     if np.dtype(dtype).kind not in "biuf":
         raise InputError(
-            f"{name}: {matrix} holds {np.dtype(dtype).name} values: "
-            "expression must be integers or real numbers, convert it first"
+            f"{name}: {matrix} holds {np.dtype(dtype).name} values: expression must be "
+            "integers or real numbers; convert it first"
         )
 
 
@@ -100,7 +100,7 @@ class CompressedRows:
         indices = np.asarray(self._indices[first:last]).astype(np.int64)
         genes = self.shape[1]
         if indices.size and not 0 <= indices.min() <= indices.max() < genes:
-            raise ValueError(f"a column number lies outside 0 to {genes - 1}")
+            raise ValueError(f"a column number is outside 0 to {genes - 1}")
         data = np.asarray(self._data[first:last]).astype(np.float64)
         indptr = self.indptr[start : stop + 1] - self.indptr[start]
         return sparse.csr_array((data, indices, indptr), shape=(stop - start, genes))
@@ -126,7 +126,7 @@ class TurnedRows:
     @cached_property
     def _turned(self) -> Rows:
         _LOG.info(
-            "%s: %s is stored by genes (CSC): loaded whole to read it by cells",
+            "%s: %s is stored by genes (CSC): loading all of it to read it by cells",
             self._name,
             self._matrix,
         )

@@ -226,7 +226,7 @@ class Evidence:
             other = weighted_genes(sparse.vstack(self._first, format="csr"))
         if logged and other is None and not self.log1p.contradicted:
             return self._noted()
-        note = 'although uns["log1p"] notes a logarithm, it ' if logged else ""
+        note = 'although uns["log1p"] records a logarithm, it ' if logged else ""
         return Recognition(None, note + self._unknown(other), other)
 
     def _noted(self) -> Recognition:
@@ -251,8 +251,10 @@ class Evidence:
     def _too_small(self) -> Recognition:
         return Recognition(
             None,
-            f"holds values up to {self.highest:.4g}, too small to tell scaled counts from their "
-            "log1p",
+            (
+                f"holds values up to {self.highest:.4g}, too small to distinguish scaled "
+                "counts from their log1p"
+            ),
         )
 
     def _logged(self, why: str) -> Recognition:
@@ -278,14 +280,14 @@ class Evidence:
         if self.whole.cells:
             return f"holds whole numbers in {self.whole}, but fractions in {self.fractional}"
         if self.lowest == self.highest:
-            return f"holds one single value, {self.lowest:.4g}, wherever it is not 0"
+            return f"holds a single value other than 0: {self.lowest:.4g}"
         if not self.log1p.contradicted:
             return f"holds {span}, too few or too coarse to be recognised"
         words = f"holds {span} that are neither counts nor log1p of scaled counts in {self.unfit}"
         if self.highest > LOG1P.largest:
             words += (
-                " (fractional counts, as ambient correction or read assignment gives them, count "
-                "as raw if you say so)"
+                " (fractional counts, such as those from ambient correction or read "
+                "assignment, are treated as raw on request)"
             )
         return words
 

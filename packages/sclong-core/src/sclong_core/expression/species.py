@@ -102,8 +102,8 @@ class GeneSpecies:
         if int((self.of == self.wanted).sum()) > _MIXED * foreign:
             return None
         return (
-            f"{foreign:,} of its {self.of.size:,} genes are those of {self.others}, by their ids, "
-            "genome or symbols"
+            f"{foreign:,} of its {self.of.size:,} genes are those of {self.others}, "
+            "judged by their ids, genome or symbols"
         )
 
 
@@ -156,8 +156,10 @@ def _warn_of_contradiction(
     pairs = Counter(zip(by_id[other], by_genome[other], strict=True))
     (told, noted), count = pairs.most_common(1)[0]
     _LOG.warning(
-        "%s of %s genes have ids of %s, but a column of var says that their genome is that of %s: "
-        "their ids are believed; unless genes were mapped to orthologs, one of both is wrong",
+        (
+"%s of %s genes have ids of %s, but a column of var gives the genome of %s: "
+"using the ids; unless genes were mapped to orthologs, one of the two is wrong"
+),
         f"{count:,}", f"{by_id.size:,}", told, noted,
     )  # fmt: skip
 
@@ -266,7 +268,7 @@ def check_species(where: str, wanted: str, reasons: Iterable[str | None], *, all
         if reason is not None and not allowed:
             refuse_species(where, reason, wanted)
         if reason is not None:
-            _LOG.warning("%s is taken as %s although %s", where, wanted, reason)
+            _LOG.warning("%s is treated as %s although %s", where, wanted, reason)
 
 
 def refuse_species(where: str, reason: str, wanted: str) -> None:

@@ -80,13 +80,15 @@ def refuse_unreadable(name: str, what: str) -> Iterator[None]:
         raise InputError(f"{name}: {what} {_words(error)}") from error
     except IORegistryError as error:
         raise InputError(
-            f"{name}: {what} is stored in a way that anndata {version('anndata')} does not read: "
-            "install a newer anndata; or the file is damaged, if it was written by an older one"
+            f"{name}: {what} is stored in a way that anndata {version('anndata')} "
+            "cannot read: install a newer anndata; if an older one wrote the file, it "
+            "is damaged"
         ) from error
     except MemoryError as error:
         raise InputError(
-            f"{name}: {what} needs more memory than there is ({' '.join(str(error).split())}): use "
-            "a larger machine; or the file is damaged, if that is more than it can hold"
+            f"{name}: {what} needs more memory than this machine has "
+            f"({' '.join(str(error).split())}): use a larger machine; if the file "
+            "cannot be that large, it is damaged"
         ) from error
 
 
@@ -101,15 +103,15 @@ def open_hdf5(path: Path) -> h5py.File:
         raise InputError(f"{path} may not be read: ask its owner for the permission")
     state = path.stat()
     if not stat.S_ISREG(state.st_mode):
-        raise InputError(f"{path} is not a plain file: copy what it holds into one")
+        raise InputError(f"{path} is not a plain file: copy its contents into one")
     if state.st_size == 0:
         raise InputError(f"{path} is an empty file: copy or write it again")
     with refuse_unreadable(str(path), "the file"):
         if h5py.is_hdf5(path):
             return _sealed(h5py.File(path, "r"), path)
     raise InputError(
-        f"{path} is not an HDF5 file whatever its ending says: look at what it holds "
-        "(a web page saved by mistake, a compressed file?) and get it again"
+        f"{path} is not an HDF5 file despite its ending: check its contents (a web page "
+        "saved by mistake, a compressed file?) and download it again"
     )
 
 
@@ -238,8 +240,8 @@ def _target(file: h5py.File, place: bytes, kind: int) -> bytes:
 def _leads_out(path: Path, place: bytes, what: str, target: bytes) -> InputError:
     named, elsewhere = (text.decode(errors="backslashreplace") for text in (place, target))
     return InputError(
-        f"{path}: {named} is {what} {elsewhere}: scLong reads nothing outside of the file that it "
-        "was given; write all of it into one file (read it with anndata and save it again)"
+        f"{path}: {named} is {what} {elsewhere}: scLong only reads the file you name; "
+        "write everything into one file (read it with anndata and save it again)"
     )
 
 
@@ -257,7 +259,7 @@ def require_stored(array: Any) -> None:
         return
     stored = array.id.get_storage_size() if isinstance(array, h5py.Dataset) else _stored(array)
     if size > _RATIO * stored:
-        raise ValueError(f"{array.name} is said to hold {size:,} bytes, of which {stored:,} exist")
+        raise ValueError(f"{array.name} should have {size:,} bytes, but only {stored:,} exist")
 
 
 def require_unpackable(array: Any) -> None:
@@ -274,10 +276,10 @@ def require_unpackable(array: Any) -> None:
         if not _available(number):
             known = _FILTERS.get(number)
             name = known or named.decode(errors="backslashreplace").strip("\0") or "unknown"
-            advice = "pip install hdf5plugin" if known else "install the package that brings it"
+            advice = "pip install hdf5plugin" if known else "install the package that provides it"
             raise _NotInstalledError(
-                f"is packed by the HDF5 filter {name} ({number}), which is not installed: "
-                f"{advice}, or write the file again with gzip"
+                f"is compressed with the HDF5 filter {name} ({number}), which is not "
+                f"installed: {advice}, or save the file again with gzip"
             )
 
 
@@ -301,28 +303,28 @@ def _words(error: BaseException) -> str:
         said = str(error)
     elif isinstance(error, BlockingIOError) or _LOCKED.search(reason):
         said = (
-            "is in use: another process has opened the file for writing. Close it there, or work "
-            "on a copy; if none has (a file system without locks), set "
-            "HDF5_USE_FILE_LOCKING=FALSE"
+            "is in use: another process has opened the file for writing. Close it "
+            "there, or use a copy; if no process has (a file system without locks), "
+            "set HDF5_USE_FILE_LOCKING=FALSE"
         )
     elif codec is not None:
-        package = _CODECS.get(codec[1], "the package that brings it")
+        package = _CODECS.get(codec[1], "the package that provides it")
         said = (
-            f"is packed by the codec {codec[1]}, which is not installed: pip install {package}, "
-            "or write the store again without it"
+            f"is compressed with the codec {codec[1]}, which is not installed: pip "
+            f"install {package}, or save the store again without it"
         )
     elif isinstance(error, PermissionError) or number in (errno.EACCES, errno.EPERM):
         place = getattr(error, "filename", None)
         where = f" ({place})" if place else ""
-        said = f"may not be read{where}: ask its owner for the permission"
+        said = f"may not be read{where}: ask its owner for access"
     elif isinstance(error, RecursionError) or number == errno.ELOOP or _LOOP.search(reason):
-        said = "cannot be read: links in it lead around in a circle, write it again without them"
+        said = "cannot be read: links in it form a circle; save it again without them"
     elif isinstance(error, FileNotFoundError):
-        said = f"cannot be read ({reason}): a part of it is missing, copy or write it again"
+        said = f"cannot be read ({reason}): part of it is missing; copy or write it again"
     elif number in _DISK:
-        said = f"cannot be read ({reason}): the disk or its connection failed, try again"
+        said = f"cannot be read ({reason}): the disk or its connection failed; try again"
     else:
         said = (
-            f"cannot be read ({reason}): the file is damaged or cut short, copy or write it again"
+            f"cannot be read ({reason}): the file is damaged or cut short; copy or write it again"
         )
     return said

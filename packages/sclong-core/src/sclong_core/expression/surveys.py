@@ -46,9 +46,9 @@ def advice(source: CellSource) -> str:
         if kind is not None:
             found.setdefault(kind, name.removeprefix("layers/"))
     if "raw" in found:
-        return f"{found['raw']!r} of the same file holds raw counts, {_how(found['raw'])}"
+        return f"{found['raw']!r} of the same file holds raw counts: {_how(found['raw'])}"
     if "log1p" in found:
-        return f"{found['log1p']!r} of the same file holds log1p values, {_how(found['log1p'])}"
+        return f"{found['log1p']!r} of the same file holds log1p values: {_how(found['log1p'])}"
     return "give raw counts or their log1p"
 
 
@@ -268,9 +268,7 @@ def refuse_poor_match(
     reason = likely_reason(match.unknown, vocabulary)
     known = f"{share:.1%} of their counts are on genes that the model knows"
     if share >= POOR:
-        known = (
-            f"{found.poor_cells:,} of {found.cells:,} have less than half of their counts on them"
-        )
+        known = f"in {found.poor_cells:,} of {found.cells:,} cells, less than half of the counts do"
     raise InputError(
         f"{name}: the model knows too little of these cells: {known} ({found.matched:,} of the "
         f"data's {found.genes:,} genes); {reason or 'check --gene-column'}; or pass "
@@ -283,7 +281,9 @@ def _decide(source: CellSource, evidence: Evidence, asked: Asked, where: str) ->
     found = evidence.decide(logged=source.logged)
     if asked != "auto":
         if found.normalisation != asked:
-            _LOG.warning("%s %s; it is taken as %s because you say so", where, found.seen, asked)
+            _LOG.warning(
+                "%s %s; treated as %s, as requested by normalisation", where, found.seen, asked
+            )
         return asked
     if found.normalisation is None:
         raise InputError(
@@ -331,12 +331,15 @@ def _announce(
     )
     if found.share_of_counts_matched < _LITTLE:
         _LOG.warning(
-            "%.0f %% of the counts are on genes unknown to the model: are genes named rightly?",
+            (
+                "%.0f %% of the counts are on genes that the model does not know: check "
+                "the gene names (gene_column, --gene-column)"
+            ),
             100 * (1 - found.share_of_counts_matched),
         )
     if found.unmatched_cells:
         _LOG.warning(
-            "%s cells (the first is %r) have no count on any gene of the model",
+            "%s cells (the first is %r) have no counts on genes of the model",
             f"{found.unmatched_cells:,}",
             tally.first_unmatched,
         )
@@ -348,11 +351,13 @@ def _announce(
             f"{found.clipped_cells:,}",
         )
     if found.normalisation == "raw":
-        _LOG.info("values: counts scaled to %g a cell, then log1p", input_config.target_sum)
+        _LOG.info("values: counts scaled to %g per cell, then log1p", input_config.target_sum)
         if found.genes < _PARTIAL * match.vocabulary_genes:
             _LOG.warning(
-                "values: cells are scaled by their counts on the data's %s genes: if it once held "
-                "more, give the data with all genes",
+                (
+                    "values: cells are scaled by their counts on the %s genes of the data: "
+                    "if genes were removed from it, use the data with all genes"
+                ),
                 f"{found.genes:,}",
             )
     else:
@@ -369,8 +374,10 @@ def _announce_sum(evidence: Evidence, input_config: InputConfig) -> None:
         same and middle < input_config.target_sum / _APART
     ):
         _LOG.warning(
-            "cells had been scaled to about %.4g counts before log1p, where the model was trained "
-            "on %g: give raw counts instead if there are any",
+            (
+                "cells were scaled to about %.4g counts before log1p, but the model was "
+                "trained with %g: give raw counts if you have them"
+            ),
             middle,
             input_config.target_sum,
         )

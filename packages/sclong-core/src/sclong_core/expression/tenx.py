@@ -43,8 +43,8 @@ def _choose(file: h5py.File, path: Path, matrix: str | None) -> CellSource:
         raise InputError(f"{path} is not a 10x file (it holds {held}): {advice}")
     if matrix is None and len(genomes) > 1:
         raise InputError(
-            f"{path} holds several genomes ({', '.join(genomes)}): "
-            f"name the human one, for example matrix={genomes[0]!r} (--matrix {genomes[0]})"
+            f"{path} holds several genomes ({', '.join(genomes)}): choose the human "
+            f"one, for example matrix={genomes[0]!r} (--matrix {genomes[0]})"
         )
     chosen = genomes[0] if matrix is None else matrix
     if chosen not in genomes:

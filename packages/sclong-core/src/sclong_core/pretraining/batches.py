@@ -234,8 +234,8 @@ class EpochBatches(EpochPosition, Sampler[list[Address]]):
         self.cells = cells
         if batches == 0:
             raise ConfigError(
-                f"{cells.size:,} training cells do not fill one batch of {batch_size} on each of "
-                f"{ranks} ranks: lower data.batch_size or give more cells"
+                f"{cells.size:,} training cells do not fill one batch of {batch_size} "
+                f"on each of {ranks} ranks: lower data.batch_size or use more cells"
             )
 
     def __iter__(self) -> Iterator[list[Address]]:
@@ -295,8 +295,9 @@ class ResumableLoader:
         for name, value in self._identity().items():
             if state.get(name) != value:
                 raise CheckpointError(
-                    f"the checkpoint is in the middle of an epoch over {name} {state.get(name)}, "
-                    f"this run has {value}: go on with the same data, seed and batch_size x ranks"
+                    f"the checkpoint is in the middle of an epoch over {name} "
+                    f"{state.get(name)}, and this run has {value}: resume with the same "
+                    "data, seed and batch_size x ranks"
                 )
         self.sampler.epoch = int(state["epoch"])
         self.sampler.resume_at = int(state["batches"])

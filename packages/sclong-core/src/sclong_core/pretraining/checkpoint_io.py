@@ -59,7 +59,7 @@ class AtomicCheckpointIO(CheckpointIO):
             TypeError: storage options, of which there are none.
         """
         if storage_options is not None:
-            raise TypeError("a checkpoint in a file takes no storage options")
+            raise TypeError("a checkpoint in a file does not take storage options")
         final = Path(path)
         final.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(final) as temporary:
@@ -156,7 +156,7 @@ def read_record(path: Path) -> CheckpointRecord:
     try:
         return CheckpointRecord(**json.loads(_record_path(path).read_text(encoding="utf-8")))
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path} has no record: it was not written to its end") from error
+        raise CheckpointError(f"{path} has no record: it is incomplete") from error
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{_record_path(path)} is damaged") from error
 
@@ -171,7 +171,7 @@ def newest_valid_checkpoint(folder: str | PathLike[str]) -> Path | None:
         try:
             verify(path)
         except CheckpointError as error:
-            _LOG.warning("%s; the checkpoint before it is looked at instead", error)
+            _LOG.warning("%s; trying the checkpoint before it", error)
         else:
             return path
     return None
@@ -213,7 +213,9 @@ def _write(checkpoint: dict[str, Any], path: Path) -> None:
         torch.save(checkpoint, path)
     except RuntimeError as error:
         # PyTorch's zip writer reports a full disk as an internal error.
-        raise OSError(f"{path.name} could not be written: is the disk full?") from error
+        raise OSError(
+            f"{path.name} could not be written: check that the disk is not full"
+        ) from error
 
 
 def _measure(path: Path) -> tuple[int, str]:

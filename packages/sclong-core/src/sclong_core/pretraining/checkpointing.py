@@ -97,13 +97,16 @@ class SaveCheckpoints(Checkpoint):
             self._failed += 1
             if self._failed >= self.policy.stop_after_failures:
                 raise CheckpointError(
-                    f"{error}; the run stops after {self._failed} in a row "
-                    "(checkpoints.stop_after_failures): make room, and the same command goes on "
-                    "from the newest checkpoint"
+                    f"{error}; stopping after {self._failed} in a row "
+                    "(checkpoints.stop_after_failures): free some space, and repeat "
+                    "the command to resume from the newest checkpoint"
                 ) from error
             if trainer.is_global_zero:
                 _LOG.warning(
-                    "WARNING: %s; the run goes on, and stops if %d more in a row cannot be written",
+                    (
+                        "WARNING: %s; continuing, but the run stops if %d more in a row "
+                        "cannot be written"
+                    ),
                     error,
                     self.policy.stop_after_failures - self._failed,
                 )

@@ -208,7 +208,7 @@ class PretrainCLI(LightningCLI):
         self.trainer.fit(model, ckpt_path=path, **kwargs)
         if self._loading.begun == self.trainer.global_step:
             _LOG.info(
-                "the run in %s is finished: nothing was left to do; its model is in %s",
+                "the run in %s is already finished; its model is in %s",
                 self.folder,
                 self.folder / "model",
             )
@@ -234,7 +234,7 @@ def _follow_seed(settings: Any) -> None:
             place.seed = seed
             followed.append(name)
     if followed:
-        _LOG.info("seed_everything (%d) decides %s", seed, ", ".join(followed))
+        _LOG.info("seed_everything (%d) sets %s", seed, ", ".join(followed))
 
 
 def run_cli(words: list[str]) -> int:
@@ -267,7 +267,9 @@ def run_cli(words: list[str]) -> int:
             raise ConfigError(_one_line(error)) from error
         except SystemExit as stop:
             if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning makes it status 1
-                _LOG.error("the same command goes on from the newest checkpoint, if there is one")
+                _LOG.error(
+                    "repeat the command to resume from the newest checkpoint, if there is one"
+                )
                 raise KeyboardInterrupt from stop
             return stop.code if isinstance(stop.code, int) else 0
     _leave_processes()

@@ -14,9 +14,9 @@ _USAGE = """\
 usage: sclong pretrain COMMAND ...
 
 Pretrain scLong. Commands:
-  fit       train, and go on where a run was stopped
-  validate  measure a training checkpoint on the held-out cells
-  configs   list the configurations that ship with the package, or copy one
+  fit       train, or resume an interrupted run
+  validate  evaluate a training checkpoint on the held-out cells
+  configs   list the configurations of the package, or copy one
   slurm     print a job script for SLURM
 
 Examples:
@@ -91,7 +91,7 @@ def _configs(words: list[str]) -> int:
         copy_config(args.name, args.output)
         return 0
     if args.name not in shipped:
-        raise ConfigError(f"there is no configuration {args.name!r}: {', '.join(shipped)}")
+        raise ConfigError(f"unknown configuration {args.name!r}: choose from {', '.join(shipped)}")
     print(shipped[args.name].read_text(encoding="utf-8"), end="")  # noqa: T201  # its output
     return 0
 

@@ -87,7 +87,7 @@ class NetworkConfig:
             )
         if not has_graph and self.graph not in (None, "none"):
             raise ConfigError(
-                f'model.network.graph is "{self.graph}", but no graph is given: set model.graph'
+                f'model.network.graph is "{self.graph}", but there is no graph: set model.graph'
             )
         base = ScLongConfig.preset(self.preset, genes=genes)
         changes = {name: getattr(self, name) for name in _PLAIN if getattr(self, name) is not None}

@@ -36,7 +36,7 @@ def find_config(name: str) -> Path:
         try:
             Path(name).read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise ConfigError(f"{name} is not UTF-8 text: give a file of settings") from error
+            raise ConfigError(f"{name} is not UTF-8 text: pass a file of settings") from error
         return Path(name)
     shipped = shipped_configs()
     asked = Path(name)
@@ -44,7 +44,7 @@ def find_config(name: str) -> Path:
     if plain and (key := asked.name.removesuffix(".yaml")) in shipped:
         return shipped[key]
     raise ConfigError(
-        f"there is no configuration {name!r}: give a file, or one of {', '.join(shipped)}"
+        f"unknown configuration {name!r}: pass a file, or one of {', '.join(shipped)}"
     )
 
 
@@ -74,7 +74,7 @@ def copy_config(name: str, output: Path) -> None:
     if output.exists():
         raise InputError(f"{output} already exists: choose another name")
     if not output.absolute().parent.is_dir():
-        raise InputError(f"{output.parent} is not a folder: make it first")
+        raise InputError(f"{output.parent} is not a folder: create it first")
     text = find_config(name).read_text(encoding="utf-8")
     with atomic_file(output) as temporary:
         temporary.write_text(text, encoding="utf-8")

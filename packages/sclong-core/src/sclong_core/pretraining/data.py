@@ -89,7 +89,7 @@ class AnnDataModule(PretrainingData):
             seed=seed,
         )
         if path is None:
-            raise ConfigError("no cells are given: set data.path to a file of cells")
+            raise ConfigError("data.path is missing: set it to a file of cells")
         self.path = str(path)
         self.matrix, self.gene_column = matrix, gene_column
         self.normalisation, self.duplicates = normalisation, duplicates
@@ -105,7 +105,7 @@ class AnnDataModule(PretrainingData):
         """Check all cells once, split them, and take the mean of each gene."""
         if self._cells is not None:
             return
-        _LOG.info("cells are read from %s, as data.path says", Path(self.path).absolute())
+        _LOG.info("reading cells from %s, as set by data.path", Path(self.path).absolute())
         with (
             types_as_they_are(),
             prepare_cells(
@@ -131,7 +131,7 @@ class AnnDataModule(PretrainingData):
             f"{self.validation_cells.size:,}",
         )
         if not self.training_cells.size:
-            raise ConfigError("no cell is left for training: lower data.validation_fraction")
+            raise ConfigError("no cells are left for training: lower data.validation_fraction")
         self.gene_means = self._mean_of_genes()
 
     def train_dataloader(self) -> TrainingLoader:
@@ -147,7 +147,10 @@ class AnnDataModule(PretrainingData):
         left_out = self.training_cells.size - len(batches) * batches.global_batch
         if rank == 0:
             _LOG.info(
-                "an epoch has %s batches of %s cells; %s cells, others each time, are left out",
+                (
+                    "an epoch has %s batches of %s cells; %s cells, different ones each "
+                    "time, are skipped"
+                ),
                 f"{len(batches):,}",
                 f"{batches.global_batch:,}",
                 f"{left_out:,}",
@@ -215,7 +218,7 @@ class AnnDataModule(PretrainingData):
             ConfigError: ``setup`` did not run.
         """
         if self._cells is None:
-            raise ConfigError('the cells are not read yet: call setup("fit") first')
+            raise ConfigError('the cells have not been read yet: call setup("fit") first')
         return self._cells
 
     def _dataset(self, *, validation: bool = False) -> CellDataset:
@@ -227,7 +230,7 @@ class AnnDataModule(PretrainingData):
         with types_as_they_are(), open_cells(self.path, matrix=self.matrix) as source:
             vocabulary = genes_of(source.var, self.gene_column)
         _LOG.info(
-            "no vocabulary is given: the model gets the %s genes of %s",
+            "no vocabulary is set: using the %s genes of %s",
             f"{len(vocabulary):,}",
             self.path,
         )
@@ -283,17 +286,19 @@ def _named(names: list[str]) -> GeneVocabulary:
     if found is None:
         _refuse_other_symbols(names)
         _LOG.warning(
-            "the genes are named neither by Ensembl ids nor by symbols of human genes (%s, ...): "
-            "the names are kept as they are, and only data with the same names fits the model",
+            (
+                "the gene names are neither Ensembl ids nor human symbols (%s, ...): "
+                "keeping them unchanged; only data with the same names will fit the model"
+            ),
             ", ".join(names[:3]),
         )
         return GeneVocabulary.from_ids(names)
     vocabulary, lost = found
     _LOG.info(
-        "the genes are named by symbols: %s of %s are stored by their Ensembl ids of HGNC%s",
+        "the gene names are symbols: %s of %s are stored as Ensembl ids from HGNC%s",
         f"{len(vocabulary):,}",
         f"{len(names):,}",
-        f"; {len(lost):,} have none and are no genes of the model: {', '.join(lost[:5])}"
+        f"; {len(lost):,} have none and are not genes of the model: {', '.join(lost[:5])}"
         if lost
         else "",
     )
@@ -309,10 +314,10 @@ def _refuse_other_symbols(names: list[str]) -> None:
     others = symbols_of_other_species(names)
     if len(others) >= _OTHERS * len(names):
         raise InputError(
-            f"{len(others):,} of {len(names):,} genes are named by symbols written as those of the "
-            f"mouse or of other species are ({', '.join(others[:3])}, ...), and a model stores "
-            "Ensembl ids: give the column that holds them with data.gene_column, or a list of ids "
-            "with data.vocabulary"
+            f"{len(others):,} of {len(names):,} gene names look like symbols of the "
+            f"mouse or another species ({', '.join(others[:3])}, ...), but a model "
+            "stores Ensembl ids: set data.gene_column to the column with ids, or "
+            "data.vocabulary to a list of ids"
         )
 
 

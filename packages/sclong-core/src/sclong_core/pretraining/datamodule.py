@@ -49,8 +49,9 @@ class PretrainingData(LightningDataModule):
         for name, value in self.state_dict().items():
             if state_dict.get(name) != value:
                 raise CheckpointError(
-                    f"the checkpoint was trained on data with {name} {state_dict.get(name)}, this "
-                    f"run has {value}: go on with the same data, or start in another folder"
+                    f"the checkpoint was trained on data with {name} "
+                    f"{state_dict.get(name)}, and this run has {value}: resume with the "
+                    "same data, or start in another folder"
                 )
 
     def ranks(self) -> tuple[int, int]:

@@ -53,7 +53,7 @@ def planned_network(settings: Any) -> ScLongConfig:
         _, genes = choose_data(settings.data.path).size(settings.data)
     if genes is None:
         raise ConfigError(
-            "the number of genes is unknown: give model.network.genes, data.vocabulary or data.path"
+            "the number of genes is unknown: set model.network.genes, data.vocabulary or data.path"
         )
     return network.build(genes, has_graph=settings.model.graph is not None)
 

@@ -189,8 +189,8 @@ def plan_rows(
     flops = flops_per_cell(config)
     states, activations = state_bytes(parameters, layout), activation_bytes(config, layout)
     batch = (
-        f"{layout.effective_batch:,} cells ({layout.batch_size} a rank x {layout.ranks} ranks x "
-        f"{layout.accumulation} accumulated)"
+        f"{layout.effective_batch:,} cells ({layout.batch_size} per rank x "
+        f"{layout.ranks} ranks x {layout.accumulation} accumulated)"
     )
     cost = (
         f"{flops:.3g} = 3 x forward; forward = 2 x sum over layers of positions x "
@@ -215,8 +215,8 @@ def plan_rows(
     if not layout.activation_checkpointing:
         again = activation_bytes(config, replace(layout, activation_checkpointing=True))
         saving = (
-            f"model.activation_checkpointing=true: {_gib(states + again)} a rank instead, for a "
-            f"third more computing; then {_cards(states + again)}"
+            f"model.activation_checkpointing=true: {_gib(states + again)} per rank "
+            f"instead, for a third more computing; then {_cards(states + again)}"
         )
         rows.append(("to save memory", saving))
     return rows + _time_rows(layout, plan, flops=flops, cells=cells, epochs=epochs)
@@ -226,9 +226,9 @@ def _cards(needed: int) -> str:
     """Which usual cards hold that, with a tenth to spare for the allocator and the CUDA context."""
     held = [size for size in _CARDS if needed * 1.1 <= size * 2**30]
     if not held:
-        return f"no card of {_CARDS[-1]} GB or less holds it"
+        return f"does not fit on a card of {_CARDS[-1]} GB or less"
     smaller = [size for size in _CARDS if size < held[0]]
-    refused = f"; one of {smaller[-1]} GB does not hold it" if smaller else ""
+    refused = f"; does not fit on one of {smaller[-1]} GB" if smaller else ""
     return f"{held[0]} GB or more{refused}"
 
 
@@ -236,7 +236,7 @@ def _time_rows(
     layout: Layout, plan: PlanConfig, *, flops: float, cells: int | None, epochs: int
 ) -> list[tuple[str, str]]:
     if cells is None:
-        return [("time", "unknown: give data.path or plan.cells")]
+        return [("time", "unknown: set data.path or plan.cells")]
     rate = layout.ranks * plan.peak_tflops * 1e12 * plan.utilisation
     seconds = cells * flops / rate
     steps = math.ceil(cells // (layout.batch_size * layout.ranks) / layout.accumulation)

@@ -91,7 +91,7 @@ class ShardedStrategy(ModelParallelStrategy):
             TypeError: storage options, of which there are none.
         """
         if storage_options is not None:
-            raise TypeError("a sharded checkpoint takes no storage options")
+            raise TypeError("a sharded checkpoint does not take storage options")
         final = Path(self.broadcast(filepath))
         failure: OSError | None = None
         with ExitStack() as stack:

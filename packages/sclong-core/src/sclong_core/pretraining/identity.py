@@ -36,11 +36,11 @@ def check_identity(checkpoint: Mapping[str, Any], expected: Mapping[str, Any]) -
     """
     stored = checkpoint.get(KEY)
     if not isinstance(stored, Mapping):
-        raise CheckpointError("the file is a checkpoint of something else than scLong pretraining")
+        raise CheckpointError("the file is not a checkpoint of scLong pretraining")
     if stored.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(
-            f"the checkpoint has format version {stored.get('format_version')}, this version of "
-            f"sclong-core reads {FORMAT_VERSION}"
+            f"the checkpoint has format version {stored.get('format_version')}, but "
+            f"this version of sclong-core reads {FORMAT_VERSION}"
         )
     for what in ("vocabulary", "graph"):
         if stored.get(what) != expected[what]:

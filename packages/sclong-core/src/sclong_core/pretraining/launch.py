@@ -41,8 +41,10 @@ def apply_launch(trainer: dict[str, Any]) -> None:
     trainer["num_nodes"], trainer["devices"] = found.nodes, found.per_node
     if found.rank == 0 and str(before) != str((found.nodes, found.per_node)):
         _LOG.info(
-            "%s started %d x %d processes: trainer.num_nodes and trainer.devices are these, not %s "
-            "and %s",
+            (
+                "%s started %d x %d processes: using these for trainer.num_nodes and "
+                "trainer.devices instead of %s and %s"
+            ),
             found.by,
             found.nodes,
             found.per_node,

@@ -295,8 +295,9 @@ class ScLongPretraining(LightningModule):
             dist.all_gather_object(of_ranks, cells)
             cells = [cell for part in of_ranks for cell in part]
         raise ScLongError(
-            f"the {what} is {float(value)} at step {self.trainer.global_step + 1}: stopped before "
-            f"it changed the weights; checkpoints are untouched; cells by number: {_some(cells)}"
+            f"the {what} is {float(value)} at step {self.trainer.global_step + 1}: "
+            "stopped before it changed the weights; checkpoints are unchanged; cells "
+            f"by number: {_some(cells)}"
         )
 
 
@@ -315,8 +316,8 @@ def precision_message(precision: object) -> str:
     """Why a precision is refused."""
     if str(precision).startswith("16"):
         return (
-            f"trainer.precision {precision!r} is refused: the exponentials of FAVOR+ overflow in "
-            "float16; use bf16-mixed"
+            f"trainer.precision {precision!r} is not supported: the exponentials of "
+            "FAVOR+ overflow in float16; use bf16-mixed"
         )
     return f"trainer.precision must be 32-true or bf16-mixed, not {precision!r}"
 
@@ -328,7 +329,7 @@ def _some(cells: Sequence[int], shown: int = 64) -> str:
 
 def _read_graph(path: str | Path | None) -> GeneGraph | None:
     if path is None:
-        _LOG.warning("no gene graph is given: the model has no graph convolution (model.graph)")
+        _LOG.warning("no gene graph is set: the model has no graph convolution (model.graph)")
         return None
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist: set model.graph to a gene graph, or to null")
@@ -337,7 +338,7 @@ def _read_graph(path: str | Path | None) -> GeneGraph | None:
 
 def _read_vectors(path: str | Path | None) -> npt.NDArray[np.float32] | None:
     if path is None:
-        _LOG.warning("no gene vectors are given: they start at random (model.gene_vectors)")
+        _LOG.warning("no gene vectors are set: they start at random (model.gene_vectors)")
         return None
     what = "a .npy file of gene vectors, which model.gene_vectors must be, or null"
     vectors = read_array(path, what)

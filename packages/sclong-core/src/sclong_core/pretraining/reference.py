@@ -130,8 +130,9 @@ def _variable_genes(sums: _GeneSums, count: int) -> npt.NDArray[np.int64]:
     usable = np.flatnonzero((sums.cells >= _LEAST_CELLS) & (sums.share > 0.5 * sums.share.max()))
     if usable.size < count:
         raise ConfigError(
-            f"{usable.size:,} genes are expressed often enough and measured by most sources, fewer "
-            f"than readout.variable_genes ({count:,}): lower it, or give more cells"
+            f"{usable.size:,} genes are expressed often enough and measured by most "
+            f"sources, fewer than readout.variable_genes ({count:,}): lower it, or use "
+            "more cells"
         )
     mean = sums.mean[usable]
     variance = np.maximum(sums.square[usable] - mean**2, 1e-12)
@@ -160,8 +161,8 @@ def _components(
         return np.zeros((variable.size, 0)), np.zeros(0)
     if cells.expression.shape[0] <= count:
         raise ConfigError(
-            f"{cells.expression.shape[0]:,} training cells have no {count} components: lower "
-            "readout.components"
+            f"{cells.expression.shape[0]:,} training cells are too few for {count} "
+            "components: lower readout.components"
         )
     moment = np.zeros((variable.size, variable.size))
     first = np.zeros(variable.size)

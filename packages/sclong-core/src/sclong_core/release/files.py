@@ -44,7 +44,7 @@ def read_state(path: FilePath) -> tuple[dict[str, Tensor], int | None]:
     content = load_tensors(Path(path))
     if not isinstance(content, Mapping):
         raise CheckpointError(
-            f"{path} must hold a state dictionary: it holds {type(content).__name__}"
+            f"{path} must contain a state dictionary, not {type(content).__name__}"
         )
     state = content.get(_STATE, content)
     if not isinstance(state, Mapping) or not state:
@@ -56,7 +56,8 @@ def read_state(path: FilePath) -> tuple[dict[str, Tensor], int | None]:
     ]
     if other:
         raise CheckpointError(
-            f"{path} holds neither {_STATE} nor a state dictionary: {name_some(other)} is no tensor"
+            f"{path} holds neither {_STATE} nor a state dictionary: {name_some(other)} "
+            "is not a tensor"
         )
     epoch = content.get("epoch")
     return without_wrappers(state, str(path)), epoch if isinstance(epoch, int) else None
@@ -74,15 +75,15 @@ def read_vocabulary(
     vocabulary = GeneVocabulary.read(genes)
     if len(vocabulary) != config.genes:
         raise CheckpointError(
-            f"{genes} lists {len(vocabulary)} genes, the hyper-parameters say {config.genes} "
-            "(max_seq_len - 1)"
+            f"{genes} lists {len(vocabulary)} genes, but the hyper-parameters give "
+            f"{config.genes} (max_seq_len - 1)"
         )
     if symbols is None:
         return vocabulary
     table = _read_symbols(Path(symbols))
     if not table.keys() & set(vocabulary.ids):
         raise InputError(
-            f"{symbols} names no gene of {genes}: it needs two columns, Ensembl id and symbol"
+            f"{symbols} contains no gene of {genes}: it needs two columns, Ensembl id and symbol"
         )
     return GeneVocabulary(vocabulary.ids, tuple(table.get(name, "") for name in vocabulary.ids))
 

@@ -40,9 +40,9 @@ class CheckCommand:
         if checked.problems:
             count = len(checked.problems)
             raise InputError(
-                f"{args.corpus}: {count} {'file is' if count == 1 else 'files are'} not as "
-                "written; restore them, or run `sclong data harmonise` again, which makes anew "
-                "what it does not find"
+                f"{args.corpus}: {count} {'file is' if count == 1 else 'files are'} not "
+                "as written; restore them, or run `sclong data harmonise` again to "
+                "rebuild them"
             )
         print_facts(
             [

@@ -59,14 +59,14 @@ class FetchCommand:
                 with _bars(shown=is_interactive()) as watch:
                     found = fetch(manifest, workers=args.workers, verify=args.verify, watch=watch)
             except KeyboardInterrupt:
-                _LOG.warning("interrupted: the same command goes on from here")
+                _LOG.warning("interrupted: repeat the command to resume")
                 raise
             _summarise(found, time.monotonic() - begun)
         failed = [one for one in found if one.status == "failed"]
         if failed:
             first = f"{failed[0].entry.dataset}: {failed[0].error}"
             raise InputError(
-                f"{len(failed)} of {len(found)} data sets were not fetched; the first: {first}"
+                f"{len(failed)} of {len(found)} data sets were not downloaded; the first: {first}"
             )
         return 0
 

@@ -23,9 +23,9 @@ class Gene2VecCommand:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare vectors and vocabulary, and what genes without a vector get."""
         parser.description = (
-            "Give each gene of a vocabulary its Gene2vec vector. Genes that have none get the mean "
-            "of the others plus noise that depends on the seed and the gene alone, or zeros; how "
-            "many and which they are is reported."
+            "Write the Gene2vec vector of each gene of a vocabulary. Genes without one "
+            "get the mean of the others plus noise that depends only on the seed and "
+            "the gene, or zeros. The report lists these genes."
         )
         parser.add_argument("--vocabulary", type=Path, required=True, metavar="FILE")
         add_output_arguments(parser, "the array to write: gene2vec.npy")

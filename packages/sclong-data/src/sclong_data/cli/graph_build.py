@@ -36,10 +36,11 @@ class GraphBuildCommand:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the sources, and how genes are joined."""
         parser.description = (
-            "Build the gene graph of a vocabulary: an edge to each gene from the genes most like "
-            "it, and from itself. Two genes are as alike as the Jaccard index of their terms or "
-            "gene sets, or as STRING's score of their link; with several sources, as the one says "
-            "that finds them most alike. Official files are fetched where none are given."
+            "Build the gene graph of a vocabulary: an edge to each gene from the genes "
+            "most similar to it, and from itself. The similarity of two genes is the "
+            "Jaccard index of their terms or gene sets, or STRING's score of their "
+            "link; with several sources, the largest of these. Official files are "
+            "downloaded unless you pass your own."
         )
         parser.add_argument("--vocabulary", type=Path, required=True, metavar="FILE")
         add_output_arguments(parser, "the graph to write: graph.npz")
@@ -134,7 +135,7 @@ def _check(args: argparse.Namespace) -> None:
     }
     for kind, there in given.items():
         if there and kind not in args.kinds:
-            raise ConfigError(f"files or settings of {kind} are given: name it in --from, too")
+            raise ConfigError(f"files or settings of {kind} are set: add it to --from")
     if "gene-sets" in args.kinds and not args.gene_sets:
         raise ConfigError("--from gene-sets needs --gene-sets: there is no official file of them")
 

@@ -22,10 +22,10 @@ class HarmoniseCommand:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare what to make a corpus of, how, and where the work is done."""
         parser.description = (
-            "Make a corpus of the data sets of a manifest, or bring one up to date: what is there "
-            "already is not made again, and an interrupted run is taken up. Exit status: 0 done "
-            "(data sets that the rules leave out are named), 1 data sets could not be read (the "
-            "others are done), 2 wrong arguments or input."
+            "Build a corpus from the data sets of a manifest, or update one: finished "
+            "work is kept, and an interrupted run resumes. Exit status: 0 done (data "
+            "sets that the rules exclude are named), 1 some data sets could not be "
+            "read (the others are done), 2 wrong arguments or input."
         )
         parser.add_argument("manifest", type=Path, metavar="MANIFEST")
         add_data_folder(parser)

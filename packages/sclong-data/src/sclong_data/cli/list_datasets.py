@@ -31,7 +31,7 @@ class ListCommand:
             type=Path,
             help="manifest to write (.tsv); replaces an older one",
         )
-        group = parser.add_argument_group("filters; each may be given several times")
+        group = parser.add_argument_group("filters; each may be repeated")
         group.add_argument(
             "--organism",
             action="append",
@@ -104,7 +104,7 @@ def _source(args: argparse.Namespace) -> "Source":
         return sources.CellBlast(**({} if args.api is None else {"table": args.api}))
     if not Path(args.source).is_dir():
         raise ConfigError(
-            f"{args.source!r} is no source: give {', '.join(_ARCHIVES)}, or a folder that exists"
+            f"{args.source!r} is not a source: use {', '.join(_ARCHIVES)}, or an existing folder"
         )
     return sources.LocalFolder(Path(args.source))
 

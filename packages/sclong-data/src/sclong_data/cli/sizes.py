@@ -14,7 +14,7 @@ def read_size(text: str) -> int:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", text.strip().lower())
     if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: write 500MB or 2GB")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: write 500MB or 2GB")
     return int(float(match[1]) * _UNITS[match[2]])
 
 

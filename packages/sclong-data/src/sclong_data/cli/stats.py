@@ -14,8 +14,9 @@ class StatsCommand:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the corpus and the page."""
         parser.description = (
-            "Write one HTML file that loads nothing: from data sets to cells, genes and counts of "
-            "a cell, where cells are from, genes found, duplicates, normalisations."
+            "Write one HTML file that loads nothing from the network: cells of each "
+            "data set, genes and counts per cell, where cells are from, genes found, "
+            "duplicates, normalisations."
         )
         parser.add_argument("corpus", type=Path, metavar="CORPUS")
         parser.add_argument(

@@ -43,10 +43,11 @@ class VocabularyBuildCommand:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the sources."""
         parser.description = (
-            "Build the paper's vocabulary: the genes with most non-zeros in the cells, all that "
-            "code for a protein, are annotated in the Gene Ontology or have a Gene2vec vector. "
-            "Files that are not given are fetched from their publishers, in fixed versions. Why "
-            "each gene is in goes to <output>.reasons.tsv."
+            "Build the paper's vocabulary: the genes with most non-zeros in the cells, "
+            "and all genes that code for a protein, are annotated in the Gene Ontology "
+            "or have a Gene2vec vector. Files that you do not pass are downloaded from "
+            "their publishers, in fixed versions. <output>.reasons.tsv lists why each "
+            "gene is included."
         )
         add_output_arguments(parser, "the vocabulary to write: vocabulary.tsv")
         group = parser.add_argument_group("sources of genes")
@@ -131,8 +132,7 @@ def _nonzeros(
 
     if args.counts is None and args.cells is None:
         _LOG.warning(
-            "no cells and no counts are given (--cells, --counts): no gene is taken because it has "
-            "most non-zeros"
+            "neither --cells nor --counts is set: no gene is included for its number of non-zeros"
         )
         return None
     nonzeros = read_counts(args.counts) if args.counts is not None else None

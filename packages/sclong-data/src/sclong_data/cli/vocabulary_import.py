@@ -20,8 +20,9 @@ class VocabularyImportCommand:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the list."""
         parser.description = (
-            "Make a vocabulary of a list of Ensembl gene ids, one a line, in their order. The ids "
-            "stay as they are; a gene table adds symbols, and says which ids are retired."
+            "Write a vocabulary from a list of Ensembl gene ids, one per line, in "
+            "their order. The ids are unchanged; a gene table adds symbols, and shows "
+            "which ids are retired."
         )
         parser.add_argument("list", type=Path, metavar="LIST")
         add_output_arguments(parser, "the vocabulary to write: vocabulary.tsv")

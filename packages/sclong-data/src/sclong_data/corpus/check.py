@@ -88,7 +88,7 @@ def _genes_of(path: Path, index: CorpusIndex) -> str:
     except InputError as error:
         return str(error)
     if digest == index.vocabulary:
-        return "its genes are the right ones, its symbols are others"
+        return "its genes match, but its symbols differ"
     return f"its genes have digest {digest}, the corpus was made with {index.vocabulary}"
 
 
@@ -106,7 +106,7 @@ def _check_shard(root: Path, record: ShardRecord) -> list[Problem]:
         problems.append(Problem(name, what))
     if read_shard_record(root, record.name) != record and size == record.bytes:
         beside = record_path(root, record.name).relative_to(root).as_posix()
-        problems.append(Problem(beside, "is missing, damaged, or of another shard"))
+        problems.append(Problem(beside, "is missing, damaged, or belongs to another shard"))
     return problems
 
 

@@ -105,8 +105,8 @@ def read_index(folder: Path) -> CorpusIndex:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(
-            f"{folder} holds no {INDEX}: it is no corpus, or `sclong data harmonise` did not come "
-            "to its end (run it again)"
+            f"{folder} holds no {INDEX}: it is not a corpus, or `sclong data harmonise` "
+            "did not finish (run it again)"
         ) from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: it is not JSON") from error
@@ -114,8 +114,9 @@ def read_index(folder: Path) -> CorpusIndex:
         raise InputError(f"{path} is damaged: it is not the index of a corpus")
     if content.get("format") != FORMAT_VERSION:
         raise InputError(
-            f"{path} has format version {content.get('format')!r}, this version of sclong-data "
-            f"reads {FORMAT_VERSION}: harmonise again, or install the version that wrote it"
+            f"{path} has format version {content.get('format')!r}, but this version of "
+            f"sclong-data reads {FORMAT_VERSION}: harmonise again, or install the "
+            "version that wrote it"
         )
     stored = content.pop("digest", None)
     found = _digest(content)

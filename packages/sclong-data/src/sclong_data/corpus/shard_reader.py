@@ -102,7 +102,7 @@ class ShardReader:
         self.path = path
         with self._blamed(), zipfile.ZipFile(path) as archive:
             if record is not None and contents_digest(archive) != record.contents:
-                raise DamagedError("it is another shard than the index of the corpus speaks of")
+                raise DamagedError("it is not the shard that the index of the corpus names")
             root = _metadata(archive, "zarr.json")["attributes"]["sclong"]
             if root["format"] != FORMAT_VERSION:
                 raise DamagedError(f"format version {root['format']!r} is not {FORMAT_VERSION}")
@@ -222,7 +222,7 @@ def _pointers(archive: zipfile.ZipFile, cells: int) -> npt.NDArray[np.int64]:
     raw = Zstd().decode(archive.read("X/indptr/c/0"))
     pointers = np.frombuffer(raw, dtype=np.int64)
     if pointers.size != cells + 1 or pointers[0] != 0 or (np.diff(pointers) < 0).any():
-        raise DamagedError("X/indptr does not say where the cells are")
+        raise DamagedError("X/indptr is invalid")
     return pointers
 
 

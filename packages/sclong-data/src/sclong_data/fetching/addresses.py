@@ -43,11 +43,11 @@ def require_web(url: str, *, before: str | None = None) -> None:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         through = f" ({shown(before)} led there)" if before else ""
         raise InputError(
-            f"{parts.scheme or 'no scheme'}: only http and https addresses are fetched{through}"
+            f"{parts.scheme or 'no scheme'}: only http and https addresses are downloaded{through}"
         )
     if before and urlsplit(before).scheme == "https" and parts.scheme == "http":
         raise InputError(
-            f"{shown(before)} leads to {shown(url)}, which is not encrypted: not followed"
+            f"{shown(before)} redirects to {shown(url)}, which is not encrypted: not followed"
         )
 
 
@@ -65,7 +65,7 @@ def redirected(here: str, location: str) -> str:
         there = urljoin(here, location.encode("latin-1").decode("utf-8"))
     except ValueError as error:
         raise InputError(
-            f"{shown(here)} leads to {shown(location)!r}, which is not an address"
+            f"{shown(here)} redirects to {shown(location)!r}, which is not an address"
         ) from error
     require_web(there, before=here)
     return there

@@ -149,8 +149,8 @@ class _Unpacking:
 
     def _damaged(self, error: Exception) -> InputError:
         return InputError(
-            f"{self._archive} cannot be unpacked ({str(error)[:100]}): it is damaged or cut short, "
-            "fetch it again"
+            f"{self._archive} cannot be unpacked ({str(error)[:100]}): it is damaged or "
+            "cut short; download it again"
         )
 
     def _refusal(self, what: str) -> InputError:

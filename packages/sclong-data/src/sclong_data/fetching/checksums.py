@@ -46,8 +46,9 @@ class Lock:
             before = files.get(_key(url))
             if before is not None and before["sha256"] != sha256:
                 raise InputError(
-                    f"{shown(url)} has the SHA-256 {sha256}, but {before['sha256']} when it was "
-                    f"first fetched: it was changed; remove it from {self.path} to accept that"
+                    f"{shown(url)} has the SHA-256 {sha256}, but had {before['sha256']} "
+                    f"at the first download: it was changed; remove it from {self.path} "
+                    "to accept the change"
                 )
             if before is None:
                 files[_key(url)] = {"sha256": sha256, "bytes": size}
@@ -75,8 +76,7 @@ class Lock:
 
     def _not_a_lock(self) -> InputError:
         return InputError(
-            f"{self.path} is not a lock file: restore it, or remove it to trust again what is "
-            "fetched"
+            f"{self.path} is not a lock file: restore it, or remove it to accept new downloads"
         )
 
 

@@ -30,8 +30,8 @@ def encoding_of(header: str, where: str) -> str | None:
         return None
     if name not in _PACKED:
         raise InputError(
-            f"{where} is sent with the encoding {name[:50]!r}, which was not asked for: download "
-            "the file by other means, and name its path in the manifest"
+            f"{where} is sent with the encoding {name[:50]!r}, which was not requested: "
+            "download the file in another way, and write its path into the manifest"
         )
     return name
 
@@ -82,4 +82,4 @@ def _decompressor(encoding: str) -> "zlib._Decompress":
 
 
 def _damaged(where: str) -> InputError:
-    return InputError(f"{where}: what the server packed is damaged or cut short: try again later")
+    return InputError(f"{where}: the compressed download is damaged or cut short: try again later")

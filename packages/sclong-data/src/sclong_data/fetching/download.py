@@ -222,8 +222,8 @@ class _Transfer:
         if self._expected is not None and total is not None and total != self._expected:
             self._forget()
             raise InputError(
-                f"{shown(self.url)} has {total:,} bytes, not the {self._expected:,} that are "
-                "expected: it was changed, list the data sets again"
+                f"{shown(self.url)} has {total:,} bytes instead of the expected "
+                f"{self._expected:,}: it was changed; list the data sets again"
             )
         return total if total is not None else self._expected
 
@@ -249,9 +249,7 @@ class _Transfer:
             done += len(chunk)
             if total is not None and done > total:
                 self._forget()
-                raise InputError(
-                    f"{shown(self.url)} gives more than the {total:,} bytes that are expected"
-                )
+                raise InputError(f"{shown(self.url)} sends more than the expected {total:,} bytes")
             self.part.file.write(chunk)
             if self._hashed == done - len(chunk):
                 self._digest.update(chunk)
@@ -285,8 +283,8 @@ def _finish(transfer: _Transfer, path: Path, sha256: str | None, size: int | Non
         if sha256 is not None and found != sha256:
             _drop(part)
             raise InputError(
-                f"{shown(transfer.url)} has the SHA-256 {found}, not {sha256} as expected: it was "
-                "changed or damaged on the way, and was not kept"
+                f"{shown(transfer.url)} has the SHA-256 {found} instead of {sha256}: it "
+                "was changed, or damaged during the download, and was not kept"
             )
         complete.replace(path)
     finally:
@@ -337,8 +335,8 @@ def _unpacked(
     if size is not None and written != size:
         _drop(part)
         raise InputError(
-            f"{where} has {written:,} bytes, not the {size:,} that are expected: it was changed, "
-            "list the data sets again"
+            f"{where} has {written:,} bytes instead of the expected {size:,}: it was "
+            "changed; list the data sets again"
         )
     return part.unpacked, digest.hexdigest()
 

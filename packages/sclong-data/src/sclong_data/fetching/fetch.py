@@ -118,7 +118,7 @@ class _Fetcher:
         if not file.is_file() or file.stat().st_size != noted["bytes"]:
             return False
         if self.verify and sha256_file(file) != noted["sha256"]:
-            _LOG.warning("%s: %s was changed: fetched again", entry.dataset, file)
+            _LOG.warning("%s: %s was changed: downloading it again", entry.dataset, file)
             return False
         return self.manifest.expected_path(entry).exists()
 
@@ -160,7 +160,7 @@ def _set_aside(file: Path, expected: str | None) -> None:
     taken = sum(1 for _ in file.parent.glob(f"{file.name}.kept-*"))
     other = file.with_name(f"{file.name}.kept-{taken + 1}")
     file.rename(other)
-    _LOG.warning("%s was not fetched by sclong: it is called %s now", file, other.name)
+    _LOG.warning("%s was not downloaded by scLong: renamed to %s", file, other.name)
 
 
 def _note_path(file: Path) -> Path:

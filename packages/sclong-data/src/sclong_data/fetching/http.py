@@ -212,7 +212,7 @@ def _followed(
         if asked:  # the HCA's file service prepares files so
             stop.sleep(min(asked, patience.longest_wait_seconds))
         here = there
-    raise InputError(f"{shown(url)} leads on more than {_MOST_REDIRECTS} times: given up")
+    raise InputError(f"{shown(url)} redirects more than {_MOST_REDIRECTS} times: giving up")
 
 
 def _get(
@@ -270,11 +270,11 @@ def _words(error: Exception) -> str:
     """The reason in one line, without addresses, which may hold a key."""
     kinds = {
         requests.exceptions.ConnectTimeout: "no connection in time",
-        requests.exceptions.ReadTimeout: "no byte came for too long",
+        requests.exceptions.ReadTimeout: "no data arrived for too long",
         requests.exceptions.ConnectionError: "the connection failed",
         requests.exceptions.ChunkedEncodingError: "the connection broke",
         requests.exceptions.InvalidURL: "it cannot be parsed",
-        urllib3.exceptions.ReadTimeoutError: "no byte came for too long",
+        urllib3.exceptions.ReadTimeoutError: "no data arrived for too long",
         urllib3.exceptions.HTTPError: "the connection broke",
         SlowError: "the server sends too slowly",
         TimeoutError: "no answer in time",

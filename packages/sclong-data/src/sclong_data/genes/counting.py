@@ -72,7 +72,7 @@ def read_counts(path: str | PathLike[str]) -> Counter[str]:
         if number == 1 and len(row) == 2 and not row[1].strip().isdecimal():
             continue
         if len(row) != 2 or not row[1].strip().isdecimal():
-            raise InputError(f"{path}, line {number}: {line[:60]!r} is no gene and count")
+            raise InputError(f"{path}, line {number}: {line[:60]!r} is not a gene and a count")
         if row[0] in counts:
             raise InputError(f"{path}, line {number}: gene {row[0]!r} is there twice")
         counts[row[0]] = int(row[1])

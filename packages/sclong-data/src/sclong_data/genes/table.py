@@ -93,11 +93,12 @@ class GeneTable:
                 annotations.append(gencode.read_gene_list(path))
             else:
                 raise InputError(
-                    f"{path} is no table of genes: it begins with {begin[:40]!r}; give HGNC's "
-                    "complete set, GENCODE's GTF, or a list id,symbol without header"
+                    f"{path} is not a table of genes: it begins with {begin[:40]!r}; "
+                    "give HGNC's complete set, GENCODE's GTF, or a list id,symbol "
+                    "without header"
                 )
         if not annotations and not approved:
-            raise InputError("retired ids alone are no gene table: add HGNC's or GENCODE's")
+            raise InputError("retired ids alone are not a gene table: add HGNC's or GENCODE's")
         return cls(merge(annotations, approved, successors))
 
     @property

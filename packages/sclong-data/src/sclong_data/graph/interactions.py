@@ -60,7 +60,7 @@ def read_string(
     header = next(lines, (0, ""))[1]
     if not header.startswith(LINKS_HEADER) or header.split(" ")[-1] != _SCORE:
         raise InputError(
-            f"{links} is no file of STRING links: expected 'protein1 protein2 {_SCORE}'"
+            f"{links} is not a file of STRING links: expected 'protein1 protein2 {_SCORE}'"
         )
     pairs: list[tuple[int, int]] = []
     scores: list[int] = []
@@ -71,8 +71,8 @@ def read_string(
         human = one.startswith(_HUMAN_PROTEIN)
         if not (human and _NUMBER.fullmatch(score) and int(score) <= _LARGEST):
             raise InputError(
-                f"{links}, line {number}: {line[:60]!r} is no link of two human proteins with a "
-                f"score up to {_LARGEST}"
+                f"{links}, line {number}: {line[:60]!r} is not a link of two human "
+                f"proteins with a score up to {_LARGEST}"
             )
         if int(score) >= max(minimum_score, 1) and one in of_protein and two in of_protein:
             pairs.append((of_protein[one], of_protein[two]))

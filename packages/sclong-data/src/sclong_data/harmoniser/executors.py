@@ -99,8 +99,8 @@ class DaskExecutor:
         reason = self._refused()
         if reason is not None:
             raise ScLongError(
-                f"the cluster refuses to start workers ({reason}): correct the settings and run "
-                "the same command again; finished shards are kept"
+                f"the cluster rejects workers ({reason}): correct the settings and "
+                "repeat the command; finished shards are kept"
             )
 
 
@@ -111,13 +111,13 @@ def _lost_workers(distributed: Any, what: str) -> Iterator[None]:
         yield
     except distributed.KilledWorker as error:
         raise ScLongError(
-            f"workers ended again and again over {what}: give them more memory, or make shards "
+            f"workers ended repeatedly on {what}: give them more memory, or make shards "
             "smaller with the rule cells_per_shard; finished shards are kept"
         ) from error
     except (distributed.CancelledError, distributed.comm.CommClosedError) as error:
         raise ScLongError(
-            f"the cluster was lost over {what}: start it and run the same command again; finished "
-            "shards are kept"
+            f"the cluster was lost during {what}: start it and repeat the command; "
+            "finished shards are kept"
         ) from error
 
 
@@ -147,7 +147,7 @@ def _optional(module: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise ConfigError(
-            "a cluster needs Dask: pip install 'sclong-data[cluster]', or leave --cluster out"
+            "a cluster needs Dask: pip install 'sclong-data[cluster]', or omit --cluster"
         ) from error
 
 

@@ -98,7 +98,7 @@ def finish(shared: Shared, collected: Collected, datasets: Sequence[str]) -> tup
 def withdraw(corpus: Path, shards: Sequence[str]) -> None:
     """Take back the index where one of its shards is about to be made anew."""
     if (corpus / INDEX).exists() and any(shard_path(corpus, name).exists() for name in shards):
-        _LOG.info("%s: the index is taken back while its shards are made anew", corpus)
+        _LOG.info("%s: removing the index while its shards are rewritten", corpus)
         (corpus / INDEX).unlink()
 
 
@@ -132,7 +132,7 @@ def _shards(shared: Shared) -> set[str]:
 def _remove_rows(corpus: Path, datasets: set[str]) -> None:
     for path in sorted((corpus / FOLDER).glob("*.json")):
         if path.stem not in datasets and read_row(path) is not None:
-            _LOG.info("%s is not in the manifest any more: its cells are taken out", path.stem)
+            _LOG.info("%s is no longer in the manifest: removing its cells", path.stem)
             path.unlink()
 
 

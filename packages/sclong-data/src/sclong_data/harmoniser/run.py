@@ -260,7 +260,7 @@ class _Run:
 
 def _announce(dataset: str, survey: Survey) -> None:
     if survey.rejected is not None:
-        _LOG.warning("%s is left out (%s): %s", dataset, survey.rejected, survey.detail)
+        _LOG.warning("%s is excluded (%s): %s", dataset, survey.rejected, survey.detail)
         return
     _LOG.info(
         "%s: %s cells; %s of %s genes in the vocabulary; %s %s: taken as %s",
@@ -281,15 +281,15 @@ def _disk_full(corpus: Path) -> Iterator[None]:
         yield
     except MemoryError as error:
         raise ScLongError(
-            "not enough memory: make shards smaller with the rule cells_per_shard, or ask for "
-            "more; the same command goes on from the last finished shard"
+            "not enough memory: make shards smaller with the rule cells_per_shard, or "
+            "request more; repeat the command to resume from the last finished shard"
         ) from error
     except OSError as error:
         if error.errno not in _FULL:
             raise
         raise InputError(
-            f"no room is left where {corpus} is: make some and run the same command again; it goes "
-            "on from the last finished shard"
+            f"the disk of {corpus} is full: free some space, and repeat the command to "
+            "resume from the last finished shard"
         ) from error
 
 

@@ -304,7 +304,7 @@ def _decide(source: CellSource, evidence: Evidence, entry: DatasetEntry) -> Reco
     if entry.normalisation != "auto":
         if found.normalisation != entry.normalisation:
             _LOG.warning(
-                "%s: %s %s; it is taken as %s because the manifest says so",
+                "%s: %s %s; treated as %s, as set in the manifest",
                 source.name,
                 source.matrix,
                 found.seen,
@@ -315,7 +315,9 @@ def _decide(source: CellSource, evidence: Evidence, entry: DatasetEntry) -> Reco
         mixed = evidence.whole.cells > 0 and evidence.log1p.found
         raise RejectedError(
             MIXED_VALUES if mixed else UNKNOWN_VALUES,
-            f"{source.matrix} {found.seen}: {advice(source)}, or say in the manifest's column "
-            "normalisation what it is",
+            (
+                f"{source.matrix} {found.seen}: {advice(source)}, or set the manifest's "
+                "column normalisation"
+            ),
         )
     return found

@@ -86,7 +86,7 @@ class CorpusDataModule(PretrainingData):
             seed=seed,
         )
         if path is None:
-            raise ConfigError("no cells are given: set data.path to the folder of a corpus")
+            raise ConfigError("data.path is missing: set it to the folder of a corpus")
         if not 0 <= balance_power <= 1:
             raise ConfigError(f"data.balance_power must be from 0 to 1, not {balance_power}")
         self.corpus = CellCorpus(corpus_folder(path))
@@ -115,7 +115,7 @@ class CorpusDataModule(PretrainingData):
             f"{self.validation_cells.size:,}",
         )
         if not self.training_cells.size:
-            raise ConfigError("no cell is left for training: lower data.validation_fraction")
+            raise ConfigError("no cells are left for training: lower data.validation_fraction")
         self._training = EpochCells(self.training_cells, self._weights(), seed=self.seed)
         self.gene_means = self._mean_of_genes()
 
@@ -203,7 +203,7 @@ class CorpusDataModule(PretrainingData):
 
     def _cells(self) -> EpochCells:
         if self._training is None:
-            raise ConfigError('the cells are not read yet: call setup("fit") first')
+            raise ConfigError('the cells have not been read yet: call setup("fit") first')
         return self._training
 
     def _pools(

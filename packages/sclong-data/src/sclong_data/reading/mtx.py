@@ -209,7 +209,7 @@ def _size(handle: TextIO, name: str) -> tuple[int, int, int, bool]:
     """Rows, columns, values, and whether those are integers, from the head of the file."""
     head = handle.readline().lower().split()
     if head[:3] != ["%%matrixmarket", "matrix", "coordinate"]:
-        raise InputError(f"{name} is no sparse Matrix Market file: it does not begin like one")
+        raise InputError(f"{name} is not a sparse Matrix Market file: it does not begin like one")
     if head[3:] not in (["integer", "general"], ["real", "general"]):
         raise InputError(f"{name} holds {' '.join(head[3:])} values: expected real or integer")
     line = handle.readline()
@@ -268,10 +268,10 @@ def _reason(parts: list[str], rows: int | None, columns: int | None) -> str | No
     except ValueError:
         return "is not a row, a column and a value"
     if not np.isfinite(value):
-        return "holds a value that is no finite number"
+        return "holds a value that is not a finite number"
     for place, size, what in ((row, rows, "row"), (column, columns, "column")):
         if not place.is_integer():
-            return f"names a {what} that is no whole number"
+            return f"names a {what} that is not a whole number"
         if place < 1 or (size is not None and place > size):
             return f"names a {what} outside 1 to {size}"
     return None

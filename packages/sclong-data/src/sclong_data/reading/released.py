@@ -96,7 +96,7 @@ def _convert(archive: zipfile.ZipFile, path: Path, writer: CsrWriter, genes: int
     held = {Path(name).stem for name in archive.namelist()}
     lacking = [name for name in _ARRAYS if name not in held]
     if lacking:
-        raise InputError(f"{path} is no chunk of cells: it lacks {', '.join(lacking)}")
+        raise InputError(f"{path} is not a chunk of cells: it lacks {', '.join(lacking)}")
     with _array(archive, "indptr", path) as (stream, dtype, length):
         indptr = _read(stream, dtype, length).astype(np.int64)
     if not indptr.size or indptr[0] != 0 or (np.diff(indptr) < 0).any():
@@ -121,7 +121,9 @@ def _convert(archive: zipfile.ZipFile, path: Path, writer: CsrWriter, genes: int
                 raise _other_genes(path, int(column.max()) + 1, genes)
             if not np.isfinite(value).all():
                 first = int(cell[~np.isfinite(value)][0])
-                raise InputError(f"{path}: cell {first:,} holds a value that is no finite number")
+                raise InputError(
+                    f"{path}: cell {first:,} holds a value that is not a finite number"
+                )
             writer.add(cell, column, value)
     return int(indptr.size - 1)
 

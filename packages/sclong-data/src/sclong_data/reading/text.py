@@ -233,10 +233,10 @@ def _mistake(path: Path, header: _Header, number: int, line: str) -> InputError:
         if not _number(value) or not math.isfinite(float(value)):
             shown = repr(value[:50]) if value.strip() else "empty"
             return InputError(
-                f"{where}, column {column[:50]!r}: {shown} is no finite number: expression must be "
-                f"numbers, 0 where none was measured{_advice(value)}"
+                f"{where}, column {column[:50]!r}: {shown} is not a finite number: "
+                f"expression must be numbers, 0 where none was measured{_advice(value)}"
             )
-    return InputError(f"{where}: it is no row of numbers")
+    return InputError(f"{where}: it is not a row of numbers")
 
 
 def _advice(value: str) -> str:

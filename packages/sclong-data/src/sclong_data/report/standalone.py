@@ -42,12 +42,12 @@ def require_drawings(folder: Path) -> None:
     if not os.path.lexists(folder):
         return
     if folder.is_symlink() or not folder.is_dir():
-        raise InputError(f"{folder} is no folder of figures: choose another name")
+        raise InputError(f"{folder} is not a folder of figures: choose another name")
     for item in sorted(folder.iterdir()):
         if item.is_symlink() or not is_drawing(item):
             raise InputError(
-                f"{folder} holds {item.name}, which is no figure of sclong: choose another name "
-                "or move it away"
+                f"{folder} holds {item.name}, which is not a figure of sclong: choose "
+                "another name or move it away"
             )
 
 

@@ -104,7 +104,7 @@ def write_slice(location: str, path: Path) -> None:
     value_filter = parse_qs(parts.query).get("obs", [""])[0]
     if parts.scheme != "census" or not version or not organism or not value_filter:
         raise InputError(
-            f"{location!r} is no slice of the Census: census:VERSION/ORGANISM?obs=FILTER"
+            f"{location!r} is not a slice of the Census: census:VERSION/ORGANISM?obs=FILTER"
         )
     census = require_census()
     try:
@@ -114,10 +114,10 @@ def write_slice(location: str, path: Path) -> None:
             )
     except (ValueError, KeyError, OSError, RuntimeError) as error:
         raise InputError(
-            f"{location}: the Census refused: {' '.join(str(error).split())}"
+            f"{location}: the Census rejected this: {' '.join(str(error).split())}"
         ) from error
     if not adata.n_obs:
-        raise InputError(f"{location}: no cell fits this filter")
+        raise InputError(f"{location}: no cells match this filter")
     if "feature_id" in adata.var:
         adata.var_names = adata.var["feature_id"].astype(str)
         adata.var.index.name = None
@@ -133,7 +133,7 @@ def _refused(what: str) -> Iterator[None]:
         yield
     except (ValueError, KeyError, OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{what}: the Census refused: {reason}") from error
+        raise InputError(f"{what}: the Census rejected this: {reason}") from error
 
 
 def require_census() -> Any:

@@ -55,7 +55,7 @@ class HumanCellAtlas:
             if url is None:
                 return
             if url in seen:
-                raise InputError(f"{self.api} lists the same page again and again: given up")
+                raise InputError(f"{self.api} lists the same page repeatedly: giving up")
             seen.add(url)
             if parts_of(url).netloc != parts_of(self.api).netloc:
                 raise InputError(f"{self.api} continues its list at {shown(url)}: not followed")

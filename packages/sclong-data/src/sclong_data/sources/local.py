@@ -90,7 +90,7 @@ def find_datasets(folder: Path) -> list[DatasetEntry]:
         InputError: there is no such folder, or no data set in it.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder: give one that holds data sets")
+        raise InputError(f"{folder} is not a folder: use a folder that holds data sets")
     if is_zarr_store(folder) or is_tenx_folder(folder):
         paths = [folder]
     else:
@@ -114,7 +114,7 @@ def _nameable(paths: Iterable[Path], folder: Path) -> Iterator[Path]:
             yield path
         else:
             _LOG.warning(
-                "left out: %s has a name that a manifest cannot hold: rename it", _printable(path)
+                "skipped: %s has a name that a manifest cannot contain: rename it", _printable(path)
             )
 
 

@@ -164,7 +164,7 @@ class Reference:
         """
         folder = Path(folder)
         if not is_reference(folder):
-            raise InputError(f"{folder} is no reference: `sclong annotate` makes one")
+            raise InputError(f"{folder} is not a reference: `sclong annotate` makes one")
         facts = read_sealed(folder / FACTS_FILE)
         if facts is None:
             raise InputError(f"{folder / FACTS_FILE} is damaged: copy or make the reference again")
@@ -231,7 +231,7 @@ def require_replaceable(folder: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise TakenError(folder)
     if not is_reference(folder):
-        raise InputError(f"{folder} exists and is no reference: choose another name")
+        raise InputError(f"{folder} exists and is not a reference: choose another name")
 
 
 def has_label(names: npt.NDArray[np.str_]) -> npt.NDArray[np.bool_]:

@@ -110,7 +110,7 @@ def checked_vectors(vectors: npt.ArrayLike, what: str) -> Floats:
     """
     values = np.asarray(vectors, dtype=np.float32)
     if values.ndim != 2 or not values.size:
-        raise InputError(f"the vectors of {what} are no table of cells by numbers")
+        raise InputError(f"the vectors of {what} are not a table of cells by numbers")
     if not np.isfinite(values).all():
         raise InputError(f"the vectors of {what} hold numbers that are not finite")
     return values

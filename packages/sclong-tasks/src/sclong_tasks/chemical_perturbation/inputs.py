@@ -36,8 +36,8 @@ def read_conditions(inputs: Mapping[str, Path], known: ChemicalData) -> Chemical
     wrong = np.flatnonzero(~(doses > 0))
     if len(wrong):
         raise InputError(
-            f"{path}: {len(wrong)} doses are no positive number, {table[dose][int(wrong[0])]!r} in "
-            f"line {int(wrong[0]) + 2} the first"
+            f"{path}: {len(wrong)} doses are not positive numbers, "
+            f"{table[dose][int(wrong[0])]!r} in line {int(wrong[0]) + 2} the first"
         )
     empty = np.flatnonzero(table["cell_id"] == "")
     if len(empty):

@@ -173,7 +173,8 @@ def _gct_values(path: Path, rows: list[list[str]], first: int, names: list[str])
         except ValueError:
             bad = next(i for i, text in enumerate(row[first:]) if not _is_number(text))
             raise InputError(
-                f"{path}: {row[first + bad]!r} of gene {row[0]}, profile {names[bad]} is no number"
+                f"{path}: {row[first + bad]!r} of gene {row[0]}, profile {names[bad]} "
+                "is not a number"
             ) from None
     return values
 

@@ -158,7 +158,7 @@ def _numbers(path: Path, text: pd.DataFrame, names: list[str]) -> Values:
         row, column = wrong[0]
         raise InputError(
             f"{path}: {text.iat[row, column]!r} in row {names[row]}, column "
-            f"{text.columns[column]} is no number ({len(wrong)} such values)"
+            f"{text.columns[column]} is not a number ({len(wrong)} such values)"
         )
     found: Values = values.astype(np.float32)
     return found

@@ -33,10 +33,10 @@ class AnnotateCommand:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare query, reference and output."""
         parser.description = (
-            "Tell the label of each cell by its nearest cells in a labelled reference, with a set "
-            "of labels that holds the true one with a stated coverage, and 'unknown' where a cell "
-            "is unlike the reference. Files are .h5ad; a reference may be kept as a small folder "
-            "and handed on."
+            "Label each cell by its nearest cells in an annotated reference, with a "
+            "set of labels at a stated coverage, and 'unknown' for cells that differ "
+            "from the reference. Files are .h5ad. You can save a reference as a small "
+            "folder and share it."
         )
         parser.add_argument("query", type=Path, metavar="QUERY.h5ad")
         parser.add_argument(
@@ -162,8 +162,8 @@ def _check(args: argparse.Namespace) -> None:
 def _check_inputs(args: argparse.Namespace) -> None:
     if _same(args.query, args.reference):
         raise InputError(
-            f"{args.query} is query and reference: its cells would be told by themselves. Split it "
-            "into two files"
+            f"{args.query} is both query and reference: its cells would be labelled "
+            "from themselves. Split it into two files"
         )
     for output in (args.output, args.save_reference):
         if output is not None and any(_same(output, one) for one in (args.query, args.reference)):
@@ -187,13 +187,14 @@ def _check_reference(args: argparse.Namespace) -> None:
         return
     if not is_reference(args.reference):
         raise InputError(
-            f"{args.reference} is a folder but no reference: give labelled cells as .h5ad, or a "
-            "folder that --save-reference wrote"
+            f"{args.reference} is a folder but not a reference: pass labelled cells as "
+            ".h5ad, or a folder that --save-reference wrote"
         )
     for option in ("label", "batch"):
         if getattr(args, option) is not None:
             raise ConfigError(
-                f"--{option} goes with a reference of cells: leave it out, as a folder has its own"
+                f"--{option} only works with a reference of cells: omit it, because a "
+                "folder has its own"
             )
 
 
@@ -316,15 +317,20 @@ def _by_type(agreement: "Agreement") -> Iterator[tuple[str, ...]]:
 def _warn(found: "Annotation", reference: "Reference") -> None:
     if found.repeated:
         _LOG.warning(
-            "%s cells of the query are also in the reference, or have the same vector as one: they "
-            "are told by themselves, and agree with it for that",
+            (
+                "%s cells of the query are also in the reference, or have the same vector "
+                "as a reference cell: they are labelled from themselves, which inflates "
+                "the agreement"
+            ),
             f"{found.repeated:,}",
         )
     if found.shift > _FAR and not found.aligned:
         _LOG.warning(
-            "the middle cell of the query lies %.2f times as far from the reference as one of the "
-            "reference itself: %.0f%% are called unknown, by distance alone. If query and "
-            "reference hold much the same types, --align-query allows for that",
+            (
+                "the median cell of the query is %.2f times as far from the reference as "
+                "one of the reference itself: %.0f%% are called unknown because of this "
+                "distance. If query and reference contain similar types, try --align-query"
+            ),
             found.shift,
             100 * found.unknown.mean(),
         )
@@ -349,19 +355,19 @@ def _facts(
 ) -> Iterator[tuple[str, str]]:
     known = reference.calibration
     words = (
-        f"of {len(known.doubt):,} of its cells that do not vote, {known.accuracy:.1%} are told "
-        f"right (macro-F1 {known.macro_f1:.3f}); the commonest label alone would be right for "
-        f"{known.chance:.1%}"
+        f"of {len(known.doubt):,} of its cells that do not vote, {known.accuracy:.1%} "
+        f"are labelled correctly (macro-F1 {known.macro_f1:.3f}); always choosing the "
+        f"commonest label is correct for {known.chance:.1%}"
     )
     yield "reference", words
     how = "its own mean" if found.aligned else "the mean of the reference"
     words = (
-        f"taken around {how}; its middle cell lies {found.shift:.2f} times as far as one of the "
-        "reference"
+        f"centred on {how}; its median cell is {found.shift:.2f} times as far as one of "
+        "the reference"
     )
     yield "query", words
     words = (
-        f"{found.contained.sum(1).mean():.2f} labels a cell, for a coverage of "
+        f"{found.contained.sum(1).mean():.2f} labels per cell, for a coverage of "
         f"{found.coverage:g} of cells like those of the reference"
     )
     yield "label sets", words
@@ -378,13 +384,16 @@ def _facts(
 
 def _agreement(agreement: "Agreement") -> Iterator[tuple[str, str]]:
     if not agreement.cells:
-        yield "agreement", "no true label is one of the reference: they must be spelled alike"
+        yield (
+            "agreement",
+            "no true label occurs in the reference: check that they are spelled alike",
+        )
         return
     words = (
-        f"{agreement.accuracy:.1%} of {agreement.cells:,} cells are told right, unknown or not "
-        f"(macro-F1 {agreement.macro_f1:.3f}; the commonest label alone {agreement.chance:.1%}); "
-        f"the set holds the true label for {agreement.covered:.1%}; "
-        f"{agreement.falsely_unknown:.1%} are called unknown"
+        f"{agreement.accuracy:.1%} of {agreement.cells:,} cells are labelled correctly, "
+        f"unknown or not (macro-F1 {agreement.macro_f1:.3f}; the commonest label alone "
+        f"{agreement.chance:.1%}); the set holds the true label for "
+        f"{agreement.covered:.1%}; {agreement.falsely_unknown:.1%} are called unknown"
     )
     yield "agreement", words
     if agreement.foreign:

@@ -81,7 +81,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, help="of split, first weights and order (default: 0)"
     )
     group.add_argument(
-        "--device", default="auto", help="cpu, cuda, cuda:1, ...; by default a GPU if there is one"
+        "--device", default="auto", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)"
     )
 
 

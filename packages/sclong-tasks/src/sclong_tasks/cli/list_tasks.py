@@ -40,7 +40,7 @@ class ListCommand:
             task = get_task(name)
             rows.append((name, task.title, str(len(models_of(task))), _state(args.data / name)))
         print_table(("task", "what it is", "models", f"data in {args.data}"), rows)
-        print_text("sclong task list TASK says more about one of them.")
+        print_text("Use sclong task list TASK for details of one of them.")
         return 0
 
 
@@ -69,7 +69,7 @@ def _print_task(task: "Task[Any]", folder: Path) -> None:
                 file.purpose,
                 "yes" if file.required else "no",
                 file.licence,
-                file.url or "nowhere: give it with --source",
+                file.url or "nowhere: pass it with --source",
             )
             for file in task.data_files
         ),

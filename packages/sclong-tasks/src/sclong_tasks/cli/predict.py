@@ -84,7 +84,7 @@ def _inputs(words: list[str], first: str) -> dict[str, Path]:
         name, sign, path = word.partition("=")
         name, path = (name, path) if sign else (first, word)
         if name in inputs:
-            raise ConfigError(f"the input {name} is given twice")
+            raise ConfigError(f"the input {name} is set twice")
         inputs[name] = Path(path)
     return inputs
 

@@ -51,7 +51,7 @@ class PredictCommand:
         )  # fmt: skip
         parser.add_argument(
             "--coverage", type=float, default=0.95, metavar="SHARE",
-            help="of the sets of labels (default: 0.95)",
+            help="share of label sets that contain the true label (default: 0.95)",
         )  # fmt: skip
         parser.add_argument(
             "--false-unknown", type=float, default=0.05, metavar="SHARE",

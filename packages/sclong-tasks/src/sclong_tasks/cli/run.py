@@ -28,9 +28,10 @@ class RunCommand:
         """Declare what to run."""
         add_task(parser)
         parser.description = (
-            "Each run leaves one folder, whole or not at all: settings, metrics, predictions with "
-            "names, the split, the model and figures. Several models, seeds and scenarios make "
-            "several runs, which read the data once."
+            "Each run writes one folder, which appears once it is complete: settings, "
+            "metrics, predictions with names, the split, the model and figures. "
+            "Several models, seeds and scenarios give several runs, which read the "
+            "data once."
         )
         parser.add_argument(
             "--model",
@@ -149,7 +150,7 @@ def _one(request: "RunRequest", loaded: "Loaded", *, resume: bool) -> "RunResult
     from sclong_tasks.run import run_exists, run_task  # noqa: PLC0415  # keeps --help fast
 
     if resume and run_exists(request, loaded):
-        _LOG.info("%s, seed %d: is there already", request.model, request.seed)
+        _LOG.info("%s, seed %d: already exists", request.model, request.seed)
         return None
     result = run_task(request, loaded)
     _LOG.info("%s: %s in %.1f s", result.folder, _short(result), result.seconds)

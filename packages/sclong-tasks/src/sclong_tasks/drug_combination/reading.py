@@ -157,8 +157,8 @@ def _unscale(
         fitted = start + slope * known[:, gene]
         if np.abs(fitted - tpm[:, gene]).max() > _MOST_ERROR * max(1.0, np.ptp(tpm[:, gene])):
             raise InputError(
-                f"{path.name}: gene {gene + 1} is no scaled copy of the training expression in the "
-                "shared cell lines"
+                f"{path.name}: gene {gene + 1} is not a scaled copy of the training "
+                "expression in the shared cell lines"
             )
         values[:, gene] = start + slope * scaled[:, gene]
     return values, unknown
@@ -221,6 +221,7 @@ def _numbers(frame: pd.DataFrame, path: Path, *, first_row: int) -> npt.NDArray[
         row, column = wrong[0]
         raise InputError(
             f"{path.name}, row {row + first_row}, column {frame.columns[column]}: "
-            f"{frame.iloc[row, column]!r} is no expression value ({len(wrong)} such values)"
+            f"{frame.iloc[row, column]!r} is not an expression value ({len(wrong)} such "
+            "values)"
         )
     return numbers.astype(np.float32)

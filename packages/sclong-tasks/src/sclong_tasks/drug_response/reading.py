@@ -131,7 +131,7 @@ def _numbers(path: Path, table: pd.DataFrame, *, missing: bool) -> pd.DataFrame:
         row, column = np.argwhere(wrong)[0]
         raise InputError(
             f"{path}: {table.iat[row, column]!r} in row {table.index[row]}, column "
-            f"{table.columns[column]} is no number ({int(wrong.sum())} such values)"
+            f"{table.columns[column]} is not a number ({int(wrong.sum())} such values)"
         )
     return values
 

@@ -35,7 +35,7 @@ def require_species(source: CellSource, model: PublishedModel, *, allowed: bool)
         if reason is None:
             continue
         if allowed or asked != HUMAN:
-            _LOG.warning("%s is taken as %s although %s", source.name, wanted, reason)
+            _LOG.warning("%s is treated as %s although %s", source.name, wanted, reason)
             continue
         choice = "map genes to their human orthologs"
         if hasattr(model.options, "species"):

@@ -93,9 +93,7 @@ class OfferedModel:
         """The cells of a file."""
         options, normalisation = self.encoder.model.options, reading.get("normalisation", "auto")
         if getattr(options, "normalised", False) and normalisation != "raw":
-            raise ConfigError(
-                "normalised=true takes values as they stand: say so with --normalisation raw"
-            )
+            raise ConfigError("normalised=true takes values unchanged: add --normalisation raw")
         cells = open_counts(
             source,
             matrix=reading.get("matrix"),

@@ -31,10 +31,10 @@ def pair_name(text: str, separator: str = "+") -> str:
     """
     genes = [ALIASES.get(name, name) for name in text.strip().split(separator)]
     if len(genes) != 2:
-        raise InputError(f"{text!r} is no pair of genes")
+        raise InputError(f"{text!r} is not a pair of genes")
     name = perturbation_of("+".join(genes))
     if len(genes_of(name)) != 2:
-        raise InputError(f"{text!r} is no pair of genes")
+        raise InputError(f"{text!r} is not a pair of genes")
     return name
 
 
@@ -67,8 +67,8 @@ def read_classes(path: Path) -> dict[str, str]:
     if len(unknown):
         line = int(unknown[0])
         raise InputError(
-            f"{path}, line {line + 2}: {table['gi_class'].iloc[line]!r} is no class: they are "
-            f"{', '.join(CLASSES)}"
+            f"{path}, line {line + 2}: {table['gi_class'].iloc[line]!r} is not a class: "
+            f"they are {', '.join(CLASSES)}"
         )
     return dict(zip(_names(path, table["pair"], "+"), table["gi_class"], strict=True))
 

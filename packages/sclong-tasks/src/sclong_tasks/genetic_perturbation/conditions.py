@@ -22,8 +22,8 @@ def genes_of(condition: str) -> tuple[str, ...]:
     genes = tuple(word for word in words if word != CONTROL)
     if len(words) != 2 or "" in words or not genes or len(set(genes)) != len(genes):
         raise InputError(
-            f"{condition!r} is no condition: write ctrl, GENE+ctrl, ctrl+GENE or GENE+GENE with "
-            "two different genes"
+            f"{condition!r} is not a condition: write ctrl, GENE+ctrl, ctrl+GENE or "
+            "GENE+GENE with two different genes"
         )
     return genes
 

@@ -214,7 +214,7 @@ def read_perturbations(inputs: Mapping[str, Path], known: PerturbationData) -> P
         except InputError as error:
             raise InputError(f"{path}, line {line}: {error}") from None
         if names[-1] == CONTROL:
-            raise InputError(f"{path}, line {line}: the control is no perturbation")
+            raise InputError(f"{path}, line {line}: the control is not a perturbation")
     spelling.report(path.name)
     table = pd.DataFrame(
         {"condition": names, "perturbation": [perturbation_of(name) for name in names], "cells": 0}

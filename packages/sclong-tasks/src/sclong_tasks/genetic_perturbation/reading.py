@@ -190,8 +190,8 @@ def _read_targets(
     if len(fraction):
         cell = int(np.searchsorted(cells.indptr, fraction[0], side="right")) - 1
         raise InputError(
-            f"{path}: {cells.data[fraction[0]]:g} in cell {table.obs_names[cell]!r}, gene "
-            f"{genes[cells.indices[fraction[0]]]!r} is no count"
+            f"{path}: {cells.data[fraction[0]]:g} in cell {table.obs_names[cell]!r}, "
+            f"gene {genes[cells.indices[fraction[0]]]!r} is not a count"
         )
     totals = np.asarray(cells.sum(axis=1)).ravel()
     empty = totals == 0

@@ -66,7 +66,7 @@ class Spelling:
         """
         words = [word.translate(_UNSEEN).strip() for word in text.split("+")]
         if len(words) > 1 and any(word.lower() in _MISSING for word in words):
-            raise InputError(f"{text!r} is no condition: it lacks a gene beside the +")
+            raise InputError(f"{text!r} is not a condition: it lacks a gene beside the +")
         control = [self._is_control(word) for word in words]
         genes = [self._gene(word) for word, no in zip(words, control, strict=True) if not no]
         if not genes:
@@ -83,7 +83,7 @@ class Spelling:
         """
         found = self.condition(text)
         if found.lower() in _MISSING:
-            raise InputError(f"{text!r} is no target: name a gene, or non-targeting")
+            raise InputError(f"{text!r} is not a target: name a gene, or non-targeting")
         return found if "+" in found or found == CONTROL else f"{found}+{CONTROL}"
 
     def report(self, name: str) -> None:

@@ -138,8 +138,10 @@ def prepare(sources: Mapping[str, Path], folder: Path, networks: Mapping[str, st
         unlike = unlike_log1p(table.values)
         if unlike is not None:
             _LOG.warning(
-                "%s: the expression, which sclong task run takes as log1p unless it is told "
-                "otherwise with --set, %s", sources["ExpressionData.csv"], unlike,
+                (
+"%s: the expression, which sclong task run treats as log1p unless you "
+"set another scale with --set, %s"
+), sources["ExpressionData.csv"], unlike,
             )  # fmt: skip
         for edges in tables:
             _known_edges(edges["network"].iloc[0], edges, GeneNames(table.genes))
@@ -289,7 +291,7 @@ def _factors(folder: Path, place: GeneNames, sources: npt.NDArray[np.int64]) -> 
     if names:
         idle, other = np.setdiff1d(listed, sources), np.setdiff1d(sources, listed)
         _say("listed factors have no edge in any network", [str(place.genes[at]) for at in idle])
-        _say("sources of edges are no listed factors", [str(place.genes[at]) for at in other])
+        _say("sources of edges are not listed factors", [str(place.genes[at]) for at in other])
     return np.union1d(listed, sources).astype(np.int32)
 
 

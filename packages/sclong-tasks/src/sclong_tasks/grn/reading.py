@@ -38,8 +38,9 @@ def read_expression(path: Path) -> ExpressionTable:
     if len(wrong):
         gene, cell = wrong[0]
         raise InputError(
-            f"{path}: {len(wrong)} values are no numbers, the first, {text.iat[gene, cell]!r}, of "
-            f"gene {genes[gene]!r} in cell {text.columns[cell]!r}"
+            f"{path}: {len(wrong)} values are not numbers, the first, "
+            f"{text.iat[gene, cell]!r}, of gene {genes[gene]!r} in cell "
+            f"{text.columns[cell]!r}"
         )
     values = np.ascontiguousarray(numbers.T, dtype=np.float32)
     _say_constant(values, genes)
@@ -59,7 +60,7 @@ def unlike_log1p(values: npt.NDArray[np.float32]) -> str | None:
     taste = values[:_TASTE]
     found = recognise(taste)
     if found.normalisation == "raw" and highest > 0:
-        return f"{found.seen}, as counts are: say so with task.scale=counts"
+        return f"{found.seen}, as counts are: set task.scale=counts"
     if highest > 0 and np.array_equal(taste, np.rint(taste)):
         return (
             f"{found.seen}: give counts or their log1p, or take them as counts, task.scale=counts"
@@ -139,8 +140,8 @@ def read_weights(path: Path) -> pd.DataFrame:
     wrong = np.flatnonzero(~np.isfinite(weight))
     if len(wrong):
         raise InputError(
-            f"{path}, line {wrong[0] + 2}: {len(wrong)} weights are no numbers, the first "
-            f"{table['EdgeWeight'].iloc[wrong[0]]!r}"
+            f"{path}, line {wrong[0] + 2}: {len(wrong)} weights are not numbers, the "
+            f"first {table['EdgeWeight'].iloc[wrong[0]]!r}"
         )
     found = table[list(_GENE_COLUMNS)].assign(weight=weight)
     twice = found[found.duplicated(list(_GENE_COLUMNS))]
@@ -156,7 +157,7 @@ def _say_constant(values: npt.NDArray[np.float32], genes: list[str]) -> None:
     constant = np.flatnonzero(np.ptp(values, axis=0) == 0)
     if len(constant):
         _LOG.info(
-            "%d genes never vary, and no edge of theirs can be told from expression: %s",
+            "%d genes never vary, so expression cannot show their edges: %s",
             len(constant),
             shown([genes[place] for place in constant]),
         )
@@ -171,5 +172,5 @@ def _read(path: Path, index_col: int | None = None) -> pd.DataFrame:
             path, sep=separator, dtype=str, keep_default_na=False, index_col=index_col
         )
     except (OSError, ValueError, csv.Error, EOFError) as error:
-        raise InputError(f"{path} is no table: {' '.join(str(error).split())}") from error
+        raise InputError(f"{path} is not a table: {' '.join(str(error).split())}") from error
     return table

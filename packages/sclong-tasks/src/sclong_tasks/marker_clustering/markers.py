@@ -137,7 +137,7 @@ def read_pegasus(path: Path) -> Lists:
             found[_plain(kind["name"])] = _unique([g[:-1] for g in genes if g.endswith("+")])
             waiting += kind.get("subtypes", {}).get("cell_types", [])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is no list of markers by Pegasus: {error!r}") from error
+        raise InputError(f"{path} is not a list of markers by Pegasus: {error!r}") from error
     return found
 
 
@@ -203,15 +203,15 @@ def _workbook(path: Path) -> pd.DataFrame:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
     except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is no workbook: {error}") from error
+        raise InputError(f"{path} is not a workbook: {error}") from error
     if size > _LARGEST:
-        raise InputError(f"{path} unpacks to {size:,} bytes: that is no list of markers")
+        raise InputError(f"{path} unpacks to {size:,} bytes: that is not a list of markers")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of styles and extensions, which are not read
             return pd.read_excel(path, engine="openpyxl", dtype=str, keep_default_na=False)
     except Exception as error:  # whatever the reader says of a damaged workbook
-        raise InputError(f"{path} is no readable workbook: {error}") from error
+        raise InputError(f"{path} is not a readable workbook: {error}") from error
 
 
 def _plain(name: Any) -> str:

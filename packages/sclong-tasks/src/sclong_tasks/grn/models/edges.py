@@ -62,7 +62,7 @@ class EdgeModel(TaskModel[GrnData]):
         ):
             missing = sorted({data.genes[gene] for gene in genes[places < 0]})
             if missing:
-                raise InputError(f"{len(missing)} are no {what} of the run: {shown(missing)}")
+                raise InputError(f"{len(missing)} are not {what} of the run: {shown(missing)}")
         return pd.DataFrame({TARGET: self.weights[source, target]}, index=rows)
 
     def save(self, folder: Path) -> None:
