@@ -58,7 +58,7 @@ def test_every_file_of_it_is_verified_and_small():
     assert "mini" in packaged_names()
     assert sum(record.bytes for record in info.files.values()) < 10_000_000
     assert str(MINI) not in info.source
-    assert info.source.startswith("sclong-mini, which ships with sclong-core")
+    assert info.source.startswith("sclong-mini, which comes with sclong-core")
 
 
 def test_a_damaged_file_of_it_is_refused(tmp_path, monkeypatch):
@@ -92,7 +92,7 @@ def test_what_does_not_come_with_the_package_is_refused(monkeypatch, tmp_path):
 def test_embed_needs_no_checkpoint(file, tmp_path, capsys):
     assert main(["embed", file, "-o", str(tmp_path / "embedded.h5ad")]) == 0
     shown = capsys.readouterr()
-    assert "sclong-mini, which ships with sclong-core" in shown.err
+    assert "sclong-mini, which comes with sclong-core" in shown.err
     found = anndata.read_h5ad(tmp_path / "embedded.h5ad")
     assert found.obsm["X_sclong"].shape[0] == 9
     assert np.isfinite(found.obsm["X_sclong"]).all()

@@ -348,7 +348,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(words, tmp_path, adata, capsys, 
     assert listing(tmp_path)[:1] == ["cells.h5ad"]
     assert not (tmp_path / "out.h5ad").exists()
     assert main([*words, "--resume"]) == 0
-    assert "3 of 5 blocks are there" in capsys.readouterr().err
+    assert "3 of 5 blocks are finished" in capsys.readouterr().err
     found = ad.read_h5ad(tmp_path / "out.h5ad").obsm["X_sclong"]
     np.testing.assert_array_equal(found, MODEL.embed(adata))
     assert listing(tmp_path) == ["cells.h5ad", "out.h5ad"]

@@ -75,7 +75,7 @@ def test_data_are_described_without_a_checkpoint(data, capsys):
     assert main(["info", data]) == 0
     shown = capsys.readouterr().out
     assert "Ensembl ids in var_names" in shown
-    assert "raw counts (of 12 cells looked at" in shown
+    assert "raw counts (in 12 cells" in shown
     assert "layers/counts" in shown
     assert "time to embed" not in shown
 

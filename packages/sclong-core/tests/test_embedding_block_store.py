@@ -102,7 +102,7 @@ def test_half_written_blocks_are_removed(folder, caplog):
     half.write_bytes(b"\x93NUMPY")
     assert open_store(folder, resume=True).missing() == [1, 2]
     assert not half.exists()
-    assert "1 of 3 blocks are there" in caplog.text
+    assert "1 of 3 blocks are finished" in caplog.text
 
 
 def test_a_second_run_is_refused_with_the_process_of_the_first(folder):

@@ -87,7 +87,7 @@ def test_log1p_of_a_subset_of_the_genes_is_log1p():
         (np.log1p(LOGGED), "log1p applied twice"),
         (np.sqrt(SCALED), "square roots"),
         (np.log1p(COUNTS), "not scaled to a common sum"),
-        (COUNTS * 0.7 // 1 * 0 + 0.7, "one single value, 0.7"),
+        (COUNTS * 0.7 // 1 * 0 + 0.7, "a single value other than 0: 0.7"),
         (np.where(np.arange(60)[:, None] < 30, COUNTS, LOGGED), "mixes raw counts in 30 cells"),
         (np.where(np.arange(60)[:, None] == 7, COUNTS + 0.5, COUNTS), "fractions in cell '7'"),
         (np.full((3, 4), np.nan), "NaN"),

@@ -38,7 +38,7 @@ OTHERS = {
     "ranks from 0 to 1": (np.argsort(np.argsort(LOGGED, 1), 1) / GENES, "ranks"),
     "ranks": (np.argsort(np.argsort(LOGGED, 1), 1), "ranks"),
     "TF-IDF": (FREQUENCIES * np.log1p(CELLS / (1 + EXPRESSED_IN)), "looks like counts multiplied"),
-    "log1p of TF-IDF": (np.log1p(FREQUENCIES * 1e4 * CELLS / (1 + EXPRESSED_IN)), "as TF-IDF"),
+    "log1p of TF-IDF": (np.log1p(FREQUENCIES * 1e4 * CELLS / (1 + EXPRESSED_IN)), "as in TF-IDF"),
     "TF-IDF of logarithms": (LOGGED * np.log1p(CELLS / (1 + EXPRESSED_IN)), "TF-IDF of logarithms"),
     "cells of length 1": (LOGGED / np.linalg.norm(LOGGED, axis=1, keepdims=True), "L2 normal"),
     "counts of decontX": (np.minimum(RAW * RANDOM.uniform(0.7, 1, RAW.shape), 19), "neither"),

@@ -172,7 +172,7 @@ def test_unknown_values_can_be_forced_and_are_warned_of(adata, forced, caplog):
     result = found(adata, normalisation=forced)
     assert (result.normalisation, result.forced) == (forced, True)
     assert any(
-        f"taken as {forced}, as requested by normalisation" in line for line in warnings(caplog)
+        f"treated as {forced}, as requested by normalisation" in line for line in warnings(caplog)
     )
 
 

@@ -130,7 +130,7 @@ def test_an_old_folder_that_was_set_aside_comes_back(tmp_path, monkeypatch, capl
     with pytest.raises(TakenError), atomic_folder(final):
         pass
     assert (final / "content").read_text() == "old"
-    assert ("is back" in caplog.text) == (at == 2)
+    assert ("is restored" in caplog.text) == (at == 2)
 
 
 def test_a_replaced_folder_is_under_its_name_at_every_moment(tmp_path, monkeypatch):

@@ -43,5 +43,5 @@ def test_a_nested_setting_is_named_by_its_path(own):
 
 
 def test_a_checkpoint_of_something_else_is_refused(own):
-    with pytest.raises(CheckpointError, match="something else"):
+    with pytest.raises(CheckpointError, match="not a checkpoint of scLong"):
         check_identity({"state_dict": {}}, own)

@@ -53,6 +53,6 @@ def test_a_data_set_that_keeps_no_cell_says_so(asked, tmp_path, capsys, monkeypa
     monkeypatch.delenv("COLUMNS", raising=False)  # a line of the table is not folded
     (tmp_path / "rules.yaml").write_text("min_genes_per_dataset: 20\nmin_genes_per_cell: 50\n")
     assert main(asked) == 0
-    lines = [line for line in capsys.readouterr().out.splitlines() if "no cells are left" in line]
+    lines = [line for line in capsys.readouterr().out.splitlines() if "no cell is left" in line]
     report = (tmp_path / "corpus" / "report.tsv").read_text()
-    assert len(lines) == report.count("no cells are left") > 0
+    assert len(lines) == report.count("no cell is left") > 0

@@ -169,10 +169,10 @@ def test_a_file_in_place_stays_when_its_replacement_is_wrong(server, tmp_path):
 
 
 def test_another_size_than_the_catalogue_says_is_refused_at_once(server, tmp_path):
-    with pytest.raises(InputError, match=r"102,400 bytes, not the 7"):
+    with pytest.raises(InputError, match=r"102,400 bytes instead of the expected 7"):
         get(server, tmp_path / "x.h5ad", expected_bytes=7)
     server.answers["/x.h5ad"] = [Answer(length=False)]
-    with pytest.raises(InputError, match="more than the 7 bytes"):
+    with pytest.raises(InputError, match="more than the expected 7 bytes"):
         get(server, tmp_path / "x.h5ad", expected_bytes=7)
     assert not list(tmp_path.iterdir())
 

@@ -97,7 +97,7 @@ def test_the_array_is_plain_npy(tmp_path):
         ("ONE 1 2 3\nTWO 1 nan 3\n", "line 2: gene 'TWO' has a number that is NaN"),
         ("ONE 1 2 inf\n", "NaN or infinite"),
         ("ONE 1 2 x\n", "has text among its numbers"),
-        ("ONE 1 2 3\nONE 1 2 3\n", "line 2: gene 'ONE' is there twice"),
+        ("ONE 1 2 3\nONE 1 2 3\n", "line 2: gene 'ONE' occurs twice"),
         ("9 3\nONE 1 2 3\n", "has 1 vectors where 9 were expected"),
         ("1 200\nONE 1 2 3\n", "vectors of 200, not 3"),
         ("Actb 1 2 3\n", "no vector for any of the 6 genes"),

@@ -120,7 +120,7 @@ def strange_names(adata):
         (mixed, survey.MIXED_VALUES, "mixes raw counts in 20 cells"),
         (not_a_number, survey.IMPOSSIBLE_VALUES, "NaN in cell 'cell0', gene 'ENSG0000"),
         (infinite, survey.IMPOSSIBLE_VALUES, "infinite value in cell 'cell0', gene 'ENSG"),
-        (enormous, survey.IMPOSSIBLE_VALUES, "no count reaches (1e+30) in cell 'cell0', gene"),
+        (enormous, survey.IMPOSSIBLE_VALUES, "too large for a count (1e+30) in cell 'cell0', gene"),
         (presence, survey.UNKNOWN_VALUES, "as presence and absence do"),
         (of_mouse, survey.NOT_THE_ORGANISM, "obs says so"),
         (noted_mouse, survey.NOT_THE_ORGANISM, "NCBITaxon:10090"),

@@ -299,7 +299,7 @@ def test_cells_of_anndata_are_told_in_place_or_in_a_copy(caplog):
         (lambda v, t: (v, np.full(len(t), "one")), "must be two"),
         (lambda v, t: (v * 0, t), "all alike"),
         (lambda v, t: (np.where(v > 2, np.nan, v), t), "not finite"),
-        (lambda v, t: (v[:, 0], t), "no table"),
+        (lambda v, t: (v[:, 0], t), "not a table"),
         (lambda v, t: (v, t[:-1]), "do not belong together"),
         (lambda v, t: (v, np.arange(len(t)).astype(str)), "labels that cells share"),
     ],

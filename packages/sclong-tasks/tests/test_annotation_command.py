@@ -139,7 +139,7 @@ def test_a_query_that_lies_elsewhere_is_told_so_and_can_be_aligned(files, tmp_pa
     assert main(["annotate", *files, "-o", f"{tmp_path}/as_is.h5ad"]) == 0
     assert "try --align-query" in capsys.readouterr().err
     assert main(["annotate", *files, "-o", f"{tmp_path}/aligned.h5ad", "--align-query"]) == 0
-    assert "around its own mean" in capsys.readouterr().out
+    assert "on its own mean" in capsys.readouterr().out
     as_is, aligned = (anndata.read_h5ad(tmp_path / f"{n}.h5ad") for n in ("as_is", "aligned"))
     assert aligned.uns["sclong_annotation"]["aligned"]
     assert aligned.obs["sclong_unknown"].mean() < as_is.obs["sclong_unknown"].mean()

@@ -113,7 +113,7 @@ def test_scvi_learns_from_counts_alone(data, tmp_path):
 
 def test_scvi_refuses_what_is_no_count(data, tmp_path):
     data.expression.values[0, 0] = 0.5
-    with pytest.raises(InputError, match=r"choose a layer with task\.layer"):
+    with pytest.raises(InputError, match=r"name a layer with task\.layer"):
         embedded("scvi", data, tmp_path)
     with pytest.raises(ConfigError, match="latent"):
         ScViOptions(latent=0)

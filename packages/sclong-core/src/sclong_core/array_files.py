@@ -30,7 +30,7 @@ _DAMAGE = (
     OSError,
     RuntimeError,  # encrypted
     NotImplementedError,  # packed in an unknown way
-    SyntaxError,  # in a header that is no literal
+    SyntaxError,  # in a header that is not a literal
     tokenize.TokenError,  # nor was one in Python 2
     struct.error,
     zipfile.BadZipFile,

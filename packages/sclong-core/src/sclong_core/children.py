@@ -69,7 +69,7 @@ def interrupt_children() -> None:
 
 
 def end_processes(numbers: Sequence[int]) -> None:
-    """Kill processes; those that have ended already are passed over."""
+    """Kill processes; those that have ended already are skipped."""
     for number in numbers:
         with contextlib.suppress(OSError):
             os.kill(number, signal.SIGKILL)

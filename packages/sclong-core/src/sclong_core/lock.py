@@ -27,7 +27,7 @@ def locked(path: str | os.PathLike[str], what: str, *, inherited: bool = True) -
 
     The system holds it for the process, so that the lock of one that was killed is free at once. It
     works between machines where the file system has locks (NFS 4, Lustre, GPFS); where it has none
-    that is said, and the body runs. The file says who holds it, and stays.
+    that is reported, and the body runs. The file says who holds it, and stays.
 
     Args:
         path: the file; its folder must exist.

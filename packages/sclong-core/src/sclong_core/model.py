@@ -165,7 +165,7 @@ class ScLong(nn.Module, PretrainedMethods, CellMethods, ContextMethods):
 
     @torch.no_grad()
     def redraw_features(self, redraw_index: int) -> None:
-        """Draw the random features of all layers anew.
+        """Redraw the random features of all layers.
 
         They are a pure function of (``config.feature_seed``, encoder, layer, ``redraw_index``), so
         that ranks agree and a resumed run goes on as if it had never stopped.

@@ -2,7 +2,7 @@
 
 Linux (``renameat2``) and macOS (``renamex_np``) exchange two names, or refuse to rename over
 something, in a single step. Some file systems (NFS, some parallel ones) know neither; what is done
-there instead is said at each function.
+there instead is stated at each function.
 """
 
 import ctypes

@@ -260,7 +260,7 @@ class Manifest:
             folder: where relative locations start and downloads go; by default the file's folder.
 
         Raises:
-            InputError: the file is no manifest, with the line and the column; or ``folder`` is
+            InputError: the file is not a manifest, with the line and the column; or ``folder`` is
                 not a folder.
         """
         path = Path(path)
@@ -286,7 +286,7 @@ class Manifest:
 
     @classmethod
     def from_folder(cls, path: str | os.PathLike[str]) -> Self:
-        """Every data set in a folder, at any depth; what was left out is said.
+        """Every data set in a folder, at any depth; what was left out is reported.
 
         Raises:
             InputError: there is no such folder, or no data set in it.

@@ -42,7 +42,7 @@ class AlignedVectors:
     names: int
     """Number of vectors in the file."""
     unused: tuple[str, ...]
-    """Names in the file that are no gene of the vocabulary, or ambiguous."""
+    """Names in the file that are not genes of the vocabulary, or ambiguous."""
     repeated: tuple[str, ...]
     """Names of genes whose vector was taken by a better name."""
 
@@ -116,7 +116,7 @@ def read_vectors(path: str | PathLike[str], *, dimensions: int = DIMENSIONS) -> 
     """Read a text file of vectors as it is.
 
     Raises:
-        InputError: a line has another number of numbers, something that is no finite number, or a
+        InputError: a line has another number of numbers, one that is not a finite number, or a
             name that was there before; or the first line promises another size.
     """
     names: dict[str, None] = {}

@@ -24,7 +24,7 @@ UNSUSPICIOUS_BYTES = 10**8
 def read_lines(path: str | PathLike[str]) -> Iterator[tuple[int, str]]:
     """The lines of a UTF-8 text file with their numbers, from 1 on; gzip is told by its bytes.
 
-    A byte order mark at the beginning, as Excel writes it, is no part of the first line.
+    A byte order mark at the beginning, as Excel writes it, is not part of the first line.
 
     Raises:
         InputError: no such file, a gzip file that is cut short or damaged or a bomb, or not text.

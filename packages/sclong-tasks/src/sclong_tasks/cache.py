@@ -23,7 +23,7 @@ class ContentCache:
 
     A key holds everything that the result depends on: digests of data and checkpoints, options, and
     a version that is raised when the computation changes. What is there is checked against its
-    checksums when it is opened, and computed anew if it is damaged.
+    checksums when it is opened, and computed again if it is damaged.
 
     Args:
         folder: where to keep results; None keeps nothing.

@@ -50,7 +50,7 @@ def read_h5ad(path: Path, *, needs_genes: bool = True) -> anndata.AnnData:
         needs_genes: refuse a file without any; what is asked for may be beside X.
 
     Raises:
-        InputError: it is no h5ad file, says that it holds more than it does, or holds no cells or
+        InputError: it is not an h5ad file, claims to hold more than it does, or holds no cells or
             genes.
     """
     try:
@@ -73,7 +73,7 @@ def read_h5ad(path: Path, *, needs_genes: bool = True) -> anndata.AnnData:
 
 
 def _require_all(group: h5py.Group) -> None:
-    """Refuse arrays that are said to be larger than what is there can be."""
+    """Refuse arrays that are declared to be larger than what is there can be."""
     for name in group:
         if isinstance(group.get(name, getlink=True), h5py.SoftLink):
             continue  # to a place in the file, which is looked at there
@@ -128,7 +128,7 @@ def dense_matrix(adata: anndata.AnnData, layer: str, path: Path) -> npt.NDArray[
 
 
 def genes_only(adata: anndata.AnnData, path: Path) -> anndata.AnnData:
-    """The cells without features that are no genes, as embedding and corpora have it.
+    """The cells without features that are not genes, as embedding and corpora have it.
 
     Cells of another species, by their genes or by what ``obs`` and ``uns`` note, are warned of.
 

@@ -27,7 +27,7 @@ def plane(values: npt.ArrayLike, *, way: Way = "umap", seed: int = 0) -> npt.NDA
 
     Raises:
         ConfigError: UMAP is not installed.
-        InputError: a value is no number.
+        InputError: a value is not a number.
     """
     table, _, _ = checked_embedding(values, np.zeros(len(np.asarray(values))))
     most = min(table.shape)

@@ -9,7 +9,7 @@ _CLEAR = Path("/proc/self/clear_refs")
 
 
 def reset_peak() -> None:
-    """Begin to measure anew, where the system can (Linux)."""
+    """Restart the measurement, where the system can (Linux)."""
     try:
         _CLEAR.write_text("5", encoding="ascii")
     except OSError:

@@ -25,7 +25,7 @@ def load_model(kind: type[ModelT], folder: Path, context: RunContext) -> ModelT:
     """Read what :func:`save_model` wrote.
 
     Raises:
-        InputError: a file is missing or damaged, or is no part of such a model.
+        InputError: a file is missing or damaged, or is not part of such a model.
     """
     _check(folder)
     try:

@@ -59,7 +59,7 @@ def write_result_figures(
     """Write each drawing as a file that any browser shows; their paths.
 
     Raises:
-        InputError: a file of such a name is there and is no drawing.
+        InputError: a file of such a name is there and is not a drawing.
     """
     drawings = {folder / f"{name}.svg": one for name, one in result_figures(rows, metrics).items()}
     for path in drawings:

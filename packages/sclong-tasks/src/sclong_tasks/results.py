@@ -72,7 +72,7 @@ def package_versions() -> str:
 
 
 def write_metrics(path: Path, rows: Iterable[ResultRow], facts: Mapping[str, Any]) -> None:
-    """Write the rows of one run, and facts about the run that are no metrics."""
+    """Write the rows of one run, and facts about the run that are not metrics."""
     content = {"format": FORMAT, "rows": [_row(row) for row in rows], "facts": dict(facts)}
     write_json(path, content)
 
@@ -95,7 +95,7 @@ def read_metrics(path: Path) -> pd.DataFrame:
 def finished_runs(folder: Path) -> list[Path]:
     """The ``metrics.json`` of every run below a folder.
 
-    Hidden folders are passed over: a run that was killed may have left one, half-written.
+    Hidden folders are skipped: a run that was killed may have left one, half-written.
     """
     return sorted(
         path

@@ -199,7 +199,7 @@ def fit_and_predict(
     """Fit on the training rows and predict the test rows; test targets are out of sight.
 
     Raises:
-        InputError: the model predicts other rows than asked for, or something that is no number.
+        InputError: the model predicts other rows than asked for, or something that is not a number.
     """
     selecting = task.selection(split, settings)
     seen = np.concatenate([selecting.train, selecting.validation])
@@ -211,7 +211,7 @@ def fit_and_predict(
 
 
 def check_predictions(predictions: pd.DataFrame, data: TaskData, rows: Any) -> None:
-    """Refuse predictions of other rows, and such that are no finite numbers.
+    """Refuse predictions of other rows, and such that are not finite numbers.
 
     Raises:
         InputError: names the first row that is wrong.

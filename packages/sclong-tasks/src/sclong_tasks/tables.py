@@ -35,7 +35,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     """Rows that :func:`write_rows` wrote.
 
     Raises:
-        InputError: it is no such file.
+        InputError: it is not such a file.
     """
     numbers = {name: [""] for name in ("value", "low", "high")}
     try:
@@ -62,7 +62,7 @@ def collect(places: Sequence[Path]) -> pd.DataFrame:
 
 
 def fill_page(page: str, name: str, tables: str) -> str:
-    """A page with its block ``<!-- results NAME -->`` ... ``<!-- end -->`` filled anew.
+    """A page with its block ``<!-- results NAME -->`` ... ``<!-- end -->`` filled again.
 
     Raises:
         InputError: there is no such block.

@@ -285,7 +285,7 @@ class Task(ABC, Generic[DataT]):
 
     @abstractmethod
     def load(self, folder: Path, settings: Any) -> DataT:
-        """Read what :meth:`prepare` wrote; what is left out is said and counted."""
+        """Read what :meth:`prepare` wrote; what is left out is reported and counted."""
 
     @abstractmethod
     def split(self, data: DataT, *, scenario: str, seed: int, settings: Any) -> Split:

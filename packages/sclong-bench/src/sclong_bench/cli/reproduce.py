@@ -25,7 +25,7 @@ class ReproduceCommand:
         parser.description = (
             "Run what is missing of a suite, five seeds a model, and compare the mean of each "
             "figure with its band, which was made from the spread between seeds. Tasks whose "
-            "original files are not at hand are passed over by name. Status 1 if a figure is "
+            "original files are not at hand are skipped by name. Status 1 if a figure is "
             "outside of its band, or missing, or a run failed."
         )
         parser.add_argument(

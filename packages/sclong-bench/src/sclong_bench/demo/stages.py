@@ -40,7 +40,7 @@ class Stages:
 
     @contextmanager
     def stage(self, name: str, doing: str, *, steps: int | None = None) -> Iterator[Stage]:
-        """Run one stage; where it fails nothing is said, since the error says it.
+        """Run one stage; where it fails nothing is logged, because the error says it.
 
         Args:
             name: one or two words.

@@ -237,7 +237,7 @@ def _line(label: str, role: str, runs: pd.DataFrame, missing: str, confidence: f
 
 
 def mean_interval(values: Any, confidence: float) -> tuple[float, float]:
-    """The t interval of a mean; NaN below two values, or where one is no number."""
+    """The t interval of a mean; NaN below two values, or where one is not a number."""
     found = np.asarray(values, dtype=np.float64)
     if len(found) < 2 or not np.isfinite(found).all():
         return math.nan, math.nan

@@ -56,14 +56,14 @@ def cliffs_delta(model: npt.ArrayLike, reference: npt.ArrayLike) -> float:
 
 
 def small_sample_factor(df: float) -> float:
-    """Hedges's factor; NaN below two degrees of freedom, where it is no correction any more."""
+    """Hedges's factor; NaN below two degrees of freedom, where it no longer corrects."""
     return 1 - 3 / (4 * df - 1) if df >= 2 else float("nan")
 
 
 def effects(
     model: Sample, reference: Sample, *, confidence: float = 0.95, seed: int = 0
 ) -> Effects:
-    """All sizes with percentile intervals; NaN where a value is no number or there is one run.
+    """All sizes with percentile intervals; NaN where a value is not a number or there is one run.
 
     A deterministic model counts as a constant: the standard deviation is the other's alone.
     """

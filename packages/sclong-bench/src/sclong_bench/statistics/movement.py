@@ -40,7 +40,7 @@ def movements(
         a: checked results.
         b: others.
         plan: the test, the family and the correction. A paired test needs the same seeds.
-        level: of q, below which a difference is no noise.
+        level: of q, below which a difference is not noise.
 
     Returns:
         One row a model and setting, with :data:`COLUMNS`: what moved most comes first.

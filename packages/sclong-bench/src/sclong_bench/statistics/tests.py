@@ -2,7 +2,7 @@
 
 A model that does not vary (it has no seed, or gives the same value for every seed) has no sampling
 distribution: the other's runs are then tested against its one value, and the outcome says so.
-Where there is no answer - one run only, neither model varies, a value that is no number - the
+Where there is no answer - one run only, neither model varies, a value that is not a number - the
 p-value is NaN and the note says why.
 """
 

@@ -145,7 +145,7 @@ def _rows(suite: Suite) -> pd.DataFrame:
     for folder in own:
         try:
             found.append(read_runs(folder))
-        except InputError:  # it failed, which is said on its own
+        except InputError:  # it failed, which is reported on its own
             continue
     if not found:
         raise InputError("no run of the suite was made: nothing can be compared")

@@ -37,7 +37,7 @@ def run_here(runs: Sequence[GridRun], *, jobs: int) -> Iterator[RunOutcome]:
 
     Raises:
         ConfigError: no job at all.
-        KeyboardInterrupt: interrupted; runs that are under way are ended, and begin anew next time.
+        KeyboardInterrupt: interrupted; unfinished runs are ended, and start again next time.
     """
     if jobs < 1:
         raise ConfigError(f"--jobs must be at least 1, not {jobs}")

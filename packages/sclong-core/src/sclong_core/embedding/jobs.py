@@ -237,7 +237,7 @@ def describe_work(
 ) -> dict[str, Any]:
     """All that decides what an embedding is: two runs with the same description may be mixed.
 
-    The input is known by its content, so that moving or touching it is no change.
+    The input is known by its content, so that moving or touching it is not a change.
     """
     types = options.reading.get("feature_types")
     organism = options.reading.get("organism", "human")

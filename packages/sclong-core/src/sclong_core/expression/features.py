@@ -245,7 +245,7 @@ def _by_name(places: Sequence[list[str]], typed: Mask) -> Iterator[tuple[int, st
 
 
 def _untyped_strangers(places: Sequence[list[str]], typed: Mask, found: list[str]) -> list[int]:
-    """Features without a type whose ids and symbols are no gene's, where others have a type."""
+    """Features without a type whose ids and symbols are not a gene's, where others have a type."""
     genes = [row for row in np.flatnonzero(typed).tolist() if not found[row]]
     ids = [[_ENSEMBL.fullmatch(name) is not None for name in names] for names in places]
     by_id = any(sum(column[row] for row in genes) >= _MOSTLY * len(genes) for column in ids)

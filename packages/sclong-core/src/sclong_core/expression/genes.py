@@ -187,7 +187,7 @@ def gene_names_in(var: pd.DataFrame, gene_column: str | None = None) -> list[tup
     """Each place that may name the genes, with the names that it holds; empty where one lacks.
 
     Byte order marks, spaces and quotes around a name, and the genome that it begins with
-    (``GRCh38_``), are no part of it.
+    (``GRCh38_``), are not part of it.
 
     Args:
         var: annotation of the data's genes.

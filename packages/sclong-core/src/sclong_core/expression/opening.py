@@ -57,7 +57,7 @@ def open_cells(
 def find_cell_files(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> list[Path]:
     """Files of cells among ``paths`` and in the folders among them, at any depth.
 
-    A zarr store counts as one file. Hidden files and folders in folders are passed over; links
+    A zarr store counts as one file. Hidden files and folders in folders are skipped; links
     are followed, each real file being taken once.
 
     Returns:

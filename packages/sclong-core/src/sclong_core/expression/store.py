@@ -246,7 +246,7 @@ def _leads_out(path: Path, place: bytes, what: str, target: bytes) -> InputError
 
 
 def require_stored(array: Any) -> None:
-    """Refuse an array of HDF5 or zarr that is said to be enormous, and of which little is there.
+    """Reject an array of HDF5 or zarr that is declared enormous, but of which little is there.
 
     Chunks that were never written read as zeros: a few bytes can promise more than all memory.
 

@@ -32,7 +32,7 @@ class Transform:
     slope: Callable[[Floats], Floats]
     """Slope of the inverse."""
     largest: float
-    """Greater values cannot come from it: undone, they are no counts of anything."""
+    """Greater values cannot come from it: undone, they are not counts of anything."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Units:
     bits: Floats
     """How surprising the fit would be in arbitrary values: -log2 of its probability."""
     failed: npt.NDArray[np.bool_]
-    """The row holds a value that is no multiple of any unit tried."""
+    """The row holds a value that is not a multiple of any unit tried."""
 
 
 LOG1P = Transform(np.expm1, np.exp, 20.0)

@@ -164,7 +164,7 @@ def read_record(path: Path) -> CheckpointRecord:
 def newest_valid_checkpoint(folder: str | PathLike[str]) -> Path | None:
     """The checkpoint with most steps that verifies, None where there is none.
 
-    Damaged ones are skipped, and each is said.
+    Damaged ones are skipped, and each is reported.
     """
     candidates = sorted(Path(folder).glob("*.ckpt"), key=_order, reverse=True)
     for path in candidates:

@@ -30,7 +30,7 @@ def find_config(name: str) -> Path:
             file is there.
 
     Raises:
-        ConfigError: there is neither, or the file is no text.
+        ConfigError: there is neither, or the file is not text.
     """
     if Path(name).is_file():
         try:

@@ -41,7 +41,7 @@ class OneFile:
     """Cells of one file: core's own."""
 
     def accepts(self, path: Path) -> bool:
-        """Anything: what is no file of cells is refused when it is opened."""
+        """Anything: what is not a file of cells is refused when it is opened."""
         return True
 
     def load(self) -> "type[LightningDataModule]":

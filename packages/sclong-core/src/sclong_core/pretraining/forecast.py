@@ -14,7 +14,7 @@ _LOG = logging.getLogger("sclong")
 MEASURED = 3
 """Steps of the optimiser that are timed, after a first one that also warms up."""
 _SHORT = 60.0
-"""Seconds left below which nothing is said."""
+"""Seconds left below which nothing is reported."""
 
 
 class Forecast(Callback):
@@ -49,6 +49,6 @@ class Forecast(Callback):
         if left > _SHORT:
             _LOG.info(
                 "a step takes %s: the %s steps left take about %s, validation aside. You may "
-                "interrupt: the same command goes on from the newest checkpoint",
+                "interrupt: repeat the command to resume from the newest checkpoint",
                 duration(seconds), f"{int(steps) - trainer.global_step:,}", duration(left),
             )  # fmt: skip

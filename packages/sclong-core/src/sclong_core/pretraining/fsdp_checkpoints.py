@@ -24,7 +24,7 @@ from torch.distributed.checkpoint.storage import WriteResult
 from sclong_core.errors import CheckpointError
 
 VALUES = "values.pt"
-"""Everything that is no tensor of the model or the optimiser."""
+"""Everything that is not a tensor of the model or the optimiser."""
 _MODEL, _OPTIMISER = "model/", "optimiser/"
 _GROUPS = "parameter_groups"
 _METADATA = "torch.distributed.checkpoint.metadata"

@@ -128,7 +128,7 @@ class ValidationMetrics(torch.nn.Module):
                 self.baselines[name].update(prediction, expression, scored)
 
     def compute(self) -> dict[str, Tensor]:
-        """Figures by their name in the log, over all ranks; then start anew."""
+        """Figures by their name in the log, over all ranks; then reset."""
         found: Regression = self.model.compute()
         values = {f"val/{name}": value.float() for name, value in found._asdict().items()}
         for name, metric in self.baselines.items():
@@ -175,7 +175,7 @@ class HiddenGeneMetrics(torch.nn.Module):
             detection.update(found.detection[counted], expressed[counted].long())
 
     def compute(self) -> dict[str, Tensor]:
-        """Figures by their name in the log, over all ranks; then start anew."""
+        """Figures by their name in the log, over all ranks; then reset."""
         values = {}
         for name in ("gene", "cell"):
             value, detection = getattr(self, f"{name}_value"), getattr(self, f"{name}_detection")

@@ -75,7 +75,7 @@ def unpack(
         stop: ends it early, leaving nothing.
 
     Raises:
-        InputError: it is no such archive, damaged, or holds what must not be unpacked.
+        InputError: it is not such an archive, damaged, or holds what must not be unpacked.
     """
     with atomic_folder(folder, overwrite=True) as temporary:
         _Unpacking(archive, temporary, limits, stop or Stop()).run()

@@ -228,7 +228,7 @@ class _Transfer:
         return total if total is not None else self._expected
 
     def _restart(self, response: requests.Response) -> None:
-        """Begin anew, and note by what the file can be recognised later."""
+        """Start again, and note by what the file can be recognised later."""
         self._forget()
         etag = response.headers.get("ETag", "")
         strong = etag if etag and not etag.startswith("W/") else None
@@ -259,7 +259,7 @@ class _Transfer:
         self.part.file.flush()
 
     def _interrupted(self, reason: str, begun: int, error: Exception | None) -> None:
-        """Go on with new patience if enough came; a server without ranges begins anew."""
+        """Go on with new patience if enough came; a server without ranges starts again."""
         self.part.file.flush()
         resumable = isinstance(self.part.noted().get("validator"), str)
         if not (resumable and self.part.size() >= begun + self._headway):

@@ -60,11 +60,11 @@ def count_nonzeros(paths: Sequence[str | PathLike[str]], table: GeneTable) -> Co
 def read_counts(path: str | PathLike[str]) -> Counter[str]:
     """Counts as a table of two columns, gene and number, tab or comma separated.
 
-    A first line whose second column is no number is a header. Counts of a gene that is there twice
+    A first line without a number in column 2 is a header. Counts of a gene that occurs twice
     are refused.
 
     Raises:
-        InputError: a line is no gene and count, or a gene is there twice.
+        InputError: a line is not a gene and count, or a gene is there twice.
     """
     counts: Counter[str] = Counter()
     for number, line in read_lines(path):

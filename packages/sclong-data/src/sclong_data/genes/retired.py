@@ -12,7 +12,7 @@ _FLAG = "-"
 
 
 def read_retired(path: str | PathLike[str]) -> dict[str, set[str]]:
-    """The successors of each retired id. "-" stands for none: the gene is no more.
+    """The successors of each retired id. "-" stands for none: the gene no longer exists.
 
     A retired id with several successors was split, and is never mapped.
 

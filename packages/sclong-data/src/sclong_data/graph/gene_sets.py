@@ -17,7 +17,7 @@ GENE_COLUMNS = ("ensembl_gene_id", "gene_id", "gene", "symbol")
 def read_gmt(path: str | PathLike[str]) -> Iterator[Annotation]:
     """Gene sets as GMT: name, description, then the genes, by symbol or id, tab separated.
 
-    Weights that follow a gene after a comma, as Enrichr writes them, are passed over.
+    Weights that follow a gene after a comma, as Enrichr writes them, are skipped.
 
     Raises:
         InputError: a line has no genes, or two sets have one name.

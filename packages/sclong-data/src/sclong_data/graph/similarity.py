@@ -38,7 +38,7 @@ class TermSimilarity:
     """The Jaccard index of two genes' sets of terms: shared terms over all terms of either.
 
     Args:
-        gene_to_terms: the terms of each gene, by the names in ``genes``; others are passed over.
+        gene_to_terms: the terms of each gene, by the names in ``genes``; others are skipped.
         genes: the genes in order.
 
     Raises:
@@ -103,7 +103,7 @@ class PairSimilarity:
 
     Args:
         pairs: ``(2, pairs)`` positions of genes. Where a pair is there twice, in either order, the
-            larger value counts. Pairs of a gene with itself are passed over.
+            larger value counts. Pairs of a gene with itself are skipped.
         values: ``(pairs,)`` over 0, at most 1.
         genes: number of genes.
 

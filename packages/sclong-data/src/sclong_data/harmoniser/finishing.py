@@ -96,7 +96,7 @@ def finish(shared: Shared, collected: Collected, datasets: Sequence[str]) -> tup
 
 
 def withdraw(corpus: Path, shards: Sequence[str]) -> None:
-    """Take back the index where one of its shards is about to be made anew."""
+    """Take back the index where one of its shards is about to be rebuilt."""
     if (corpus / INDEX).exists() and any(shard_path(corpus, name).exists() for name in shards):
         _LOG.info("%s: removing the index while its shards are rewritten", corpus)
         (corpus / INDEX).unlink()
@@ -137,7 +137,7 @@ def _remove_rows(corpus: Path, datasets: set[str]) -> None:
 
 
 def _remove_others(shared: Shared, collected: Collected, datasets: set[str]) -> None:
-    """Remove what belongs to data sets of former manifests, and shards that are no more made.
+    """Remove what belongs to data sets of former manifests, and shards that are no longer made.
 
     Shards of a data set that cannot be read just now stay: they are taken up again when it can.
     Files that somebody else put there stay too.

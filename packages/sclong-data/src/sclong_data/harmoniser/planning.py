@@ -26,7 +26,7 @@ from sclong_data.harmoniser.workplace import Workplace, digest_of, read_note
 
 _LOG = logging.getLogger("sclong")
 _VERSION = 1
-"""Of the harmoniser: raised when the same input gives other bytes, so that all is made anew."""
+"""Of the harmoniser: raised when the same input gives other bytes, so that all is rebuilt."""
 _SHARDS_AT_ONCE = 8
 _LOOKED_AT = ("organism", "matrix", "gene_column", "genes", "normalisation")
 _DESCRIBING = ("assay", "tissue", "disease", "organism")

@@ -97,7 +97,7 @@ def harmonise(  # settings of a user, each by its name
 
     Raises:
         InputError: manifest, vocabulary or gene table cannot be used, another run writes the same
-            folder, or the disk is full. A data set that cannot be read is no error: its row says
+            folder, or the disk is full. An unreadable data set is not an error: its row says
             so, and the others are done.
         ConfigError: a rule or the cluster is impossible.
         ScLongError: there is not enough memory, workers end again and again, or the cluster refuses

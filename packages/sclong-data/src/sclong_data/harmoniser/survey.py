@@ -91,7 +91,7 @@ class Survey:
     ambiguous: tuple[str, ...] = ()
     """Names that stand for several genes, the first few."""
     lost: tuple[str, ...] = ()
-    """Names that are no gene of the vocabulary, the first few."""
+    """Names that are not genes of the vocabulary, the first few."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -119,7 +119,7 @@ class UnitDone:
 
 
 def without_folder(text: str, path: Path) -> str:
-    """What was said about a file, by its name alone: the folder is no matter of the corpus."""
+    """What was said about a file, by its name alone: the folder does not matter."""
     return text.replace(str(path), path.name)
 
 

@@ -79,7 +79,7 @@ class CorpusValidationLoader:
 
 
 class _Tasks(Sampler[PoolTask]):
-    """The pools to read, asked for anew in each epoch."""
+    """The pools to read, requested again in each epoch."""
 
     def __init__(self, dataset: PoolDataset, where: Callable[[], tuple[int, int]]) -> None:
         self._dataset, self._where = dataset, where

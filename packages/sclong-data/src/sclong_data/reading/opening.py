@@ -76,7 +76,7 @@ def _open_other(
     if path.suffix == ".h5" and is_cellblast(path):
         return open_cellblast(path, entry.matrix)
     if path.suffix not in SUFFIXES:
-        raise InputError(f"{path} has no ending that is known ({', '.join(SUFFIXES)}): convert it")
+        raise InputError(f"{path} has an unknown ending (known: {', '.join(SUFFIXES)}): convert it")
     return open_cells(path, matrix=entry.matrix)
 
 
@@ -99,7 +99,7 @@ def dataset_in(path: Path) -> Path:
 
 
 def datasets_within(folder: Path) -> list[Path]:
-    """Files and folders that may be data sets, at any depth, sorted; hidden ones are passed over.
+    """Files and folders that may be data sets, at any depth, sorted; hidden ones are skipped.
 
     A 10x folder and a zarr store count as one. Links to folders are not followed.
     """

@@ -101,7 +101,7 @@ def attributes(item: Object) -> dict[str, Object]:
 
 
 def classes(item: Object) -> tuple[str, ...]:
-    """What R's ``class`` says, where it is said."""
+    """What R's ``class`` says, where it is stated."""
     found = attributes(item).get("class")
     return () if found is None else tuple(strings(found))
 

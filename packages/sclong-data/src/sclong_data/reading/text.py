@@ -56,7 +56,7 @@ def open_text(
         known_genes: ids and symbols, which help to recognise the axis.
 
     Raises:
-        InputError: it is no such table, or a value is no finite number: row and column are named.
+        InputError: it is not such a table, or a value is not finite: row and column are named.
     """
     header = read_header(path)
     layout = _layout(path, matrix, header, known_genes)
@@ -83,7 +83,7 @@ def table_layout(path: Path, known_genes: Collection[str] = ()) -> Layout:
     """Which way round a table is.
 
     Raises:
-        InputError: it is no table of expression, or it is not clear.
+        InputError: it is not a table of expression, or it is not clear.
     """
     header = read_header(path)
     layout = _layout(path, None, header, known_genes)

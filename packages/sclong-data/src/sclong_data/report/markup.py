@@ -9,7 +9,7 @@ Content = Element | str
 
 _UNSAFE = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
 """Unicode categories that a page shows as U+FFFD: controls, invisible and direction marks, ends of
-lines, and what is no character, which XML does not allow."""
+lines, and what is not a character, which XML does not allow."""
 
 
 def tag(name: str, /, *content: Content, **attributes: str | float) -> Element:

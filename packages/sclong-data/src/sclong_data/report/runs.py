@@ -26,7 +26,7 @@ class Runs:
 
     name: str
     values: Sequence[float]
-    """Of the runs; those that are no numbers are left out."""
+    """Of the runs; those that are not numbers are left out."""
     spread: float = 0.0
     """Half length of the whisker."""
     published: float | None = None

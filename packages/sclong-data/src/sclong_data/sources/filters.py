@@ -16,7 +16,7 @@ SEPARATOR = "; "
 class Filters:
     """Which data sets to list. Capitals make no difference; each field may name several values.
 
-    A data set that does not say what is asked for is left out, and that is said.
+    A data set that does not say what is asked for is left out, and that is reported.
     """
 
     organism: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class Filters:
         return None
 
     def chosen(self, entries: Iterable[DatasetEntry], source: str) -> list[DatasetEntry]:
-        """The data sets that fit; how many did not is said, by reason."""
+        """The data sets that fit; how many did not is reported, by reason."""
         kept, reasons = [], Counter[str]()
         for entry in entries:
             reason = self.misfit(entry)

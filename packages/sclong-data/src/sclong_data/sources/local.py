@@ -84,7 +84,7 @@ def find_datasets(folder: Path) -> list[DatasetEntry]:
     """Every data set in a folder, sorted by path.
 
     Tables of text count only where one of their axes clearly holds genes. Of the matrices that Cell
-    Ranger writes of the same cells, one is taken. What is left out is said.
+    Ranger writes of the same cells, one is taken. What is left out is reported.
 
     Raises:
         InputError: there is no such folder, or no data set in it.

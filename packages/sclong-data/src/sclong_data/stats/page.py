@@ -49,7 +49,7 @@ def write_stats(corpus: str | PathLike[str], path: str | PathLike[str]) -> Corpu
         path: the HTML file to write; its folder must exist. An older page is replaced.
 
     Raises:
-        InputError: there is no corpus, its index is damaged, or ``path`` is a file that is no page.
+        InputError: there is no corpus, its index is damaged, or ``path`` is not a page.
     """
     require_output(Path(path), [Path(corpus) / INDEX], ours=is_page)
     summary = CorpusSummary.read(corpus)

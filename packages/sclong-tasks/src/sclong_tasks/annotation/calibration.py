@@ -31,7 +31,7 @@ class Calibration:
         usual: ``(labels,)`` distance that is usual for voters of a label.
         doubt: ``(calibrating,)`` sorted: of their true labels.
         remoteness: ``(calibrating,)`` sorted: distance, in the one usual for the told label.
-        accuracy: share of them that are told right.
+        accuracy: share of them that are labelled correctly.
         macro_f1: of them.
         chance: share of them that has the commonest label.
     """

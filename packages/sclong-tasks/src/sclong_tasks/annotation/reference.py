@@ -84,7 +84,7 @@ class Reference:
             seed: draws the cells that calibrate.
 
         Raises:
-            InputError: there are too few cells, labels or batches, or a vector is no direction.
+            InputError: there are too few cells, labels or batches, or a vector is not a direction.
         """
         given = checked_vectors(vectors, "the reference")
         names = _aligned(labels, len(given), "labels")
@@ -139,7 +139,7 @@ class Reference:
             overwrite: replace a reference that is there.
 
         Raises:
-            InputError: it is there and ``overwrite`` is false, or it is no reference.
+            InputError: it is there and ``overwrite`` is false, or it is not a reference.
         """
         require_replaceable(Path(folder), overwrite=overwrite)
         with atomic_folder(folder, overwrite=overwrite) as made:
@@ -160,7 +160,7 @@ class Reference:
         """Read what :meth:`save` wrote.
 
         Raises:
-            InputError: the folder is no reference, or damaged.
+            InputError: the folder is not a reference, or damaged.
         """
         folder = Path(folder)
         if not is_reference(folder):
@@ -224,7 +224,7 @@ def require_replaceable(folder: Path, *, overwrite: bool) -> None:
     """Refuse to write a reference where something is that is not to be replaced.
 
     Raises:
-        InputError: something is there, and is no reference or is not to be replaced.
+        InputError: something is there, and is not a reference or is not to be replaced.
     """
     if not folder.exists():
         return
@@ -260,7 +260,7 @@ def _check_labels(found: npt.NDArray[np.str_], codes: Codes) -> None:
     rare = [f"{found[code]} ({counts[code]})" for code in np.flatnonzero(counts < LEAST_CELLS)]
     if rare:
         _LOG.warning(
-            "reference: labels of fewer than %d cells vote, but nothing is promised for them: %s",
+            "reference: labels of fewer than %d cells vote, but no rate is guaranteed for them: %s",
             LEAST_CELLS,
             "; ".join(rare[:10]) + ("; ..." if len(rare) > 10 else ""),
         )

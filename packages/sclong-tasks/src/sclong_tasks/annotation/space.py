@@ -106,7 +106,7 @@ def checked_vectors(vectors: npt.ArrayLike, what: str) -> Floats:
     """Vectors as a table.
 
     Raises:
-        InputError: they are no table of finite numbers.
+        InputError: they are not a table of finite numbers.
     """
     values = np.asarray(vectors, dtype=np.float32)
     if values.ndim != 2 or not values.size:

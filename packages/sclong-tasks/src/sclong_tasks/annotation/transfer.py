@@ -2,7 +2,7 @@
 
 If query and reference are alike, a cell's set of labels holds the true one with a probability of
 at least ``coverage``, and a cell is called unknown with one of at most ``false_unknown``. Where
-they differ, by technology, tissue or state, nothing is promised: compare with labels.
+they differ, by technology, tissue or state, no rate is guaranteed: compare with labels.
 
 A cell's answer depends on its vector and the reference alone, unless the query is aligned: then it
 is taken around its own mean, and as far from the reference in its middle as cells of the reference.
@@ -97,7 +97,7 @@ def annotate_vectors(
         progress: is told how many cells were done since it was last told.
 
     Raises:
-        InputError: the vectors are not as wide as those of the reference, are no directions, or
+        InputError: the vectors are not as wide as those of the reference, are not directions, or
             are too few to be aligned.
         ConfigError: a setting is impossible.
     """

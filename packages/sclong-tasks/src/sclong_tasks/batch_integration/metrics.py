@@ -36,7 +36,7 @@ def measure(
         settings: neighbours and draws.
 
     Raises:
-        InputError: a value is no number.
+        InputError: a value is not a number.
     """
     draws = settings.bootstrap
     found = [over_types("batch_asw", batch_asw_by_type(embedding, batch, cell_type), draws)]

@@ -163,7 +163,7 @@ def _profiles(given: Mapping[str, Path], wanted: tuple[str, ...]) -> Profiles:
     parts = {part: given[part] for part in ("train", "validation", "test") if part in given}
     if "profiles" in given:
         if parts:
-            _LOG.info("the signature files are passed over: %s is given", given["profiles"].name)
+            _LOG.info("the signature files are skipped: %s is given", given["profiles"].name)
         beside = Beside(
             read_fields(given["about_profiles"]) if "about_profiles" in given else None,
             read_fields(given["about_genes"]) if "about_genes" in given else None,

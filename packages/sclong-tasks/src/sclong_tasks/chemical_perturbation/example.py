@@ -87,12 +87,12 @@ def write_gct(path: Path, example: Example) -> None:
 
 
 def write_gctx(path: Path, example: Example, *, others: int = 3, fields: bool = True) -> None:
-    """The same profiles as GCTX, among genes that are no landmarks.
+    """The same profiles as GCTX, among genes that are not landmarks.
 
     Args:
         path: of the file.
         example: of the profiles.
-        others: genes that are no landmarks, put before the others.
+        others: genes that are not landmarks, put before the others.
         fields: write metadata; else there are names alone, as in the large files of LINCS.
     """
     count = len(example.genes)

@@ -22,7 +22,7 @@ SIZES = (10, 20, 50, 100)
 def row_pearson(truth_rg: Floats, predicted_rg: Floats) -> Floats:
     """``(r,)`` Pearson's r of each profile over its genes.
 
-    A profile whose predictions are constant has 0, because nothing is told apart in it; one whose
+    A profile with constant predictions has 0, because they distinguish nothing; one whose
     truth is constant has NaN.
     """
     sides = []

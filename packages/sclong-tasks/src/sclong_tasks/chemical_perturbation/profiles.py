@@ -56,7 +56,7 @@ class Profiles:
 
 
 def parse_dose(text: str) -> float:
-    """Micromolar of "1.11 um", "500 nM", "10 µM"; NaN of what is no dose."""
+    """Micromolar of "1.11 um", "500 nM", "10 µM"; NaN of what is not a dose."""
     found = _DOSE.fullmatch(text.strip())
     unit = (found[2] or "um").lower() if found else ""
     if found is None or unit not in _UNITS:
@@ -68,7 +68,7 @@ def parse_dose(text: str) -> float:
 
 
 def parse_hours(text: str) -> float:
-    """Hours of "24 h" and "24"; NaN of what is no time."""
+    """Hours of "24 h" and "24"; NaN of what is not a time."""
     found = _HOURS.fullmatch(text.strip())
     try:
         return float(found[1]) if found else float("nan")
@@ -157,7 +157,7 @@ def choose_genes(
     Args:
         path: for messages.
         ids: of all genes of the file.
-        fields: one line a gene, of text: symbols, and which are landmarks, where it is said.
+        fields: one line a gene, of text: symbols, and which are landmarks, where it is stated.
         wanted: symbols to take, in this order, where the fields do not say which are landmarks.
 
     Raises:
@@ -191,7 +191,7 @@ _LARGEST = 1000
 
 
 def check_finite(path: Path, values: Values, names: Sequence[str], genes: Sequence[str]) -> None:
-    """Refuse values that are no numbers.
+    """Refuse values that are not numbers.
 
     Raises:
         InputError: names the first by profile and gene.

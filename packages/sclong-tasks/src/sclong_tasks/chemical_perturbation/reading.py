@@ -148,7 +148,7 @@ def _table(path: Path, *, header: int | None, sep: str = ",") -> pd.DataFrame:
 
 
 def _numbers(path: Path, text: pd.DataFrame, names: list[str]) -> Values:
-    """Text to float32; names the first cell that is no finite number."""
+    """Text to float32; names the first cell that is not a finite number."""
     try:
         values = text.to_numpy().astype(np.float64)
     except ValueError:

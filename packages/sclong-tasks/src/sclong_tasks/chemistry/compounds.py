@@ -28,7 +28,7 @@ _NON_METALS = {
     86,
 }
 # fmt: on
-"""What is no metal, or, as arsenic and bismuth, sits in a drug by ordinary bonds."""
+"""What is not a metal, or, as arsenic and bismuth, sits in a drug by ordinary bonds."""
 _USUAL = {1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 34, 35, 53} | _PLAIN_METALS
 """Elements that a compound can lose with a counter-ion."""
 _IONIC = Chem.MolFromSmarts("[Na,K,Mg,Ca]~[O,F,Cl,Br,I]")
@@ -47,7 +47,7 @@ class Compound:
     whole: bool
     """Kept as it is, though it has several parts or a metal: it would be something else."""
     others: int
-    """Compounds beside it that are no known counter-ions; it is the largest of them, or whole where
+    """Compounds beside it that are not known counter-ions; it is the largest of them, or whole if
     none is much the largest."""
 
 

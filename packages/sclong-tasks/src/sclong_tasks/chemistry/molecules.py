@@ -37,7 +37,7 @@ class Molecule:
     whole: bool = False
     """Compared as it is, because it would be another compound without its metal or counter-ions."""
     others: int = 0
-    """Compounds in it beside the one that it is compared by, which are no known counter-ions."""
+    """Compounds in it beside the one that it is compared by, which are not known counter-ions."""
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,9 @@ def read_molecules(smiles: Mapping[str, Any], *, reject: bool = False) -> Molecu
     """Read drugs and say by name what is unusual about them.
 
     Args:
-        smiles: SMILES by the name of the drug. What is no text, such as a missing value, counts
+        smiles: SMILES by the name of the drug. What is not text, such as a missing value, counts
             as one that cannot be read.
-        reject: leave out what is no molecule, say so, and go on.
+        reject: leave out what is not a molecule, say so, and go on.
 
     Raises:
         InputError: a SMILES that RDKit cannot read or that is not of one molecule, unless
@@ -187,7 +187,7 @@ def _parsed(smiles: Any) -> Chem.Mol | str:
     with rdBase.BlockLogs():
         try:
             molecule = cast("Chem.Mol | None", Chem.MolFromSmiles(text))
-        except (ValueError, RuntimeError):  # what stands after it is no extension that RDKit knows
+        except (ValueError, RuntimeError):  # the text after it is not an extension RDKit knows
             molecule = None
         if molecule is None or molecule.GetNumAtoms() == 0:
             return _UNREADABLE

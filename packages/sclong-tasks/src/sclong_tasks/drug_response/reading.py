@@ -120,7 +120,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _numbers(path: Path, table: pd.DataFrame, *, missing: bool) -> pd.DataFrame:
-    """Text to float64; names the first cell that is no finite number."""
+    """Text to float64; names the first cell that is not a finite number."""
     text = table.replace(dict.fromkeys(_MISSING, np.nan)) if missing else table
     values = text.apply(pd.to_numeric, errors="coerce").astype(np.float64)
     allowed = (

@@ -256,7 +256,7 @@ def check_weights(weights: str, encoder: EncoderOptions) -> None:
     """Refuse ``model.weights`` that this encoder cannot have.
 
     Raises:
-        ConfigError: there are no such weights, or the encoder is no random scLong.
+        ConfigError: there are no such weights, or the encoder is not a random scLong.
     """
     if weights not in WEIGHTS:
         raise ConfigError(f"model.weights must be one of {', '.join(WEIGHTS)}")

@@ -3,7 +3,7 @@
 Files and AnnData objects are checked and recognised as for scLong. log1p values of scaled counts
 are turned back into counts only where each value of a cell is a whole multiple of one unit, as
 log1p of its scaled counts is. A factor that all counts of a cell share cannot be seen in them: it
-is taken as 1, which is said, and cells of so few genes that there may be one are named.
+is taken as 1, which is reported, and cells of so few genes that there may be one are named.
 """
 
 import logging

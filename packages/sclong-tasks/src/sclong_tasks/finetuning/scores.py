@@ -2,7 +2,7 @@
 
 Two answers of chance stand beside a score: every cell gets the commonest label of training; and the
 same predictions are compared with labels that were permuted among the held-out cells. Labels are
-permuted within groups, so that telling groups apart is no merit; where every group has one label
+permuted within groups, so that telling groups apart is not a merit; where every group has one label
 (a disease of donors), the labels of groups are permuted.
 """
 

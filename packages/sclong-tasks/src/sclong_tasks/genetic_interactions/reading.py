@@ -77,7 +77,7 @@ def read_fitness(path: Path) -> pd.DataFrame:
     """Fitness of cells by both perturbed genes, the mean of both orders; ``negative`` is none.
 
     Raises:
-        InputError: it is no square of numbers with the same names on both sides.
+        InputError: it is not a square of numbers with the same names on both sides.
     """
     table = _table(path, ("gene",))
     names = [ALIASES.get(name, name) for name in table["gene"]]
@@ -102,7 +102,7 @@ def read_pairs(path: Path, *, strict: bool) -> list[str]:
 
     Args:
         path: .csv, .tsv or .parquet.
-        strict: refuse lines that are no pairs; else they are passed over.
+        strict: refuse lines that are not pairs; else they are skipped.
 
     Raises:
         InputError: there is no such column, no pair, or a line is none.

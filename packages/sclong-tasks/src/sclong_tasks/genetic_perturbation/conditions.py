@@ -14,7 +14,7 @@ def genes_of(condition: str) -> tuple[str, ...]:
     """The genes that a condition perturbs, in its own order; none for the control.
 
     Raises:
-        InputError: it is no name of a condition.
+        InputError: it is not a name of a condition.
     """
     if condition == CONTROL:
         return ()

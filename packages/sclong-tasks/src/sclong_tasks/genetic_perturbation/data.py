@@ -193,7 +193,7 @@ def read_perturbations(inputs: Mapping[str, Path], known: PerturbationData) -> P
     """Conditions to predict: a table with a column ``perturbation``, "A", "A+ctrl" or "A+B".
 
     Raises:
-        InputError: there is no such column, or a line is no perturbation.
+        InputError: there is no such column, or a line is not a perturbation.
     """
     path = inputs["perturbations"]
     try:

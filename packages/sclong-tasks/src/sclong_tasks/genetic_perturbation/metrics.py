@@ -5,7 +5,7 @@ Shapes: g genes, k chosen genes, c cells, p perturbations.
 As published, all metrics rest on means over the cells of a condition, and on changes against the
 mean of all control cells. The paper's Methods print another way, over single cells: see
 :func:`printed_pearson`. Metrics whose reference is the mean perturbed cell, as in Systema, say
-whether perturbations are told apart: against the control, whatever knows what perturbations have in
+whether perturbations are distinguished: against the control, what knows what perturbations have in
 common looks good.
 """
 
@@ -61,7 +61,7 @@ def wrong_directions(
 ) -> float:
     """Share of chosen genes predicted to go up where they go down, or the reverse; NaN without any.
 
-    No change, predicted or true, is no wrong direction, as in GEARS.
+    No change, predicted or true, is not a wrong direction, as in GEARS.
     """
     if not len(genes_k):
         return float("nan")

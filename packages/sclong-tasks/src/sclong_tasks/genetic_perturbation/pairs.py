@@ -29,7 +29,7 @@ class CellPairs(Dataset[Batch]):
         targets: ``(r, 2)`` numbers of the perturbed genes of each, -1 where there is one alone.
         controls: control cells to take part.
         seed: of the draws.
-        fixed: draw once, as GEARS does, and not anew in each epoch.
+        fixed: draw once, as GEARS does, and not again in each epoch.
     """
 
     def __init__(  # settings of a user, each by its name

@@ -48,7 +48,7 @@ def divide(
 
     Args:
         conditions: each once; the control is passed over.
-        seed: of NumPy's older generator, which GEARS uses; it is set anew for the pairs.
+        seed: of NumPy's older generator, which GEARS uses; it is set again for the pairs.
         gene_share: of the genes that may be trained on.
         pair_share: of the pairs of such genes that are trained on.
     """

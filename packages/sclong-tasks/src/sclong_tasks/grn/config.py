@@ -24,7 +24,7 @@ class GrnSettings:
     tie are "kept", as in BEELINE, and edges of weight 0 never are; or the "first" in the order of
     the file are taken, as in DeepSEM."""
     scale: str = "log1p"
-    """Of the expression: "log1p", which is refused where values show that they are no logarithms,
+    """Of the expression: "log1p", which is refused where values show that they are not logarithms,
     "log2", "counts", "tpm" (any scaled values without the logarithm), or "stored": log1p, whatever
     the values look like."""
     most_candidates: int = 50_000_000

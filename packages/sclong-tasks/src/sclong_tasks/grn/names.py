@@ -44,7 +44,7 @@ class GeneNames:
         return found
 
     def edges(self, what: str, edges: pd.DataFrame) -> npt.NDArray[np.int64]:
-        """``(edges, 2)`` places of ``Gene1`` and ``Gene2``; what differs by capitals is said.
+        """``(edges, 2)`` places of ``Gene1`` and ``Gene2``; what differs by capitals is reported.
 
         Raises:
             InputError: hardly a gene of the expression is in the network, nor the other way round,

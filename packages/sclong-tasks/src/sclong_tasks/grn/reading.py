@@ -48,7 +48,7 @@ def read_expression(path: Path) -> ExpressionTable:
 
 
 def unlike_log1p(values: npt.NDArray[np.float32]) -> str | None:
-    """What expression is that is no log1p, and the setting for it; None where it may be one.
+    """What expression is that is not log1p, and the setting for it; None where it may be one.
 
     BEELINE's own tables are logarithms of values that cells do not share a unit or a sum of, and
     simulated cells have neither: what is not recognised as another thing is taken as log1p.
@@ -128,7 +128,7 @@ def read_weights(path: Path) -> pd.DataFrame:
     This is what DeepSEM writes, and BEELINE's ``rankedEdges.csv``, separated by tabs or commas.
 
     Raises:
-        InputError: a column is missing, a weight is no number, or an edge has two weights.
+        InputError: a column is missing, a weight is not a number, or an edge has two weights.
     """
     table = _read(path)
     missing = [name for name in (*_GENE_COLUMNS, "EdgeWeight") if name not in table]

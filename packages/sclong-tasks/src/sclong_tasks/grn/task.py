@@ -198,7 +198,7 @@ class GeneRegulatoryNetworks(Task[GrnData]):
         edge, size = data.edge[rows], np.abs(predictions[TARGET].to_numpy(dtype=np.float64))
         source, target = data.source[rows], data.target[rows]
         loops = source == target
-        # A weight of 0 is no predicted edge, and no model says anything of a gene and itself.
+        # A weight of 0 is not a predicted edge, and no model says anything of a gene and itself.
         size[(size == 0) | loops] = -1
         factor = np.isin(source, np.unique(source[edge > 0]))
         by_order = settings.ties == "first"

@@ -1,7 +1,7 @@
 """How far a change of genes moves the vectors of cells.
 
 A change sets values of the model's input and leaves all others as they were: a cell keeps the scale
-that its own counts gave it. Counting anew without the gene would raise every other gene a little,
+that its own counts gave it. Counting again without the gene would raise every other gene a little,
 and so move cells by how much of a gene they hold, not by what it is.
 
 Shapes: n cells, g genes of the vocabulary, w width of a vector.

@@ -106,7 +106,7 @@ def read_sctype(path: Path) -> dict[str, Lists]:
     """Positive markers by tissue and cell type of ScType's workbook.
 
     Raises:
-        InputError: it is no such workbook, is too large, or lacks a column.
+        InputError: it is not such a workbook, is too large, or lacks a column.
     """
     table = _workbook(path)
     missing = [name for name in _COLUMNS if name not in table]
@@ -125,7 +125,7 @@ def read_pegasus(path: Path) -> Lists:
     """Positive markers by cell type of Pegasus's file, subtypes too.
 
     Raises:
-        InputError: it is no such file.
+        InputError: it is not such a file.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ def kmeans_clusters(
     """Clusters of k-means; fewer where cells have fewer different places.
 
     Raises:
-        InputError: a value is no number.
+        InputError: a value is not a number.
     """
     values, _, _ = checked_embedding(embedding, np.zeros(len(np.asarray(embedding))))
     places = len(np.unique(values[:, : min(values.shape[1], 50)], axis=0))

@@ -55,7 +55,7 @@ def pearson_within(
 ) -> Floats:
     """Pearson's r in each group of rows that has at least ``least`` of them, by ascending name.
 
-    A group whose predictions are constant has the value 0: nothing is told apart in it. One whose
+    A group with constant predictions has the value 0: they distinguish nothing. One whose
     truth is constant has NaN.
     """
     x, y = _pair(truth, predicted)

@@ -14,7 +14,7 @@ def checked_embedding(
     """Values as numbers, the code of each cell's label, and the labels in order.
 
     Raises:
-        InputError: it is no table, has no row a label, no cells, or a value that is no number.
+        InputError: it is not a table, lacks rows for labels or cells, or a value is not a number.
     """
     values, names = np.asarray(embedding, dtype=np.float64), np.asarray(labels).astype(str)
     if values.ndim != 2 or names.ndim != 1 or len(values) != len(names) or not values.size:

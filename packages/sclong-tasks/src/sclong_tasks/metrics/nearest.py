@@ -33,7 +33,7 @@ class ToldTypes:
         return self._over_seeds(_macro_f1, rows)
 
     def accuracy(self, rows: Ints | None = None) -> float:
-        """Share of the cells that are told right, averaged over seeds of the folds."""
+        """Share of the cells that are labelled correctly, averaged over seeds of the folds."""
         return self._over_seeds(_accuracy, rows)
 
     def left_out_macro_f1(self, rows: Ints | None = None) -> float:
@@ -41,7 +41,7 @@ class ToldTypes:
         return _macro_f1(*_taken(self.truth_n, self.left_out_n, rows))
 
     def left_out_accuracy(self, rows: Ints | None = None) -> float:
-        """Share of the cells that are told right by all others."""
+        """Share of the cells that are labelled correctly by all others."""
         return _accuracy(*_taken(self.truth_n, self.left_out_n, rows))
 
     def _over_seeds(self, score: _Score, rows: Ints | None) -> float:

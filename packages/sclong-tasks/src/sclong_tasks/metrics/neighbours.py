@@ -42,7 +42,7 @@ def find_neighbours(embedding: npt.ArrayLike, neighbours: int) -> Neighbours | N
         None where all cells have the same place, or there is one cell.
 
     Raises:
-        InputError: a value is no number.
+        InputError: a value is not a number.
     """
     values, _, _ = checked_embedding(embedding, np.zeros(len(np.asarray(embedding))))
     count = min(neighbours, len(values)) - 1

@@ -34,7 +34,7 @@ def silhouette_values(
         n values, all NaN where there are fewer than two labels.
 
     Raises:
-        InputError: the embedding is no table of finite numbers with one row a label.
+        InputError: the embedding is not a table of finite numbers with one row a label.
     """
     values_nd, codes_n, labels_k = checked_embedding(embedding, labels)
     if len(labels_k) < 2:

@@ -122,7 +122,7 @@ class ScVi(Placed):
 
         Raises:
             ConfigError: scvi-tools is not installed.
-            InputError: the values are no counts.
+            InputError: the values are not counts.
         """
         counts = data.expression.values
         if not (counts == np.floor(counts)).all():

@@ -109,7 +109,7 @@ def read_predictions(path: Path, genes: Sequence[str]) -> dict[str, Floats]:
     """Predicted mean expression by perturbation ("A" or "A+B"); spellings are averaged.
 
     Raises:
-        InputError: a gene has no column, or a value is no number.
+        InputError: a gene has no column, or a value is not a number.
     """
     table = read_any(path, "perturbation")
     absent = [gene for gene in genes if f"{_PREFIX}{gene}" not in table]

@@ -71,7 +71,7 @@ class NetworkOptions:
     optimisation: Optimisation = field(default_factory=lambda: Optimisation(decay=0.8))
     training: TrainingOptions = field(default_factory=_training)
     fixed_pairs: bool = False
-    """Draw the control cell of each perturbed cell once, as GEARS does, not anew each epoch."""
+    """Draw the control cell of each perturbed cell once, as GEARS does, not again each epoch."""
     draws: int = 100
     """Control cells that a prediction is averaged over, where it depends on them."""
 

@@ -43,7 +43,7 @@ class Genie3Options:
 class Genie3(EdgeModel):
     """How much each factor lowers the variance of a gene of variance 1, in the mean over trees.
 
-    Genes that are no factors have no edges. Each split looks at the square root of the number of
+    Genes that are not factors have no edges. Each split looks at the square root of the number of
     factors, as in the original.
     """
 
