@@ -102,7 +102,7 @@ def test_variables_of_torchrun_are_there_or_are_not(name, value):
 
 @pytest.mark.parametrize("name", ["SLURM_PROCID", "SLURM_LOCALID"])
 def test_variables_of_srun_are_there_or_are_not(name):
-    with pytest.raises(ConfigError, match=f"some variables of srun are missing {name} is missing"):
+    with pytest.raises(ConfigError, match=rf"some variables of srun are missing \({name}\)"):
         launched({key: text for key, text in SRUN.items() if key != name})
 
 

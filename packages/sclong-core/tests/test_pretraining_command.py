@@ -224,7 +224,7 @@ def test_values_refer_to_one_another(cells, capsys):
         (["--data.batch_size=0"], "data.batch_size"),
         (["--data.batch_size=99"], "do not fill one batch"),
         (["--data.path=absent.h5ad"], "absent.h5ad does not exist"),
-        (["--data.path=null"], "set data.path"),
+        (["--data.path=null"], "data.path is missing"),
         (["--trainer.precision=16-mixed"], "use bf16-mixed"),
         (["--trainer.precision=64-true"], "32-true or bf16-mixed"),
         (["--trainer.max_epochs=x"], "max_epochs"),

@@ -205,7 +205,7 @@ def test_whole_numbers_are_no_weights(release):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ([1, 2], "holds list"),
+        ([1, 2], "not list"),
         ({"model_state_dict": {}}, "no tensors"),
         ({"model_state_dict": 3}, "no tensors"),
         ({"epoch": 3, "weights": {}}, "epoch, weights is not a tensor"),

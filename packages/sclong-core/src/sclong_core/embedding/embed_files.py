@@ -129,7 +129,7 @@ def is_finished(job: Job, options: EmbedOptions, work: dict[str, Any]) -> bool:
         _LOG.info("%s: finished before", job.output)
         return True
     if not options.overwrite:
-        differing = differences(found, work) if found else "sclong did not write it"
+        differing = differences(found, work) if found else "scLong did not write it"
         raise InputError(
             f"{job.output} already exists and belongs to another run ({differing}): "
             "choose another name, or replace it with --overwrite"
