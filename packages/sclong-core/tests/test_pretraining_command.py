@@ -173,6 +173,7 @@ def test_a_run_leaves_checkpoints_model_log_and_settings(cells, capsys):
         "checkpoints/step=14.ckpt.json",
         "logs/version_0/config.yaml",
         "logs/version_0/metrics.csv",
+        "model/README.md",
         "model/config.json",
         "model/model.safetensors",
         "model/vocabulary.tsv",
