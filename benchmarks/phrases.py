@@ -32,7 +32,7 @@ PHRASES = {
     "is no table": "is not a table",
     "is no file": "is not a file",
     "is no command": "is not a command",
-    "are no numbers": "are not numbers",
+    "values are no numbers": "values are not numbers",
     "made anew": "rebuilt, written again",
     "begin anew": "start from scratch",
     "begins anew": "starts again",
