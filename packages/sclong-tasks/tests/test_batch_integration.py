@@ -11,6 +11,7 @@ from scipy import sparse
 
 from sclong_core.checkpoint_names import packaged_checkpoint
 from sclong_core.cli.main import main
+from sclong_core.config import InputConfig
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.model import ScLong
 from sclong_core.testing import make_tiny_model, shared_folder, synthetic_gene_ids
@@ -20,7 +21,7 @@ from sclong_tasks.batch_integration.config import IntegrationSettings
 from sclong_tasks.batch_integration.data import read_cells
 from sclong_tasks.batch_integration.metrics import measure, over_types
 from sclong_tasks.batch_integration.models.embedding import expression_of
-from sclong_tasks.batch_integration.models.sclong import ScLongOptions
+from sclong_tasks.batch_integration.models.sclong import ScLongOptions, VariantOptions
 from sclong_tasks.batch_integration.models.variable import highly_variable
 from sclong_tasks.cells import read_h5ad
 from sclong_tasks.data_files import prepare_data
@@ -339,6 +340,40 @@ def test_the_models_own_vector_of_a_cell_is_that_of_embed(name, pool, known_cell
     assert f"{GENES} of {GENES}" in model.facts["coverage"]
 
 
+@pytest.mark.parametrize("maximum", [None, 10.0])
+@pytest.mark.parametrize(("suffix", "pool"), [("", "gene_sums"), ("_mean", "mean")])
+def test_variants_scale_the_input_and_leave_out_what_is_not_measured(
+    maximum, suffix, pool, checkpoint, tmp_path
+):
+    adata = make_cells()
+    unknown = [*adata.var_names[:-3], "GENEX1", "GENEX2", "GENEX3"]
+    adata.var_names = unknown
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    data = read_cells(tmp_path / "cells.h5ad", SETTINGS)
+    name = f"sclong{suffix}_measured" + ("" if maximum is None else "_maximum_10")
+    _, found = embedded(name, data, context(tmp_path, checkpoint=checkpoint), {})
+    model = ScLong.from_pretrained(checkpoint, device="cpu")
+    known = [gene for gene in data.expression.genes if not gene.startswith("GENEX")]
+    assert found.shape[1] == (len(known) if pool == "gene_sums" else model.config.dim)
+    if pool == "gene_sums":
+        assert list(found.columns) == known
+    _, plain = embedded(f"sclong{suffix}", data, context(tmp_path, checkpoint=checkpoint), {})
+    if pool == "gene_sums":
+        same = np.allclose(plain[known].to_numpy(), found.to_numpy(), atol=1e-5)
+        assert same == (maximum is None)
+    else:
+        assert not np.allclose(plain.to_numpy(), found.to_numpy())
+
+
+def test_a_maximum_is_that_of_the_checkpoints_setting(data, checkpoint, tmp_path):
+    model = ScLong.from_pretrained(checkpoint, device="cpu")
+    model.config = replace(model.config, input=InputConfig(maximum=10.0))
+    model.save_pretrained(tmp_path / "ten")
+    _, expected = embedded("sclong", data, context(tmp_path, checkpoint=tmp_path / "ten"), {})
+    _, found = embedded("sclong_maximum_10", data, context(tmp_path, checkpoint=checkpoint), {})
+    np.testing.assert_allclose(found.to_numpy(), expected.to_numpy(), atol=1e-5)
+
+
 def test_a_model_without_a_vector_of_its_own_says_so(data, checkpoint, tmp_path):
     here = context(tmp_path, checkpoint=checkpoint)
     with pytest.raises(ConfigError, match="vector of the cell"):
@@ -348,6 +383,10 @@ def test_a_model_without_a_vector_of_its_own_says_so(data, checkpoint, tmp_path)
 def test_wrong_options_are_refused(data, tmp_path):
     with pytest.raises(ConfigError, match="weights"):
         ScLongOptions(weights="zero")
+    with pytest.raises(ConfigError, match="maximum"):
+        VariantOptions(maximum=-1.0)
+    with pytest.raises(ConfigError, match="measured"):
+        VariantOptions(measured=True, pool="cell")
     with pytest.raises(ConfigError, match="random scLong"):
         ScLongOptions(weights="normal", encoder=EncoderOptions())
     with pytest.raises(InputError, match="obsm has no 'X_pca': it has X_made"):

@@ -51,6 +51,24 @@ def _by_pool(encoder: str, role: Role, what: str) -> dict[str, ModelSpec]:
     }
 
 
+def _variants() -> dict[str, ModelSpec]:
+    """ScLong on the paper's scale of the input, and over measured genes alone."""
+    scale, measured = "input to a maximum of 10", "over measured genes alone"
+    ten, known, mean = {"maximum": 10.0}, {"measured": True}, {"pool": "mean"}
+    return {
+        f"sclong_{suffix}": ModelSpec(
+            f"{_MODELS}.sclong:ScLongVariant", "model", dict(options), f"scLong, {words}"
+        )
+        for suffix, options, words in (
+            ("maximum_10", ten, f"its sums, {scale}"),
+            ("measured", known, f"its sums {measured}"),
+            ("measured_maximum_10", ten | known, f"its sums {measured}, {scale}"),
+            ("mean_measured", mean | known, f"the mean {measured}"),
+            ("mean_measured_maximum_10", mean | ten | known, f"the mean {measured}, {scale}"),
+        )
+    }
+
+
 class BatchIntegration(Task[IntegrationData]):
     """Embeddings of cells, without training, measured by batches and types."""
 
@@ -69,6 +87,7 @@ class BatchIntegration(Task[IntegrationData]):
     models: ClassVar = {
         **encoder_models(encoders[0]),
         **_by_pool("sclong", "model", "scLong"),
+        **_variants(),
         **_by_pool("random", "floor", "untrained scLong"),
         "sclong_cell": ModelSpec(
             f"{_MODELS}.sclong:ScLongSums",

@@ -15,6 +15,7 @@ from sclong_tasks.cli.places import RUNS, add_computing, add_task, data_folder
 
 if TYPE_CHECKING:
     from sclong_tasks.run import Loaded, RunRequest, RunResult
+    from sclong_tasks.task import Metric
 
 _LOG = logging.getLogger("sclong")
 
@@ -162,6 +163,17 @@ def _short(result: "RunResult") -> str:
     return ", ".join(f"{metric.name} {metric.value:.4f}" for metric in first)
 
 
+def _side_by_side(results: "list[RunResult]") -> "list[tuple[Metric, RunResult]]":
+    """Each metric of all runs below each other."""
+    found = [(metric, result) for result in results for metric in result.metrics]
+    order = {key: place for place, key in enumerate(dict.fromkeys(map(_what, found)))}
+    return sorted(found, key=lambda one: order[_what(one)])
+
+
+def _what(one: "tuple[Metric, RunResult]") -> tuple[str, str]:
+    return one[0].name, one[0].stratum
+
+
 def _print(results: "list[RunResult]") -> None:
     if not results:
         return
@@ -173,8 +185,7 @@ def _print(results: "list[RunResult]") -> None:
             "" if metric.low is None else f"{metric.low:.4f} to {metric.high:.4f}",
             f"{metric.n:,}",
         )
-        for result in results
-        for metric in result.metrics
+        for metric, result in _side_by_side(results)
     ]
     print_table(("run", "metric", "value", "95 % interval", "n"), rows)
 

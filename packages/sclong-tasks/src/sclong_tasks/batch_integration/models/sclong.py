@@ -1,15 +1,19 @@
 """scLong as it is: all pooling rules, ablations, random weights, and its gene vectors alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import ClassVar, get_args
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
-from sclong_core.embedding.inference import Advance, embed_cells, run_model, with_mean
+from sclong_core.config import InputConfig
+from sclong_core.embedding.inference import Advance, Batch, embed_cells, run_model, with_mean
 from sclong_core.embedding.pooling import OF_READOUT, Pool, check_pool, chosen_pool, pool_cells
+from sclong_core.errors import ConfigError
 from sclong_core.expression import prepare_cells
 from sclong_core.expression.prepared import PreparedCells
 from sclong_core.model import ScLong
@@ -72,7 +76,7 @@ class ScLongSums(Embedding):
         positions, coverage = find_genes(table.genes, model.vocabulary)
         self.facts = {"model": model_digest(model), "coverage": coverage.describe()}
         key = {"what": "pooled scLong", "version": _VERSION, **self.facts}
-        key.update(cells=table.digest, genes=digest_arrays(positions))
+        key.update(cells=table.digest, genes=digest_arrays(positions), **self._variant())
         cache = ContentCache(self.context.cache)
         if options.pool in OF_READOUT:
             rule = chosen_pool(model, options.pool)
@@ -82,8 +86,25 @@ class ScLongSums(Embedding):
             found = cache.arrays(key, lambda: self._pooled(model, data, positions))
         values = np.asarray(found[options.pool])
         if options.pool == "gene_sums":
-            return values, list(table.genes)
+            return values, self._names(table.genes, positions)
         return numbered(values)
+
+    def _variant(self) -> dict[str, Any]:
+        """What differs from the model as it is, for the cache."""
+        return {}
+
+    def _input(self, model: ScLong) -> InputConfig:
+        """How expression is normalised."""
+        return model.config.input
+
+    def _names(self, genes: Sequence[str], _positions: Places) -> list[str]:
+        """Of the genes that are summed."""
+        return list(genes)
+
+    def _pool(self, batch: Batch, rule: Pool, positions: Places) -> Tensor:
+        """One vector a cell."""
+        pooled = pool_cells(batch.output, batch.expression, rule)
+        return with_mean(pooled, positions) if rule == "gene_sums" else pooled
 
     def _own(self, model: ScLong, data: IntegrationData, positions: Places, rule: Pool) -> Values:
         """Cells by a rule of the model's own."""
@@ -100,10 +121,7 @@ class ScLongSums(Embedding):
             size = self.options.encoder.batch_size
             for batch in run_model(model, cells, batch_size=size, advance=advance):
                 for rule, found in parts.items():
-                    pooled = pool_cells(batch.output, batch.expression, rule)
-                    if rule == "gene_sums":
-                        pooled = with_mean(pooled, positions)
-                    found.append(pooled.float().cpu().numpy())
+                    found.append(self._pool(batch, rule, positions).float().cpu().numpy())
         return {rule: np.concatenate(found) for rule, found in parts.items()}
 
     @contextmanager
@@ -118,13 +136,61 @@ class ScLongSums(Embedding):
             prepare_cells(
                 table.anndata(names),
                 vocabulary,
-                model.config.input,
+                self._input(model),
                 normalisation="log1p",
                 allow_poor_match=True,  # the report says how much is known
             ) as cells,
             cell_progress("sclong", len(cells), shown=self.context.progress) as advance,
         ):
             yield cells, advance
+
+
+@dataclass
+class VariantOptions(ScLongOptions):
+    """What users of the release changed."""
+
+    maximum: float = 0.0
+    """Each cell is rescaled to this highest value, as in the paper (10); the checkpoint's where
+    0."""
+    measured: bool = False
+    """Only genes that the data has are pooled; of them, those that the model knows."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.maximum < 0:
+            raise ConfigError(f"model.maximum must not be negative, not {self.maximum}")
+        if self.pool in OF_READOUT and self.measured:
+            raise ConfigError(
+                f'model.measured goes with rules over genes, not with the pool "{self.pool}"'
+            )
+
+
+class ScLongVariant(ScLongSums):
+    """scLong with another scale of its input, or with measured genes alone."""
+
+    Options: ClassVar[type] = VariantOptions
+
+    def _variant(self) -> dict[str, Any]:
+        return {"maximum": self.options.maximum, "measured": self.options.measured}
+
+    def _input(self, model: ScLong) -> InputConfig:
+        maximum = self.options.maximum
+        return replace(model.config.input, maximum=maximum) if maximum else model.config.input
+
+    def _names(self, genes: Sequence[str], positions: Places) -> list[str]:
+        if not self.options.measured:
+            return super()._names(genes, positions)
+        return [gene for gene, place in zip(genes, positions, strict=True) if place >= 0]
+
+    def _pool(self, batch: Batch, rule: Pool, positions: Places) -> Tensor:
+        if not self.options.measured:
+            return super()._pool(batch, rule, positions)
+        known = torch.from_numpy(positions[positions >= 0]).to(batch.expression.device)
+        output = batch.output._replace(
+            gene_representations=batch.output.gene_representations[:, known],
+            reconstruction=batch.output.reconstruction[:, known],
+        )
+        return pool_cells(output, batch.expression[:, known], rule)
 
 
 @dataclass
