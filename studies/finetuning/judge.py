@@ -20,7 +20,6 @@ from pathlib import Path
 import anndata
 import numpy as np
 import numpy.typing as npt
-from sclong_core.packaged import packaged_checkpoint
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -29,6 +28,7 @@ from studies.annotation.judge import LABELS, SETS
 from sclong_bench.judging.references import own_log1p
 from sclong_bench.judging.sets import LabelledCells, read_labelled, read_sets
 from sclong_core import ScLong
+from sclong_core.checkpoint_names import packaged_checkpoint
 from sclong_core.files import atomic_file
 from sclong_core.manifest import read_checkpoint_info
 from sclong_tasks.annotation.vectors import CellVectors, keep_vectors
@@ -213,18 +213,20 @@ def _summary(rows: Sequence[Row]) -> str:
         kind = kinds.get(row.query, "another study")
         found[kind, row.method][row.seed].append(row)
     lines = [
-        "| predicted | method | accuracy | macro-F1 |", "| --- | --- | ---: | ---: |",
-    ]  # fmt: skip
+        "| predicted | method | seeds | accuracy | macro-F1 |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
     for kind in ("held-out cells of the study", "a held-out donor", "another study"):
         for method in _SHOWN:
-            seeds = found[kind, method].values()
-            shares = (_mean_and_range(seeds, name) for name in ("accuracy", "macro_f1"))
-            lines.append(f"| {kind} | {method} | {' | '.join(shares)} |")
+            seeds = list(found[kind, method].values())
+            if seeds:
+                shares = (_mean_and_range(seeds, name) for name in ("accuracy", "macro_f1"))
+                lines.append(f"| {kind} | {method} | {len(seeds)} | {' | '.join(shares)} |")
     return "\n".join(lines)
 
 
-def _mean_and_range(seeds: "Sequence[list[Row]] | object", name: str) -> str:
-    values = [float(np.mean([getattr(row, name) for row in rows])) for rows in seeds]  # type: ignore[attr-defined]  # a view of a dict
+def _mean_and_range(seeds: Sequence[list[Row]], name: str) -> str:
+    values = [float(np.mean([getattr(row, name) for row in rows])) for rows in seeds]
     if len(values) < 2:
         return f"{np.mean(values):.3f}"
     return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
@@ -232,9 +234,10 @@ def _mean_and_range(seeds: "Sequence[list[Row]] | object", name: str) -> str:
 
 def _every(rows: Sequence[Row]) -> str:
     """Macro-F1 of each pair, mean over seeds."""
+    methods = [method for method in _SHOWN if any(row.method == method for row in rows)]
     lines = [
-        f"| trained on | predicted | cells | {' | '.join(_SHOWN)} |",
-        f"| --- | --- | ---: |{' ---: |' * len(_SHOWN)}",
+        f"| trained on | predicted | cells | {' | '.join(methods)} |",
+        f"| --- | --- | ---: |{' ---: |' * len(methods)}",
     ]
     for reference in LABELS:
         for query in (HELD_OUT, HELD_OUT_DONOR, *LABELS):
@@ -242,10 +245,10 @@ def _every(rows: Sequence[Row]) -> str:
             if here:
                 means = [
                     np.mean([row.macro_f1 for row in here if row.method == method] or [np.nan])
-                    for method in _SHOWN
+                    for method in methods
                 ]
                 cells = f"{round(np.mean([row.cells for row in here])):,}"
-                shown = " | ".join(f"{one:.3f}" for one in means)
+                shown = " | ".join(f"{one:.3f}" if np.isfinite(one) else "-" for one in means)
                 lines.append(f"| {reference} | {query} | {cells} | {shown} |")
     return "\n".join(lines)
 
