@@ -163,7 +163,7 @@ def _short(result: "RunResult") -> str:
     return ", ".join(f"{metric.name} {metric.value:.4f}" for metric in first)
 
 
-def _side_by_side(results: "list[RunResult]") -> "list[tuple[Metric, RunResult]]":
+def side_by_side(results: "list[RunResult]") -> "list[tuple[Metric, RunResult]]":
     """Each metric of all runs below each other."""
     found = [(metric, result) for result in results for metric in result.metrics]
     order = {key: place for place, key in enumerate(dict.fromkeys(map(_what, found)))}
@@ -185,7 +185,7 @@ def _print(results: "list[RunResult]") -> None:
             "" if metric.low is None else f"{metric.low:.4f} to {metric.high:.4f}",
             f"{metric.n:,}",
         )
-        for metric, result in _side_by_side(results)
+        for metric, result in side_by_side(results)
     ]
     print_table(("run", "metric", "value", "95 % interval", "n"), rows)
 
