@@ -74,7 +74,7 @@ def test_the_hub_gets_the_checkpoint_and_nothing_else(model, monkeypatch):
     monkeypatch.setattr("huggingface_hub.hub_mixin.HfApi", Api)
     assert isinstance(model, ModelHubMixin)
     model.push_to_hub("owner/name")
-    assert pushed.keys() == FILES
+    assert pushed.keys() == FILES | {"README.md"}
 
 
 def test_the_model_pulled_from_the_hub_is_verified(model, monkeypatch, tmp_path):

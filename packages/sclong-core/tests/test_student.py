@@ -158,6 +158,12 @@ def test_a_configuration_of_a_larger_student_than_its_weights_is_refused(folder,
         load_checkpoint(folder, device="cpu")
 
 
+def test_the_readme_of_a_student_has_no_encoder(folder):
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert "width of a cell | 8" in text
+    assert "encoder" not in text
+
+
 def test_impossible_students_are_refused():
     with pytest.raises(ConfigError, match=r"student\.rank"):
         StudentConfig(rank=0)

@@ -153,10 +153,14 @@ def write_readme(info: CheckpointInfo) -> None:
     Nothing reads it, and the digest of the checkpoint does not depend on it.
     """
     config = info.config
+    if config.student is not None:
+        sizes = {"genes": f"{config.genes:,}", "width of a cell": str(config.student.width)}
+    else:
+        high = f"{config.genes:,}, of which {config.high_genes:,} in the large encoder"
+        sizes = {"genes": high, "width of a gene": str(config.dim)}
     facts = {
         "digest": f"`{info.digest}`",
-        "genes": f"{config.genes:,}, of which {config.high_genes:,} in the large encoder",
-        "width of a gene": str(config.dim),
+        **sizes,
         "input": config.input.describe(),
         "kind": str(info.origin.get("kind", "")) or "not recorded",
         "written by": f"sclong-core {info.sclong_version}",
