@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from benchmarks.data import random_expression, random_mask
 from benchmarks.reference import ReferenceScLong
 from benchmarks.subject import Subject
-from sclong_core.checkpoint import load_checkpoint
 from sclong_core.config import PerformerConfig, ScLongConfig
-from sclong_core.model import ScLong
+from sclong_core.model import ScLong, load_checkpoint
 from sclong_core.nn.attention import FavorAttention
 from sclong_core.nn.performer import Performer, PerformerLayer
 

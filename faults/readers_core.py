@@ -16,14 +16,14 @@ import numpy as np
 import torch
 
 from faults.trials import Reader
-from sclong_core.checkpoint import load_checkpoint, save_checkpoint
+from sclong_core.checkpoint import save_checkpoint
 from sclong_core.config import PerformerConfig, ScLongConfig
 from sclong_core.embedding.block_store import BlockStore
 from sclong_core.errors import ScLongError
 from sclong_core.expression import open_cells
 from sclong_core.files import sha256_file
 from sclong_core.graph import GeneGraph
-from sclong_core.model import ScLong
+from sclong_core.model import ScLong, load_checkpoint
 from sclong_core.pickles import load_tensors, read_plain_pickle
 from sclong_core.pretraining.checkpoint_io import AtomicCheckpointIO
 from sclong_core.testing import make_counts_anndata, synthetic_gene_ids

@@ -5,10 +5,9 @@ import pytest
 import torch
 from benchmarks.reference import ReferenceScLong, reference_names
 
-from sclong_core.checkpoint import load_checkpoint
 from sclong_core.config import PerformerConfig, ScLongConfig
 from sclong_core.graph import GeneGraph
-from sclong_core.model import ScLong
+from sclong_core.model import ScLong, load_checkpoint
 from sclong_core.release import convert_release
 from sclong_core.release.tensors import release_names
 from sclong_core.testing import shared_folder

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sclong_core import checkpoint, checkpoint_names, manifest
+from sclong_core import model as model_module
 from sclong_core.checkpoint import (
-    load_checkpoint,
     read_checkpoint_info,
     resolve_checkpoint,
     save_checkpoint,
@@ -27,7 +27,7 @@ from sclong_core.errors import CheckpointError, ConfigError, InputError
 from sclong_core.files import sha256_file
 from sclong_core.graph import GeneGraph
 from sclong_core.manifest import canonical_json
-from sclong_core.model import ScLong
+from sclong_core.model import ScLong, load_checkpoint
 from sclong_core.summary import summarise_checkpoint
 from sclong_core.vocabulary import GeneVocabulary
 
@@ -267,7 +267,7 @@ def test_nothing_is_used_before_all_is_verified(folder, monkeypatch):
         raise AssertionError("a file was used before it was verified")
 
     monkeypatch.setattr(checkpoint, "read_weights", used)
-    monkeypatch.setattr(checkpoint, "ScLong", used)
+    monkeypatch.setattr(model_module, "ScLong", used)
     monkeypatch.setattr(checkpoint.GeneGraph, "read", used)
     with pytest.raises(CheckpointError, match="damaged or was swapped"):
         load(folder)
@@ -351,7 +351,7 @@ def test_sizes_beyond_the_weights_are_refused_before_anything_is_built(
     def built(*_: Any, **__: Any) -> None:
         raise AssertionError("something was built")
 
-    monkeypatch.setattr(checkpoint, "ScLong", built)
+    monkeypatch.setattr(model_module, "ScLong", built)
     monkeypatch.setattr(checkpoint, "read_weights", built)
     resign(folder, model={**CONFIG.to_dict(), **changes})
     for reader in (load, summarise_checkpoint):

@@ -22,7 +22,7 @@ from sclong_core.embedding.embed_files import Embedder
 from sclong_core.embedding.jobs import EmbedOptions
 from sclong_core.errors import ConfigError
 from sclong_core.files import sha256_file
-from sclong_core.student import Student
+from sclong_core.model import Student
 from sclong_core.testing import make_counts_anndata, make_tiny_model
 
 TEACHER = make_tiny_model()

@@ -15,8 +15,8 @@ from sclong_core import (
     ScLong,
     ScLongConfig,
 )
-from sclong_core.cells import ReadingOptions
 from sclong_core.embedding import inference
+from sclong_core.expression import ReadingOptions
 
 GENES, DIM = 30, 16
 IDS = [f"ENSG{place:011d}" for place in range(GENES)]

@@ -6,9 +6,9 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 
-from sclong_core.checkpoint import load_checkpoint
 from sclong_core.errors import CheckpointError, ConfigError, InputError, ScLongError
 from sclong_core.graph import GeneGraph
+from sclong_core.model import load_checkpoint
 from sclong_core.nn.features import draw_features
 from sclong_core.pretraining.checkpoint_io import AtomicCheckpointIO
 from sclong_core.pretraining.data import AnnDataModule

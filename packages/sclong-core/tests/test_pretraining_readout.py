@@ -9,9 +9,9 @@ from anndata import AnnData
 from lightning.pytorch import Trainer
 from scipy import sparse
 
-from sclong_core.checkpoint import load_checkpoint
 from sclong_core.config import ContextConfig, ReadoutConfig
 from sclong_core.errors import CheckpointError, ConfigError
+from sclong_core.model import load_checkpoint
 from sclong_core.pretraining.checkpoint_io import AtomicCheckpointIO
 from sclong_core.pretraining.config import PerformerOverrides
 from sclong_core.pretraining.corruption import CorruptionConfig

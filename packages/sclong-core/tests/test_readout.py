@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sclong_core.checkpoint import load_checkpoint, read_checkpoint_info, save_checkpoint
+from sclong_core.checkpoint import read_checkpoint_info, save_checkpoint
 from sclong_core.config import (
     ContextConfig,
     InputConfig,
@@ -14,10 +14,10 @@ from sclong_core.config import (
     ReadoutConfig,
     ScLongConfig,
 )
-from sclong_core.context import CellVectors, ContextOutput
 from sclong_core.errors import CheckpointError, ConfigError
 from sclong_core.manifest import write_manifest
-from sclong_core.model import ScLong
+from sclong_core.model import ScLong, load_checkpoint
+from sclong_core.nn.network import CellVectors, ContextOutput
 from sclong_core.nn.readout import ReferenceStatistics
 from sclong_core.summary import summarise_checkpoint
 from sclong_core.testing import make_counts_anndata, make_tiny_model, synthetic_gene_ids

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from sclong_core import checkpoint
-from sclong_core.checkpoint import load_checkpoint, read_checkpoint_info
+from sclong_core.checkpoint import read_checkpoint_info
 from sclong_core.config import InputConfig, PerformerConfig
 from sclong_core.errors import CheckpointError, ConfigError, InputError
 from sclong_core.files import sha256_file
+from sclong_core.model import load_checkpoint
 from sclong_core.release import convert_release
 from sclong_core.testing import (
     SYNTHETIC_GENES,

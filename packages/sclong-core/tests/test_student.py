@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from sclong_core import ScLong
-from sclong_core.checkpoint import load_checkpoint, read_checkpoint_info, save_checkpoint
+from sclong_core.checkpoint import read_checkpoint_info, save_checkpoint
 from sclong_core.cli.main import main
 from sclong_core.config import ScLongConfig, StudentConfig
 from sclong_core.errors import CheckpointError, ConfigError
 from sclong_core.graph import GeneGraph
 from sclong_core.manifest import write_manifest
+from sclong_core.model import Student, load_checkpoint
 from sclong_core.nn.student import SparseCells
-from sclong_core.student import Student
 from sclong_core.testing import make_counts_anndata, make_tiny_model
 
 TEACHER = make_tiny_model()

@@ -11,7 +11,6 @@ from sclong_core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from sclong_core.checkpoint import CheckpointInfo as CheckpointInfo
-    from sclong_core.checkpoint import load_checkpoint as load_checkpoint
     from sclong_core.checkpoint import read_checkpoint_info as read_checkpoint_info
     from sclong_core.checkpoint import save_checkpoint as save_checkpoint
     from sclong_core.config import ContextConfig as ContextConfig
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from sclong_core.graph import GeneGraph as GeneGraph
     from sclong_core.model import ScLong as ScLong
     from sclong_core.model import ScLongOutput as ScLongOutput
+    from sclong_core.model import load_checkpoint as load_checkpoint
     from sclong_core.pretraining.module import ScLongPretraining as ScLongPretraining
     from sclong_core.release import convert_release as convert_release
     from sclong_core.vocabulary import GeneVocabulary as GeneVocabulary
@@ -49,7 +49,7 @@ _MODULES = {
     "ScLongOutput": "model",
     "ScLongPretraining": "pretraining.module",
     "convert_release": "release",
-    "load_checkpoint": "checkpoint",
+    "load_checkpoint": "model",
     "read_checkpoint_info": "checkpoint",
     "save_checkpoint": "checkpoint",
 }

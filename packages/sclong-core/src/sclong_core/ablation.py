@@ -1,21 +1,24 @@
 """Ablations of a trained model: the paper's ("Ablation studies of scLong"), and shuffled edges."""
 
 import dataclasses
+from typing import TypeVar
 
 import torch
 
 from sclong_core.config import GraphUse, LowExpression
 from sclong_core.errors import ConfigError
-from sclong_core.model import ScLong
+from sclong_core.nn.network import Network
+
+AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
 
 @torch.no_grad()
 def ablate(
-    model: ScLong,
+    model: AnyNetwork,
     *,
     low_expression: LowExpression | None = None,
     graph: GraphUse | None = None,
-) -> ScLong:
+) -> AnyNetwork:
     """A copy of ``model`` with parts removed or randomised; the rest keeps its weights.
 
     Nothing is trained again: the paper says that learnt weights are *replaced* for the random
@@ -42,7 +45,7 @@ def ablate(
         low_expression=low_expression or model.config.low_expression,
         graph=graph or model.config.graph,
     )
-    ablated = ScLong(config, model.vocabulary, model.graph).set_dtype(model.dtype)
+    ablated = type(model)(config, model.vocabulary, model.graph).set_dtype(model.dtype)
     kept = set(ablated.state_dict())
     if low_expression == "random":
         kept = {name for name in kept if not name.startswith("mini.")}

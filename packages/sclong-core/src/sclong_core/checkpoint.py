@@ -6,14 +6,15 @@ None of them can hold code.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from sclong_core.ablation import ablate
 from sclong_core.card import README_FILE, is_own_readme, write_readme
 from sclong_core.checkpoint_names import (
     CHECKPOINT_FILES,
@@ -34,8 +35,7 @@ from sclong_core.manifest import (
     verify_checkpoint,
     write_manifest,
 )
-from sclong_core.model import ScLong
-from sclong_core.student import Student
+from sclong_core.nn.network import Network
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_core.weights import read_weights, write_weights
 from sclong_core.weights_header import check_sizes, read_header
@@ -43,7 +43,7 @@ from sclong_core.weights_header import check_sizes, read_header
 __all__ = [
     "CheckpointInfo",
     "check_replaceable",
-    "load_checkpoint",
+    "load_network",
     "read_checkpoint_info",
     "resolve_checkpoint",
     "save_checkpoint",
@@ -51,12 +51,13 @@ __all__ = [
     "write_checkpoint",
 ]
 
+AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 _HALF = torch.bfloat16
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def save_checkpoint(
-    model: ScLong,
+    model: Network,
     folder: str | PathLike[str],
     *,
     origin: Mapping[str, Any] | None = None,
@@ -156,27 +157,24 @@ def check_replaceable(folder: Path, *, overwrite: bool) -> None:
         )
 
 
-def load_checkpoint(
+def load_network(  # each of them has a name at the public doors
+    kind_of: Callable[[ScLongConfig], type[AnyNetwork]],
     folder: str | PathLike[str],
     *,
     device: str | torch.device = "auto",
     dtype: str = "auto",
     low_expression: LowExpression | None = None,
     graph: GraphUse | None = None,
-) -> ScLong:
-    """Verify a checkpoint folder and load its model in evaluation mode.
-
-    On a CPU the weights stay mapped from the file: pages are read when first used and shared by
-    all processes that load the same file. The mapping is private, so training or changing the
-    model never changes the file. Keep the file in place while the model lives; replacing the folder
-    with :func:`save_checkpoint` is safe, truncating the file under a running process is not.
+) -> AnyNetwork:
+    """Verify a checkpoint folder and load its network; see :func:`sclong_core.load_checkpoint`.
 
     Args:
+        kind_of: the class to make of a configuration.
         folder: the checkpoint.
-        device: "auto" is CUDA where there is one, else the CPU; or any device of PyTorch.
-        dtype: of the large products: "auto" keeps the file's, or "float32", "bfloat16".
-        low_expression: ablate the low-expression encoder of the loaded model.
-        graph: ablate its gene graph.
+        device: where to.
+        dtype: of the large products.
+        low_expression: ablate the low-expression encoder.
+        graph: ablate the gene graph.
 
     Raises:
         CheckpointError: anything is missing, damaged, or does not belong together.
@@ -188,9 +186,8 @@ def load_checkpoint(
     check_sizes(info.config, read_header(path), path)
     vocabulary, gene_graph = _read_genes(info)
     tensors = _read_tensors(info)
-    kind = ScLong if info.config.student is None else Student
     with torch.device("meta"):
-        model = kind(info.config, vocabulary, gene_graph)
+        model = kind_of(info.config)(info.config, vocabulary, gene_graph)
     _check_tensors(model, tensors, path)
     model.load_state_dict(tensors, assign=True)
     if dtype != "auto":
@@ -198,8 +195,6 @@ def load_checkpoint(
     if low_expression is not None or graph is not None:
         if info.config.student is not None:
             raise ConfigError(f"{info.folder} is a student, of which nothing can be ablated")
-        from sclong_core.ablation import ablate  # noqa: PLC0415  # rarely used
-
         model = ablate(model, low_expression=low_expression, graph=graph)
     return model.to(find_device(device)).eval()
 
@@ -258,7 +253,7 @@ def _check_digest(what: str, found: str, recorded: str | None) -> None:
         )
 
 
-def _check_tensors(model: ScLong, tensors: Mapping[str, Tensor], path: Path) -> None:
+def _check_tensors(model: Network, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Compare names, shapes and types with those of the (empty) model."""
     product_dtype = (
         tensors[name].dtype if (name := "large_input.weight") in tensors else torch.float32

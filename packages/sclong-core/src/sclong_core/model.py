@@ -1,47 +1,53 @@
-"""The scLong network. All of it is here and in ``nn/`` (features, attention, performer, embedding).
+"""The models: a network that reads files of cells, loaded and saved by name; and its students.
 
-Source: the scLong paper (Bai et al.), "scLong model architecture". Where the paper and the authors'
-release differ, the release decides what is computed (documentation page "Paper and release").
-
-Shapes: b cells, g genes, n = g + 1 positions (the last is the release's PAD), c width.
+All that is computed is in :mod:`sclong_core.nn.network`.
 """
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple, Self
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any, Literal, NoReturn, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from anndata import AnnData
+from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
 
-from sclong_core.cells import CellMethods
-from sclong_core.config import ScLongConfig
-from sclong_core.context import ContextMethods
+from sclong_core.checkpoint import load_network, resolve_checkpoint, save_checkpoint
+from sclong_core.config import GraphUse, LowExpression, ScLongConfig
+from sclong_core.embedding.attention import AttentionReader, Encoder
+from sclong_core.embedding.inference import (
+    data_gene_positions,
+    embed_cells,
+    refuse_alike,
+    refuse_unknown,
+    run_model,
+    vocabulary_of,
+    with_mean,
+)
+from sclong_core.embedding.pooling import Pool, chosen_pool
 from sclong_core.errors import ConfigError
-from sclong_core.graph import GeneGraph, shuffle_edges
-from sclong_core.nn.embedding import ExpressionEmbedding, GeneEmbedding
+from sclong_core.expression import PreparedCells, ReadingOptions, prepare_cells
+from sclong_core.graph import GeneGraph
+from sclong_core.nn.network import CellVectors, Network, ScLongOutput
 from sclong_core.nn.performer import Performer
 from sclong_core.nn.readout import Readout
-from sclong_core.pretrained import PretrainedMethods
+from sclong_core.nn.student import SparseCells, StudentNetwork
+from sclong_core.progress import cell_progress
 from sclong_core.vocabulary import GeneVocabulary
 
-_LARGE, _MINI, _FULL = 0, 1, 2
-"""Encoder numbers in the keys of the random features."""
+__all__ = ["ScLong", "ScLongOutput", "Student", "Unknown", "load_checkpoint"]
+
+Unknown = Literal["mean", "error"]
 
 
-class ScLongOutput(NamedTuple):
-    """What a forward pass gives for each cell."""
-
-    gene_representations: Tensor
-    """``(cells, genes, dim)`` float32: the full encoder's output after its LayerNorm."""
-    reconstruction: Tensor
-    """``(cells, genes)`` float32: the expression that the decoder reads from each of them."""
-    high_indices: Tensor
-    """``(cells, high_genes)`` int64: positions given to the large encoder, highest first."""
-
-
-class ScLong(nn.Module, PretrainedMethods, CellMethods, ContextMethods):
+class ScLong(Network, ModelHubMixin, library_name="sclong", tags=["single-cell", "biology"]):
     """Dual-encoder Performer over all genes of a cell.
+
+    ``push_to_hub`` is the hub library's own and uploads what ``save_pretrained`` writes. Methods
+    that read cells take an AnnData object, or the path of a file of cells, which is read in blocks;
+    each runs in evaluation mode and without gradients.
 
     Args:
         config: sizes and switches.
@@ -53,237 +59,365 @@ class ScLong(nn.Module, PretrainedMethods, CellMethods, ContextMethods):
         ConfigError: these do not fit ``config``.
     """
 
-    redraw_index: Tensor
+    @classmethod
+    def from_pretrained(  # type: ignore[override]  # no hub settings: the hub library has its own
+        cls,
+        pretrained_model_name_or_path: str | PathLike[str] | None = None,
+        *,
+        device: str | torch.device = "auto",
+        dtype: str = "auto",
+        revision: str | None = None,
+        low_expression: LowExpression | None = None,
+        graph: GraphUse | None = None,
+    ) -> "ScLong":
+        """Load a model in evaluation mode: the one that comes with the package, or another.
 
-    def __init__(  # settings of a user, each by its name
+        Args:
+            pretrained_model_name_or_path: nothing or "mini" for the model that comes with the
+                package; a folder, or ``owner/name`` on the hub.
+            device: "auto" takes the first accelerator there is.
+            dtype: of the large products: "auto" keeps the file's; or "float32", "bfloat16".
+            revision: branch, tag or commit on the hub.
+            low_expression: ablate the low-expression encoder of the loaded model.
+            graph: ablate the gene graph of the loaded model.
+
+        Raises:
+            CheckpointError: the checkpoint is missing, incomplete or damaged.
+            ConfigError: no such device or dtype.
+        """
+        folder = resolve_checkpoint(pretrained_model_name_or_path, revision=revision)
+        return load_network(
+            kind_of, folder, device=device, dtype=dtype, low_expression=low_expression, graph=graph
+        )
+
+    def save_pretrained(
+        self,
+        save_directory: str | PathLike[str],
+        *,
+        overwrite: bool = False,
+        **_hub: Any,
+    ) -> None:
+        """Write a self-contained checkpoint folder, whole or not at all.
+
+        Raises:
+            InputError: the folder exists and ``overwrite`` is false.
+            CheckpointError: the model has no vocabulary.
+        """
+        save_checkpoint(self, save_directory, overwrite=overwrite)
+
+    def embed(
+        self,
+        adata: AnnData | str | PathLike[str],
+        *,
+        pool: Pool | None = None,
+        batch_size: int = 8,
+        progress: bool = False,
+        **reading: Unpack[ReadingOptions],
+    ) -> npt.NDArray[np.float32]:
+        """One vector a cell, in the order of the cells.
+
+        It depends on the cell and the model alone: not on the batch, nor on other cells, nor on
+        the order of the genes.
+
+        Args:
+            adata: cells with raw counts or log1p values.
+            pool: "mean" of all gene representations; "mean_expressed"; "expression_weighted";
+                "gene_sums", see :func:`sclong_core.embedding.pooling.pool_cells`; and of a model
+                with a readout "cell" or "components", see :meth:`cell_vectors`. By default "cell"
+                where the model has it, else "mean".
+            batch_size: cells at a time.
+            progress: draw a progress bar.
+            **reading: see :class:`ReadingOptions`.
+
+        Returns:
+            ``(cells, dim)`` float32; ``(cells, genes of the vocabulary)`` for "gene_sums"; as wide
+            as the readout for "cell" and "components".
+
+        Raises:
+            InputError: the cells cannot be used as they are.
+        """
+        chosen = chosen_pool(self, pool)
+        with (
+            prepare_cells(adata, vocabulary_of(self), self.config.input, **reading) as cells,
+            cell_progress("embedding", len(cells), shown=progress) as advance,
+        ):
+            found = embed_cells(self, cells, pool=chosen, batch_size=batch_size, advance=advance)
+            if not reading.get("allow_poor_match", False):
+                refuse_alike(cells.source.name, [found])
+            return found
+
+    def gene_representations(
+        self,
+        adata: AnnData | str | PathLike[str],
+        genes: Sequence[str] | None = None,
+        *,
+        unknown: Unknown = "mean",
+        batch_size: int = 8,
+        progress: bool = False,
+        **reading: Unpack[ReadingOptions],
+    ) -> npt.NDArray[np.float32]:
+        """The representation of chosen genes in every cell.
+
+        Args:
+            adata: cells with raw counts or log1p values.
+            genes: ids (with or without version) or symbols; by default the genes of the data.
+            unknown: genes that the model does not know get the mean over all its genes in the
+                cell ("mean", as in the release), or raise an error ("error").
+            batch_size: cells at a time.
+            progress: draw a progress bar.
+            **reading: see :class:`ReadingOptions`.
+
+        Returns:
+            ``(cells, genes, dim)`` float32. All of it is in memory: choose genes or cells.
+
+        Raises:
+            InputError: the cells cannot be used as they are, or a gene is unknown.
+        """
+        with (
+            prepare_cells(adata, vocabulary_of(self), self.config.input, **reading) as cells,
+            cell_progress("gene representations", len(cells), shown=progress) as advance,
+        ):
+            positions = _positions(self, cells, genes, unknown)
+            found = np.empty((len(cells), len(positions), self.config.dim), dtype=np.float32)
+            for batch in run_model(self, cells, batch_size=batch_size, advance=advance):
+                chosen = with_mean(batch.output.gene_representations, positions)
+                found[batch.cells] = chosen.cpu().numpy()
+        return found
+
+    def reconstruct(
+        self,
+        adata: AnnData | str | PathLike[str],
+        *,
+        unknown: Unknown = "mean",
+        batch_size: int = 8,
+        progress: bool = False,
+        **reading: Unpack[ReadingOptions],
+    ) -> npt.NDArray[np.float32]:
+        """The expression that the model decodes for every gene of the data.
+
+        Args:
+            adata: cells with raw counts or log1p values.
+            unknown: genes that the model does not know get what is decoded from the mean
+                representation of the cell ("mean"), or raise an error ("error").
+            batch_size: cells at a time.
+            progress: draw a progress bar.
+            **reading: see :class:`ReadingOptions`.
+
+        Returns:
+            ``(cells, genes of the data)`` float32, on the scale of the model's input.
+
+        Raises:
+            InputError: the cells cannot be used as they are, or a gene is unknown.
+        """
+        with (
+            prepare_cells(adata, vocabulary_of(self), self.config.input, **reading) as cells,
+            cell_progress("reconstruction", len(cells), shown=progress) as advance,
+        ):
+            positions = _positions(self, cells, None, unknown)
+            found = np.empty((len(cells), len(positions)), dtype=np.float32)
+            for batch in run_model(self, cells, batch_size=batch_size, advance=advance):
+                # The decoder is linear: the mean reconstruction is that of the mean representation.
+                found[batch.cells] = with_mean(batch.output.reconstruction, positions).cpu().numpy()
+        return found
+
+    def attention(
+        self,
+        adata: AnnData | str | PathLike[str],
+        genes: Sequence[str],
+        *,
+        layer: int = -1,
+        encoder: Encoder = "full",
+        batch_size: int = 8,
+        progress: bool = False,
+        **reading: Unpack[ReadingOptions],
+    ) -> npt.NDArray[np.float32]:
+        """Attention between chosen genes in every cell, averaged over heads.
+
+        Row attends to column. Weights over all genes sum to 1 in each row; those over the chosen
+        ones to less. With the random features of FAVOR+ they are an estimate of softmax attention.
+
+        Args:
+            adata: cells with raw counts or log1p values.
+            genes: ids (with or without version) or symbols, all known to the self.
+            layer: of the encoder; negative numbers count from its last.
+            encoder: "full", which sees all genes; or "large" or "mini", which see the cell's
+                highest or its other genes. Genes that an encoder does not see in a cell get 0.
+            batch_size: cells at a time.
+            progress: draw a progress bar.
+            **reading: see :class:`ReadingOptions`.
+
+        Returns:
+            ``(cells, genes, genes)`` float32.
+
+        Raises:
+            ConfigError: there is no such encoder or layer.
+            InputError: the cells cannot be used as they are, or a gene is unknown.
+        """
+        reader = AttentionReader(self, encoder, layer)
+        try:
+            with (
+                prepare_cells(adata, vocabulary_of(self), self.config.input, **reading) as cells,
+                cell_progress("attention", len(cells), shown=progress) as advance,
+            ):
+                positions = _positions(self, cells, genes, "error")
+                found = np.empty((len(cells), len(genes), len(genes)), dtype=np.float32)
+                for batch in run_model(self, cells, batch_size=batch_size, advance=advance):
+                    found[batch.cells] = reader.read(batch.output, positions)
+        finally:
+            reader.close()
+        return found
+
+
+class Student(ScLong):
+    """A model that has learnt the vectors of cells from another one, its teacher.
+
+    It is a model to everything that wants vectors of cells: the same checkpoint folder, the same
+    ways to read, embed, resume and record. It has no encoders, so whatever needs representations
+    of genes is refused.
+
+    Args:
+        config: with ``config.student``; its other sizes are the teacher's.
+        vocabulary: the teacher's; needed to embed cells and to save.
+        graph: none.
+
+    Raises:
+        ConfigError: these do not fit ``config``.
+    """
+
+    def __init__(
         self,
         config: ScLongConfig,
         vocabulary: GeneVocabulary | None = None,
         graph: GeneGraph | None = None,
         gene_vectors: npt.NDArray[np.float32] | None = None,
     ) -> None:
-        super().__init__()
-        _check_fit(config, vocabulary, graph, gene_vectors)
-        self.config = config
-        self.vocabulary = vocabulary
-        self.graph = graph
-        self.expression = ExpressionEmbedding(config)
-        self.genes = GeneEmbedding(config, gene_vectors)
-        self.large_input = nn.Linear(config.dim, config.large.dim)
-        self.large_input_norm = nn.LayerNorm(config.large.dim)
-        self.large = Performer(config.large, key=(config.feature_seed, _LARGE))
-        self.large_output = nn.Linear(config.large.dim, config.dim)
-        self.large_output_norm = nn.LayerNorm(config.dim)
-        if config.low_expression != "none":
-            self.mini = Performer(config.mini, key=(config.feature_seed, _MINI))
-        self.full = Performer(config.full, key=(config.feature_seed, _FULL))
-        self.full_norm = nn.LayerNorm(config.dim)
-        self.decoder = nn.Linear(config.dim, 1)
-        if config.readout is not None:
-            self.detection = nn.Linear(config.dim, 1)
-            self.readout = Readout(config)
-        self.register_buffer("redraw_index", torch.tensor(0))
-        if graph is not None and config.graph != "none":
-            seed = config.feature_seed
-            self.genes.set_graph(
-                shuffle_edges(graph, seed) if config.graph == "shuffled" else graph,
-                random_weights=seed if config.graph == "random" else None,
-            )
-        if self.decoder.weight.device.type != "meta":
-            self.redraw_features(0)
-            if config.low_expression == "random":
-                self.randomise_mini()
+        nn.Module.__init__(self)
+        if config.student is None:
+            raise ConfigError("a student needs its sizes: set config.student")
+        if graph is not None or gene_vectors is not None:
+            raise ConfigError("a student has neither a gene graph nor gene vectors of its own")
+        if vocabulary is not None and len(vocabulary) != config.genes:
+            raise ConfigError(f"vocabulary has {len(vocabulary)} genes, the model {config.genes}")
+        self.config, self.vocabulary, self.graph = config, vocabulary, None
+        self.network = StudentNetwork(config.genes, config.student)
 
-    def forward(
+    def cell_vectors(
         self,
         expression: Tensor,
-        masked: Tensor | None = None,
+        measured: Tensor | None = None,
         *,
-        high_indices: Tensor | None = None,
-        gene_embedding: Tensor | None = None,
-    ) -> ScLongOutput:
-        """Represent every gene of every cell and reconstruct its expression.
+        gene_embedding: Tensor | None = None,  # noqa: ARG002  # of models with encoders
+    ) -> CellVectors:
+        """The vectors of cells.
 
         Args:
-            expression: ``(cells, genes)`` values as ``config.input`` says, in vocabulary order.
-            masked: boolean ``(cells, genes)``; the values there are hidden from the model. They
-                rank below every other value.
-            high_indices: ``(cells, high_genes)`` positions for the large encoder, in place of the
-                cell's own highest ones.
-            gene_embedding: what :meth:`gene_embedding` returned, where it does not change between
-                calls.
+            expression: ``(cells, genes)`` values as ``config.input`` says.
+            measured: boolean ``(cells, genes)`` or ``(genes,)``: genes that the data has; all by
+                default. What is not measured is unknown, and not zero.
+            gene_embedding: not used.
         """
-        if self.config.context is not None:
-            return self.all_genes(expression.float(), masked, gene_embedding)
-        x_bn, masked_bn = _append_pad(expression.float(), masked)
-        high_bh = self._high_positions(x_bn, masked_bn) if high_indices is None else high_indices
-        with self._float32():
-            gene_nc = self.gene_embedding() if gene_embedding is None else gene_embedding
-            x_bnc = self.expression(x_bn, masked_bn) + gene_nc
-        with self.precision():
-            if self.config.low_expression == "none":
-                representations_bnc = self._encode_high_only(x_bnc, gene_nc, high_bh)
-            else:
-                representations_bnc = self._encode(x_bnc, gene_nc, high_bh)
-        with self._float32():
-            reconstruction_bn = self.decoder(representations_bnc).squeeze(-1)
-        return ScLongOutput(representations_bnc[:, :-1], reconstruction_bn[:, :-1], high_bh)
+        if measured is None:
+            measured = torch.ones(self.config.genes, dtype=torch.bool, device=self.device)
+        shown = expression.float().masked_fill(~measured, 0)
+        expected = self.network.expected(measured.reshape(-1, self.config.genes))
+        cells = SparseCells.of(shown)
+        found = self.network.decode(self.network(cells, expected.expand(len(shown), -1)))
+        return CellVectors(found, found[:, :0], found)
+
+    def forward(self, *_args: object, **_named: object) -> ScLongOutput:
+        """Refused: there are no representations of genes."""
+        self._refuse("representations or reconstructions of genes")
 
     def gene_embedding(self) -> Tensor:
-        """``(genes + 1, dim)``: gene table plus graph convolution, the same in every cell."""
-        with self._float32():
-            embedding: Tensor = self.genes()
-        return embedding
-
-    def _high_positions(self, x_bn: Tensor, masked_bn: Tensor | None) -> Tensor:
-        """The cell's highest values; ties go to the lowest position, masked values rank last."""
-        ranked_bn = x_bn if masked_bn is None else x_bn.masked_fill(masked_bn, -torch.inf)
-        order_bn = torch.sort(ranked_bn, dim=-1, descending=True, stable=True).indices
-        return order_bn[:, : self.config.high_genes]
-
-    def encode_large(self, high_bhc: Tensor) -> Tensor:
-        """The large encoder with the projections around it: ``(cells, high genes, dim)``."""
-        high_bhc = self.large_input(high_bhc)
-        high_bhc = self.large(self.large_input_norm(high_bhc.float()))
-        normed: Tensor = self.large_output_norm(self.large_output(high_bhc).float())
-        return normed
-
-    def _encode(self, x_bnc: Tensor, gene_nc: Tensor, high_bh: Tensor) -> Tensor:
-        low_bl = _complement(high_bh, x_bnc.shape[1])
-        merged_bnc = torch.empty_like(x_bnc)
-        merged_bnc = _scatter(merged_bnc, high_bh, self.encode_large(_gather(x_bnc, high_bh)))
-        merged_bnc = _scatter(merged_bnc, low_bl, self.mini(_gather(x_bnc, low_bl)))
-        normed: Tensor = self.full_norm(self.full(merged_bnc + gene_nc))
-        return normed
-
-    def _encode_high_only(self, x_bnc: Tensor, gene_nc: Tensor, high_bh: Tensor) -> Tensor:
-        """The ablation without low-expression genes; they get the mean of the others."""
-        high_bhc = self.encode_large(_gather(x_bnc, high_bh)) + gene_nc[high_bh]
-        high_bhc = self.full_norm(self.full(high_bhc))
-        filled_bnc = high_bhc.mean(1, keepdim=True).expand(-1, x_bnc.shape[1], -1)
-        return _scatter(filled_bnc, high_bh, high_bhc)
-
-    @torch.no_grad()
-    def redraw_features(self, redraw_index: int) -> None:
-        """Redraw the random features of all layers.
-
-        They are a pure function of (``config.feature_seed``, encoder, layer, ``redraw_index``), so
-        that ranks agree and a resumed run goes on as if it had never stopped.
-        """
-        for encoder in self.encoders().values():
-            encoder.redraw_features(redraw_index)
-        self.redraw_index.fill_(redraw_index)
-
-    @torch.no_grad()
-    def randomise_mini(self) -> None:
-        """Draw every parameter of the mini encoder from N(0, 1) (the paper's Random LEG)."""
-        generator = torch.Generator().manual_seed(self.config.feature_seed)
-        for parameter in self.mini.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator))
-
-    def require_readout(self) -> Readout:
-        """The readout.
-
-        Raises:
-            ConfigError: the model has none.
-        """
-        if self.config.readout is None:
-            raise ConfigError(
-                "this model does not compute a vector of the cell itself: choose "
-                'another pool than "cell" or "components", or another checkpoint'
-            )
-        return self.readout
+        """Refused: it has no vectors of genes."""
+        self._refuse("vectors of genes")
 
     def encoders(self) -> dict[str, Performer]:
-        """The Performers of this model by name: large, mini (if there is one), full."""
-        names = (
-            ("large", "mini", "full") if self.config.low_expression != "none" else ("large", "full")
-        )
-        return {name: getattr(self, name) for name in names}
+        """Refused: there are none."""
+        self._refuse("encoders, nor their attention")
+
+    def require_readout(self) -> Readout:
+        """Refused: nothing predicts genes from its vectors."""
+        self._refuse("readout: its one pool is cell")
 
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
-        return self.decoder.weight.device
+        return self.network.by_value.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Type of the large matrix products: float32 or bfloat16."""
-        return self.large_input.weight.dtype
+        """float32: a student is small, and has no large products."""
+        return torch.float32
 
     def set_dtype(self, dtype: torch.dtype) -> Self:
-        """Keep the weights of the large products in ``dtype``; everything else stays float32.
+        """Keep float32.
 
         Raises:
-            ConfigError: neither float32 nor bfloat16. float16 overflows in FAVOR+.
+            ConfigError: another type.
         """
-        if dtype not in (torch.float32, torch.bfloat16):
-            raise ConfigError(
-                f"scLong computes in float32 or bfloat16, not {dtype}: float16 overflows in FAVOR+"
-            )
-        for linear in self.product_layers():
-            linear.to(dtype)
+        if dtype != torch.float32:
+            raise ConfigError(f"a student computes in float32, not {dtype}: leave --dtype out")
         return self
 
-    def product_layers(self) -> list[nn.Linear]:
-        """The Linear layers whose weights :meth:`set_dtype` converts."""
-        inside = [
-            m
-            for encoder in self.encoders().values()
-            for m in encoder.modules()
-            if isinstance(m, nn.Linear)
-        ]
-        return [self.large_input, *inside, self.large_output]
-
-    def precision(self) -> AbstractContextManager[Any]:
-        """bfloat16 products where the weights are bfloat16, else what the caller has set."""
-        if self.dtype == torch.bfloat16:
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
-        return nullcontext()
-
-    def _float32(self) -> AbstractContextManager[Any]:
-        """No autocast: bfloat16 would round the expression values themselves."""
-        return torch.autocast(self.device.type, enabled=False)
-
-
-def _check_fit(
-    config: ScLongConfig,
-    vocabulary: GeneVocabulary | None,
-    graph: GeneGraph | None,
-    gene_vectors: npt.NDArray[np.float32] | None,
-) -> None:
-    if vocabulary is not None and len(vocabulary) != config.genes:
-        raise ConfigError(f"vocabulary has {len(vocabulary)} genes, the model {config.genes}")
-    if graph is not None and graph.genes != config.genes:
-        raise ConfigError(f"gene graph has {graph.genes} genes, the model {config.genes}")
-    if graph is None and config.graph != "none":
-        raise ConfigError('the model needs a gene graph: pass one, or set graph="none"')
-    if gene_vectors is not None and gene_vectors.shape != (config.genes, config.dim):
+    def _refuse(self, what: str) -> NoReturn:
         raise ConfigError(
-            f"gene vectors are {gene_vectors.shape}, the model needs {(config.genes, config.dim)}"
+            f"this model is a student, which has vectors of cells alone and no {what}: use its "
+            "teacher"
         )
 
 
-def _append_pad(expression_bg: Tensor, masked_bg: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """The release's PAD: one more position with expression 0, never masked."""
-    x_bn = nn.functional.pad(expression_bg, (0, 1))
-    return x_bn, None if masked_bg is None else nn.functional.pad(masked_bg, (0, 1))
+def kind_of(config: ScLongConfig) -> type[ScLong]:
+    """The class of the model that a configuration is of."""
+    return ScLong if config.student is None else Student
 
 
-def _complement(indices_bh: Tensor, positions: int) -> Tensor:
-    """The positions not in ``indices_bh``, ascending."""
-    taken_bn = torch.zeros(
-        indices_bh.shape[0], positions, dtype=torch.bool, device=indices_bh.device
+def load_checkpoint(
+    folder: str | PathLike[str],
+    *,
+    device: str | torch.device = "auto",
+    dtype: str = "auto",
+    low_expression: LowExpression | None = None,
+    graph: GraphUse | None = None,
+) -> ScLong:
+    """Verify a checkpoint folder and load its model in evaluation mode.
+
+    On a CPU the weights stay mapped from the file: pages are read when first used and shared by
+    all processes that load the same file. The mapping is private, so training or changing the
+    model never changes the file. Keep the file in place while the model lives; replacing the folder
+    with :func:`save_checkpoint` is safe, truncating the file under a running process is not.
+
+    Args:
+        folder: the checkpoint.
+        device: "auto" is CUDA where there is one, else the CPU; or any device of PyTorch.
+        dtype: of the large products: "auto" keeps the file's, or "float32", "bfloat16".
+        low_expression: ablate the low-expression encoder of the loaded model.
+        graph: ablate its gene graph.
+
+    Raises:
+        CheckpointError: anything is missing, damaged, or does not belong together.
+        ConfigError: no such ``dtype`` or device.
+    """
+    return load_network(
+        kind_of,
+        folder,
+        device=device,
+        dtype=dtype,
+        low_expression=low_expression,
+        graph=graph,
     )
-    taken_bn.scatter_(1, indices_bh, True)
-    order_bn = torch.sort(taken_bn.to(torch.uint8), dim=-1, stable=True).indices
-    return order_bn[:, : positions - indices_bh.shape[1]]
 
 
-def _gather(x_bnc: Tensor, indices_bh: Tensor) -> Tensor:
-    return x_bnc.gather(1, indices_bh.unsqueeze(-1).expand(-1, -1, x_bnc.shape[-1]))
-
-
-def _scatter(x_bnc: Tensor, indices_bh: Tensor, values_bhc: Tensor) -> Tensor:
-    indices_bhc = indices_bh.unsqueeze(-1).expand(-1, -1, x_bnc.shape[-1])
-    return x_bnc.scatter(1, indices_bhc, values_bhc.to(x_bnc.dtype))
+def _positions(
+    model: ScLong, cells: PreparedCells, genes: Sequence[str] | None, unknown: Unknown
+) -> npt.NDArray[np.int64]:
+    """Vocabulary positions of the genes asked for, or of those of the data."""
+    if genes is None:
+        names: Sequence[str] = cells.match.names
+        positions = data_gene_positions(cells)
+    else:
+        names = genes
+        positions = vocabulary_of(model).lookup(genes)
+    if unknown == "error":
+        refuse_unknown([names[int(place)] for place in np.flatnonzero(positions < 0)])
+    return positions

@@ -9,8 +9,7 @@ import torch
 
 from sclong_bench.judging.references import Floats, in_vocabulary
 from sclong_bench.judging.sets import LabelledCells
-from sclong_core.checkpoint import load_checkpoint
-from sclong_core.model import ScLong
+from sclong_core.model import ScLong, load_checkpoint
 from sclong_tasks.encoders.sclong import random_sclong
 from sclong_tasks.encoders.tables import vectors_of_model
 

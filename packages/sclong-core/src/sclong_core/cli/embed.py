@@ -295,11 +295,12 @@ def _embed_with_other(args: argparse.Namespace, jobs: "Sequence[Job]") -> int:
 
 def _load(args: argparse.Namespace, *, progress: bool) -> "Embedder":
     """The model, and what is asked of it."""
-    from sclong_core.checkpoint import load_checkpoint, resolve_checkpoint  # noqa: PLC0415  # heavy
+    from sclong_core.checkpoint import resolve_checkpoint  # noqa: PLC0415  # heavy
     from sclong_core.embedding.embed_files import Embedder  # noqa: PLC0415  # heavy
     from sclong_core.embedding.jobs import EmbedOptions  # noqa: PLC0415  # heavy
     from sclong_core.embedding.offered import require_own  # noqa: PLC0415  # heavy
     from sclong_core.manifest import read_checkpoint_info  # noqa: PLC0415  # heavy
+    from sclong_core.model import load_checkpoint  # noqa: PLC0415  # heavy
 
     options = EmbedOptions(
         pool=args.pool,

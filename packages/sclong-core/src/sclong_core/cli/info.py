@@ -210,7 +210,7 @@ def _size(performer: "PerformerConfig") -> str:
 
 
 def _load(args: argparse.Namespace, folder: Path) -> "ScLong":
-    from sclong_core.checkpoint import load_checkpoint  # noqa: PLC0415  # loads PyTorch
+    from sclong_core.model import load_checkpoint  # noqa: PLC0415  # loads PyTorch
 
     # Without a measurement, weights stay in the file.
     return load_checkpoint(folder, device="cpu" if args.no_timing else args.device)

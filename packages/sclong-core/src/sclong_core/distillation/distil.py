@@ -11,12 +11,7 @@ from lightning import Trainer
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from sclong_core.checkpoint import (
-    check_replaceable,
-    load_checkpoint,
-    read_checkpoint_info,
-    save_checkpoint,
-)
+from sclong_core.checkpoint import check_replaceable, read_checkpoint_info, save_checkpoint
 from sclong_core.config import ScLongConfig, StudentConfig
 from sclong_core.devices import find_device
 from sclong_core.distillation.cells import read_taught
@@ -27,9 +22,8 @@ from sclong_core.embedding.jobs import EmbedOptions, Job, plan_jobs
 from sclong_core.embedding.pooling import chosen_pool, pool_width
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.expression.identity import Identity
-from sclong_core.model import ScLong
+from sclong_core.model import ScLong, Student, load_checkpoint
 from sclong_core.pretraining.checkpoint_io import AtomicCheckpointIO
-from sclong_core.student import Student
 
 _LOG = logging.getLogger("sclong")
 _VECTORS, _TRAINING = "vectors", "training"

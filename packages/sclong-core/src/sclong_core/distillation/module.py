@@ -16,7 +16,7 @@ from sclong_core.distillation.cells import Floats, TaughtCells
 from sclong_core.distillation.start import start_map, start_tables
 from sclong_core.distillation.views import WHOLE, View, ViewOptions, draw_view
 from sclong_core.errors import CheckpointError, ConfigError
-from sclong_core.student import Student
+from sclong_core.model import Student
 
 EPOCH = 100
 """Steps after which a checkpoint is written: what an interruption loses at most."""

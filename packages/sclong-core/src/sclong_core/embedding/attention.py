@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from sclong_core.errors import ConfigError
-from sclong_core.model import ScLong, ScLongOutput
 from sclong_core.nn.attention import FavorAttention
+from sclong_core.nn.network import Network, ScLongOutput
 from sclong_core.nn.performer import PerformerLayer
 
 Encoder = Literal["full", "large", "mini"]
 
 
-def chosen_layer(model: ScLong, encoder: Encoder, layer: int) -> PerformerLayer:
+def chosen_layer(model: Network, encoder: Encoder, layer: int) -> PerformerLayer:
     """A layer of one encoder; negative numbers count from its last.
 
     Raises:
@@ -49,7 +49,7 @@ class AttentionReader:
         ConfigError: there is no such layer, or the encoders read a context alone.
     """
 
-    def __init__(self, model: ScLong, encoder: Encoder, layer: int) -> None:
+    def __init__(self, model: Network, encoder: Encoder, layer: int) -> None:
         self.model = model
         self.encoder = encoder
         self.layer = chosen_layer(model, encoder, layer)

@@ -13,7 +13,7 @@ from sclong_core.devices import one_thread
 from sclong_core.embedding.pooling import OF_READOUT, Pool, pool_cells, pool_width
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.expression import PreparedCells
-from sclong_core.model import ScLong, ScLongOutput
+from sclong_core.nn.network import Network, ScLongOutput
 from sclong_core.vocabulary import GeneVocabulary
 
 Advance = Callable[[int], None]
@@ -30,7 +30,7 @@ class Batch(NamedTuple):
 
 
 def run_model(
-    model: ScLong,
+    model: Network,
     cells: PreparedCells,
     *,
     batch_size: int,
@@ -68,7 +68,7 @@ def run_model(
 
 
 def embed_cells(
-    model: ScLong,
+    model: Network,
     cells: PreparedCells,
     *,
     pool: Pool,
@@ -96,7 +96,7 @@ def embed_cells(
 
 
 def _read_out(  # of one caller
-    model: ScLong,
+    model: Network,
     cells: PreparedCells,
     pool: Pool,
     batch_size: int,
@@ -121,7 +121,7 @@ def _read_out(  # of one caller
     return embedded
 
 
-def vocabulary_of(model: ScLong) -> GeneVocabulary:
+def vocabulary_of(model: Network) -> GeneVocabulary:
     """The model's vocabulary.
 
     Raises:
@@ -155,14 +155,14 @@ def with_mean(values_bgx: Tensor, positions: npt.NDArray[np.int64]) -> Tensor:
     return extended[:, torch.from_numpy(positions).to(values_bgx.device)]
 
 
-def _threads(model: ScLong) -> AbstractContextManager[None]:
+def _threads(model: Network) -> AbstractContextManager[None]:
     """One thread for a small model on a CPU, else as many as PyTorch is set to."""
     small = sum(parameter.numel() for parameter in model.parameters()) < SMALL
     return one_thread() if small and model.device.type == "cpu" else nullcontext()
 
 
 @contextmanager
-def _evaluating(model: ScLong) -> Iterator[None]:
+def _evaluating(model: Network) -> Iterator[None]:
     training = model.training
     model.eval()
     try:

@@ -19,12 +19,11 @@ import h5py
 import zarr
 
 import sclong_core
-from sclong_core.cells import ReadingOptions
 from sclong_core.embedding.block_store import partial_folder
 from sclong_core.embedding.inference import vocabulary_of
 from sclong_core.embedding.pooling import Pool, check_pool, chosen_pool, pool_width
 from sclong_core.errors import ConfigError, InputError
-from sclong_core.expression import PreparedCells, find_cell_files, prepare_cells
+from sclong_core.expression import PreparedCells, ReadingOptions, find_cell_files, prepare_cells
 from sclong_core.expression.identity import Identity
 from sclong_core.expression.store import (
     is_zarr_store,
@@ -276,15 +275,8 @@ def open_prepared(
         source,
         vocabulary_of(model),
         model.config.input,
-        matrix=options.reading.get("matrix"),
-        gene_column=options.reading.get("gene_column"),
-        normalisation=options.reading.get("normalisation", "auto"),
-        duplicates=options.reading.get("duplicates", "error"),
-        feature_types=options.reading.get("feature_types"),
-        organism=options.reading.get("organism", "human"),
-        allow_other_species=options.reading.get("allow_other_species", False),
-        allow_poor_match=options.reading.get("allow_poor_match", False),
         progress=progress,
+        **options.reading,
     )
 
 

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 import sclong_core
-from sclong_core.cells import ReadingOptions
 from sclong_core.checkpoint_names import VOCABULARY_FILE
 from sclong_core.embedding.block_store import BlockStore, partial_folder
 from sclong_core.embedding.embed_files import JobOutcome, failed, is_finished
@@ -39,6 +38,7 @@ from sclong_core.embedding.writing import (
     write_output,
 )
 from sclong_core.errors import CheckpointError, ConfigError, ScLongError
+from sclong_core.expression import ReadingOptions
 from sclong_core.expression.cell_source import CellSource
 from sclong_core.expression.identity import Identity
 from sclong_core.progress import cell_progress

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sclong_core.errors import ConfigError
-from sclong_core.model import ScLong, ScLongOutput
+from sclong_core.nn.network import Network, ScLongOutput
 
 Pool = Literal["mean", "mean_expressed", "expression_weighted", "gene_sums", "cell", "components"]
 OF_READOUT: tuple[Pool, ...] = ("cell", "components")
@@ -20,7 +20,7 @@ def check_pool(pool: str | None) -> None:
         raise ConfigError(f"pool must be one of {', '.join(get_args(Pool))}, not {pool!r}")
 
 
-def chosen_pool(model: ScLong, pool: Pool | None) -> Pool:
+def chosen_pool(model: Network, pool: Pool | None) -> Pool:
     """The rule that is asked for; None is the model's own where it has one, else "mean".
 
     Raises:
@@ -43,7 +43,7 @@ def chosen_pool(model: ScLong, pool: Pool | None) -> Pool:
     return pool
 
 
-def pool_width(model: ScLong, pool: Pool) -> int:
+def pool_width(model: Network, pool: Pool) -> int:
     """Columns that a rule gives."""
     if pool == "gene_sums":
         return model.config.genes

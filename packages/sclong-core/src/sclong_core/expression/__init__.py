@@ -5,7 +5,7 @@ from sclong_core.expression.cell_source import CellSource
 from sclong_core.expression.genes import GeneMatch, match_genes
 from sclong_core.expression.normalisation import check_values, normalise
 from sclong_core.expression.opening import find_cell_files, open_cells
-from sclong_core.expression.prepared import PreparedCells, prepare_cells
+from sclong_core.expression.prepared import PreparedCells, ReadingOptions, prepare_cells
 from sclong_core.expression.recognition import Normalisation, Recognition, recognise
 from sclong_core.expression.surveys import Survey, survey
 
@@ -14,6 +14,7 @@ __all__ = [
     "GeneMatch",
     "Normalisation",
     "PreparedCells",
+    "ReadingOptions",
     "Recognition",
     "Survey",
     "check_values",

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from os import PathLike
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,27 @@ from sclong_core.expression.surveys import (
 from sclong_core.vocabulary import GeneVocabulary
 
 _LOG = logging.getLogger("sclong")
+
+
+class ReadingOptions(TypedDict, total=False):
+    """How cells are read."""
+
+    matrix: str | None
+    """Matrix to read: the name of a layer, "raw", or X by default."""
+    gene_column: str | None
+    """Column of ``var`` that names the genes, or "var_names"; the best one by default."""
+    normalisation: Literal["auto", "raw", "log1p"]
+    """What the values are; recognised by default."""
+    duplicates: Literal["error", "sum"]
+    """Several columns of one gene: an error by default, or their counts are summed."""
+    feature_types: Collection[str] | None
+    """Types of features that are genes, as ``var`` writes them; the usual ones by default."""
+    organism: Literal["human", "mouse"]
+    """Of the cells: mouse genes are taken for their one human ortholog; human by default."""
+    allow_other_species: bool
+    """Take cells whose genes are those of another species than the model's."""
+    allow_poor_match: bool
+    """Take cells although the model knows less than half of their counts."""
 
 
 @dataclass(frozen=True)

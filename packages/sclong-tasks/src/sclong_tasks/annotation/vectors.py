@@ -11,10 +11,10 @@ import anndata
 import numpy as np
 import numpy.typing as npt
 
-from sclong_core.cells import ReadingOptions
 from sclong_core.checkpoint import resolve_checkpoint
 from sclong_core.embedding.pooling import chosen_pool
 from sclong_core.errors import InputError
+from sclong_core.expression import ReadingOptions
 from sclong_core.expression.species import cells_of_organism
 from sclong_core.manifest import read_checkpoint_info
 from sclong_core.model import ScLong
@@ -43,7 +43,7 @@ class Embedder:
         batch_size: cells at a time.
         device: to compute on.
         progress: draw a progress bar.
-        **reading: how cells are read, see :class:`sclong_core.cells.ReadingOptions`.
+        **reading: how cells are read, see :class:`sclong_core.expression.ReadingOptions`.
     """
 
     def __init__(  # settings of a user, each by its name

@@ -86,8 +86,8 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 
 
 def reading_of(args: argparse.Namespace) -> dict[str, Any]:
-    """How cells are read, as :class:`sclong_core.cells.ReadingOptions`."""
-    from sclong_core.cells import ReadingOptions  # noqa: PLC0415  # heavy
+    """How cells are read, as :class:`sclong_core.expression.ReadingOptions`."""
+    from sclong_core.expression import ReadingOptions  # noqa: PLC0415  # heavy
 
     return {name: getattr(args, name) for name in ReadingOptions.__annotations__}
 

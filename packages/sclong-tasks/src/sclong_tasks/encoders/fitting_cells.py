@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sclong_core.cells import ReadingOptions
 from sclong_core.errors import InputError
+from sclong_core.expression import ReadingOptions
 from sclong_core.expression.rows import cells_at_once
 from sclong_core.expression.species import HUMAN, SpeciesTally, check_species, species_of_genes
 from sclong_core.expression.surveys import POOR, row_sums

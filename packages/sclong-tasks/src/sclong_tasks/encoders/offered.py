@@ -7,9 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from sclong_core.cells import ReadingOptions
 from sclong_core.errors import CheckpointError, ConfigError
-from sclong_core.expression import CellSource
+from sclong_core.expression import CellSource, ReadingOptions
 from sclong_tasks.encoders.counts import CountedCells, open_counts
 from sclong_tasks.encoders.fitting_cells import require_fitting
 from sclong_tasks.encoders.foreign import require_species

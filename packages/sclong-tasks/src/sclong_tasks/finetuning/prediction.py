@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sclong_core.cells import ReadingOptions
 from sclong_core.checkpoint import resolve_checkpoint
 from sclong_core.devices import find_device
 from sclong_core.embedding.inference import refuse_alike, vocabulary_of
 from sclong_core.errors import InputError
-from sclong_core.expression import prepare_cells
+from sclong_core.expression import ReadingOptions, prepare_cells
 from sclong_core.manifest import read_checkpoint_info
 from sclong_core.model import ScLong
 from sclong_tasks.annotation.reference import has_label
@@ -72,7 +71,7 @@ def predict(  # noqa: PLR0913  # settings of a user, each by its name
         progress: draw progress on standard error.
         copy: return a copy and leave ``adata`` as it is.
         source: where the cells are from, for messages.
-        **reading: how cells are read, see :class:`sclong_core.cells.ReadingOptions`.
+        **reading: how cells are read, see :class:`sclong_core.expression.ReadingOptions`.
 
     Returns:
         The copy, or None.

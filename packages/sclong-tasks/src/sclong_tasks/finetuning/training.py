@@ -17,13 +17,12 @@ from scipy.optimize import minimize_scalar
 from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
-from sclong_core.cells import ReadingOptions
 from sclong_core.checkpoint import resolve_checkpoint
 from sclong_core.checkpoint_names import checkpoint_word
 from sclong_core.devices import find_device
 from sclong_core.embedding.inference import vocabulary_of
 from sclong_core.errors import ConfigError
-from sclong_core.expression import prepare_cells
+from sclong_core.expression import ReadingOptions, prepare_cells
 from sclong_core.model import ScLong
 from sclong_tasks.annotation.calibration import Calibration
 from sclong_tasks.annotation.space import checked_vectors, fit_space
@@ -135,7 +134,7 @@ def finetune(  # noqa: PLR0913  # settings of a user, each by its name
         device: to compute on.
         progress: draw progress on standard error.
         source: where the cells are from, for people.
-        **reading: how cells are read, see :class:`sclong_core.cells.ReadingOptions`.
+        **reading: how cells are read, see :class:`sclong_core.expression.ReadingOptions`.
 
     Returns:
         The classifier; ``facts["scores"]`` says how well it does, and what chance would.
