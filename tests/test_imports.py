@@ -1,3 +1,4 @@
+import importlib
 import json
 import subprocess
 import sys
@@ -39,6 +40,12 @@ def test_the_model_loads_without_lightning_and_without_the_other_packages():
 @pytest.mark.parametrize("package", ["sclong_data", "sclong_tasks", "sclong_bench"])
 def test_importing_another_package_loads_nothing_heavy(package):
     assert not loaded_after(f"import {package}") & HEAVY
+
+
+@pytest.mark.parametrize("package", ["sclong_core", "sclong_data", "sclong_tasks", "sclong_bench"])
+def test_every_public_name_is_there(package):
+    module = importlib.import_module(package)
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
 
 
 def test_import_contracts_hold():

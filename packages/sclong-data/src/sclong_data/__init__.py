@@ -25,9 +25,9 @@ __version__ = version("sclong-data")
 _MODULES = {
     "CellCorpus": "corpus.corpus",
     "CorpusDataModule": "loading.module",
-    "DatasetEntry": "manifest",
+    "DatasetEntry": "dataset_manifest",
     "GeneTable": "genes.table",
-    "Manifest": "manifest",
+    "Manifest": "dataset_manifest",
     "build_gene_graph": "graph.building",
     "build_vocabulary": "genes.vocabulary",
     "fetch": "fetching.fetch",

@@ -16,6 +16,11 @@ REPORTS = ("duplicates.json", "report.tsv")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.[0-9]+")
 
 
+def corpus_folder(path: str | Path) -> Path:
+    """The folder of a corpus that is named by itself or by its index."""
+    return Path(path).parent if Path(path).name == INDEX else Path(path)
+
+
 def shard_path(folder: Path, name: str) -> Path:
     """The file of a shard: a zip archive with an AnnData zarr store inside."""
     return folder / "shards" / f"{name}.zarr.zip"

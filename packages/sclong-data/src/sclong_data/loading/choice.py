@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sclong_data.corpus.layout import INDEX
+from sclong_data.corpus.layout import INDEX, VOCABULARY, corpus_folder
 
 if TYPE_CHECKING:
     from sclong_data.loading.module import CorpusDataModule
@@ -32,15 +32,9 @@ class CorpusChoice:
         """Cells and genes of the corpus."""
         from sclong_core.vocabulary import GeneVocabulary  # noqa: PLC0415  # only for plans
         from sclong_data.corpus.index import read_index  # noqa: PLC0415
-        from sclong_data.corpus.layout import VOCABULARY  # noqa: PLC0415
 
         folder = corpus_folder(data.path)
         return read_index(folder).cells, len(GeneVocabulary.read(folder / VOCABULARY))
-
-
-def corpus_folder(path: str | Path) -> Path:
-    """The folder of a corpus that is named by itself or by its index."""
-    return Path(path).parent if Path(path).name == INDEX else Path(path)
 
 
 choice = CorpusChoice()

@@ -21,7 +21,7 @@ from sclong_core.pretraining.masking import MaskingConfig
 from sclong_core.pretraining.reference import SampledCells
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.corpus.corpus import CellCorpus
-from sclong_data.loading.choice import corpus_folder
+from sclong_data.corpus.layout import corpus_folder
 from sclong_data.loading.loader import CorpusLoader, CorpusValidationLoader
 from sclong_data.loading.order import ShuffleConfig
 from sclong_data.loading.pools import PoolDataset, Share
