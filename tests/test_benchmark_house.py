@@ -27,8 +27,8 @@ def test_circles_imports_in_functions_and_empty_classes_are_counted(tmp_path):
     assert found.imports_in_functions == 2
 
 
-def test_files_of_the_house_import_each_other_in_no_circle_at_their_tops():
-    assert house.count().circles_at_the_top == ()
+def test_files_of_the_house_import_each_other_in_no_circle():
+    assert house.count().circles == ()
 
 
 def test_phrases_are_named_with_file_and_line(tmp_path):

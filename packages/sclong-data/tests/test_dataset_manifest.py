@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sclong_core.errors import InputError
-from sclong_data.dataset_manifest import DatasetEntry, Manifest, inert_text
+from sclong_data.dataset_entry import DatasetEntry, inert_text
+from sclong_data.dataset_manifest import Manifest
 
 ENTRIES = (
     DatasetEntry(

@@ -14,7 +14,7 @@ from sclong_core.expression.features import types_as_they_are
 from sclong_core.expression.reading import TurnedRows
 from sclong_core.expression.store import is_zarr_store, refuse_unreadable
 from sclong_core.files import missing
-from sclong_data.dataset_manifest import DatasetEntry
+from sclong_data.dataset_entry import DatasetEntry
 from sclong_data.reading.cellblast import is_cellblast, open_cellblast
 from sclong_data.reading.mtx import is_tenx_folder, open_mtx
 from sclong_data.reading.r_files import SUFFIXES as R_SUFFIXES

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sclong_core.errors import InputError
-from sclong_data.dataset_manifest import DatasetEntry, inert_text
+from sclong_data.dataset_entry import DatasetEntry, inert_text
 from sclong_data.fetching.addresses import shown
 from sclong_data.fetching.http import PATIENT, Patience, get_json
 from sclong_data.sources.filters import Filters, joined

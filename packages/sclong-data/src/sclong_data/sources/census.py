@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from sclong_core.errors import InputError
 from sclong_core.files import atomic_file
-from sclong_data.dataset_manifest import DatasetEntry, inert_text
+from sclong_data.dataset_entry import DatasetEntry, inert_text
 from sclong_data.sources.filters import Filters
 
 _EXTRA = "cellxgene"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sclong_data.dataset_manifest import DatasetEntry
+from sclong_data.dataset_entry import DatasetEntry
 
 _LOG = logging.getLogger("sclong")
 SEPARATOR = "; "

@@ -14,7 +14,7 @@ import numpy as np
 from sclong_core.errors import InputError
 from sclong_core.expression.reading import texts
 from sclong_core.expression.store import is_zarr_store, open_hdf5, refuse_unreadable
-from sclong_data.dataset_manifest import DatasetEntry, inert_path, inert_text
+from sclong_data.dataset_entry import DatasetEntry, inert_path, inert_text
 from sclong_data.reading.copies import without_copies
 from sclong_data.reading.mtx import is_tenx_folder
 from sclong_data.reading.opening import SUFFIXES, datasets_within
