@@ -1,10 +1,10 @@
-"""One process at a time in a folder."""
+"""One process at a time, in a folder or at a file."""
 
 import errno
-import fcntl
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +12,50 @@ from pathlib import Path
 from sclong_core.errors import ScLongError
 
 _LOG = logging.getLogger("sclong")
-_HELD = (errno.EAGAIN, errno.EACCES)
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 """What file systems say that have no locks, as Lustre when it is mounted without them."""
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    _FAR = 1 << 30
+    """The byte that is locked: Windows keeps others from reading what is."""
+
+    def lock_file(descriptor: int, *, wait: bool = False, inherited: bool = True) -> None:  # noqa: ARG001  # none is
+        """Lock an open file for this process; there are no locks that children hold too."""
+        while True:
+            os.lseek(descriptor, _FAR, os.SEEK_SET)
+            try:
+                msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+            except OSError as error:
+                if not wait:
+                    raise BlockingIOError(errno.EAGAIN, "another process holds it") from error
+            else:
+                return
+            finally:
+                os.lseek(descriptor, 0, os.SEEK_SET)
+
+else:
+    import fcntl
+
+    def lock_file(descriptor: int, *, wait: bool = False, inherited: bool = True) -> None:
+        """Lock an open file until it is closed; the system unlocks it when the process ends.
+
+        Args:
+            descriptor: of the file.
+            wait: for a process that holds it.
+            inherited: see :func:`locked`.
+
+        Raises:
+            BlockingIOError: another process holds it.
+            OSError: its file system has no locks.
+        """
+        lock = fcntl.flock if inherited else fcntl.lockf
+        try:
+            lock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except PermissionError as error:  # what some systems say in the place of the other
+            raise BlockingIOError(errno.EAGAIN, str(error)) from error
 
 
 class LockedError(ScLongError):
@@ -43,17 +84,16 @@ def locked(path: str | os.PathLike[str], what: str, *, inherited: bool = True) -
         LockedError: another process holds it.
     """
     path = Path(path)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    lock = fcntl.flock if inherited else fcntl.lockf
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:
-            lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(descriptor, inherited=inherited)
+        except BlockingIOError as error:
+            holder = path.read_text(encoding="utf-8").strip() or "another process"
+            raise LockedError(
+                f"{what} is being written by {holder}: wait for it, or stop it first"
+            ) from error
         except OSError as error:
-            if error.errno in _HELD:
-                holder = path.read_text(encoding="utf-8").strip() or "another process"
-                raise LockedError(
-                    f"{what} is being written by {holder}: wait for it, or stop it first"
-                ) from error
             if error.errno not in _NO_LOCKS:
                 raise
             _LOG.warning(

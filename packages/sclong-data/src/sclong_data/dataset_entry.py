@@ -4,13 +4,10 @@ import dataclasses
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 from urllib.parse import unquote, urlsplit
 
 from sclong_core.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 SourceName = Literal["local", "url", "cellxgene", "hca", "cellblast", "release"]
 NormalisationName = Literal["auto", "raw", "log1p"]

@@ -5,7 +5,6 @@
 nothing else that counts.
 """
 
-import fcntl
 import hashlib
 import io
 import logging
@@ -22,6 +21,7 @@ import numpy.typing as npt
 
 from sclong_core.errors import InputError, ScLongError
 from sclong_core.files import atomic_file, read_json, write_json
+from sclong_core.lock import lock_file
 
 _LOG = logging.getLogger("sclong")
 _STATE, _LOCK = "state.json", "lock"
@@ -211,15 +211,15 @@ def _take_lock(folder: Path) -> int:
     """An open file that no other process has locked; the system unlocks it when this one ends."""
     descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_file(descriptor)
     except BlockingIOError as error:
-        holder = os.pread(descriptor, 64, 0).decode(errors="replace").strip()
+        holder = os.read(descriptor, 64).decode(errors="replace").strip()
         os.close(descriptor)
         raise InputError(
             f"{folder} is being worked on by process {holder or 'unknown'}: wait for it, or stop it"
         ) from error
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
     return descriptor
 
 

@@ -21,6 +21,7 @@ from sclong_core.expression.store import is_zarr_store, store_files
 from sclong_core.files import missing
 
 _CHUNK_BYTES = 1 << 20
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 State = tuple[tuple[str, int, int, int, int], ...]
 """Of every file: its name within the folder, inode, size, and times of change in nanoseconds."""
@@ -160,7 +161,7 @@ def digest_of_file(path: Path, copy: IO[bytes] | None = None) -> str:
 def _chunks(path: Path) -> Iterator[bytes]:
     """The bytes of a plain file; a pipe is not waited for."""
     with _readable(path):
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, _READ)
         with os.fdopen(descriptor, "rb", buffering=0) as handle:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise OSError(errno.EINVAL, "it is not a plain file")

@@ -1,6 +1,5 @@
 """Checksums of files whose publisher gives none: noted at the first fetch, required ever after."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from sclong_core.errors import InputError
 from sclong_core.files import read_json, write_json
+from sclong_core.lock import lock_file
 from sclong_data.fetching.addresses import shown
 
 _FORMAT = 1
@@ -57,7 +57,7 @@ class Lock:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         with self.path.with_name(f".{self.path.name}.lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            lock_file(handle.fileno(), wait=True)
             yield
 
     def _read(self) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Downloading one file: resumed, checked, and under its name only when complete."""
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -15,6 +14,7 @@ import requests
 
 from sclong_core.errors import InputError
 from sclong_core.files import read_json, sha256_file, write_json
+from sclong_core.lock import lock_file
 from sclong_data.fetching.addresses import require_web, shown
 from sclong_data.fetching.decoding import GZIP, decoded, encoding_of
 from sclong_data.fetching.http import (
@@ -121,7 +121,7 @@ def _part(path: Path) -> Iterator[_Part]:
         raise
     with os.fdopen(descriptor, "ab+") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(handle.fileno())
         except BlockingIOError as error:
             raise InputError(
                 f"{path} is being downloaded by another process: wait for it"

@@ -1,6 +1,5 @@
 """Matrices turned once into CSR on disk, for formats that cannot be read by cells."""
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from sclong_core.expression.identity import file_state
 from sclong_core.expression.reading import CompressedRows
 from sclong_core.files import atomic_folder, read_sealed, sha256_file, write_sealed
+from sclong_core.lock import lock_file
 from sclong_data.reading.sorting import CsrWriter
 
 _LOG = logging.getLogger("sclong")
@@ -96,7 +96,7 @@ def turned(
 def _alone(path: Path) -> Iterator[None]:
     """One process at a time; a killed one leaves nothing locked."""
     with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        lock_file(handle.fileno(), wait=True)
         yield
 
 
