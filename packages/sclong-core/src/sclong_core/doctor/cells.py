@@ -14,7 +14,6 @@ import numpy.typing as npt
 import pandas as pd
 
 import sclong_core
-from sclong_core.cells import ReadingOptions
 from sclong_core.checkpoint import read_checkpoint_info, resolve_checkpoint, save_checkpoint
 from sclong_core.doctor.pools import (
     COMPONENTS,
@@ -33,7 +32,7 @@ from sclong_core.doctor.scales import (
 )
 from sclong_core.embedding.inference import vocabulary_of
 from sclong_core.errors import ConfigError, InputError
-from sclong_core.expression import PreparedCells, prepare_cells
+from sclong_core.expression import PreparedCells, ReadingOptions, prepare_cells
 from sclong_core.model import ScLong
 from sclong_core.progress import cell_progress
 
