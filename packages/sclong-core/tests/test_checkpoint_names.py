@@ -80,7 +80,7 @@ def test_a_folder_of_that_name_comes_first(tmp_path, monkeypatch):
 
 
 def test_what_does_not_come_with_the_package_is_refused(monkeypatch, tmp_path):
-    with pytest.raises(CheckpointError, match="there is: mini"):
+    with pytest.raises(CheckpointError, match="available: mini"):
         packaged_checkpoint("maxi")
     with pytest.raises(CheckpointError, match="no revision"):
         resolve_checkpoint("mini", revision="main")

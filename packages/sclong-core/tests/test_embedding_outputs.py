@@ -203,7 +203,7 @@ def test_a_finished_output_is_passed_over_or_refused(tmp_path, rich, embed, suff
     (leftover := block_store.partial_folder(output)).mkdir()
     assert embed(source, output, resume=True)[0].status == "finished before"
     assert not leftover.exists()
-    with pytest.raises(InputError, match=r"other work .pool was mean and is mean_expressed"):
+    with pytest.raises(InputError, match=r"another run .pool was mean and is mean_expressed"):
         embed(source, output, resume=True, pool="mean_expressed")
     embed(source, output, overwrite=True, pool="mean_expressed")
     assert embed(source, output, resume=True, pool="mean_expressed")[0].status == "finished before"

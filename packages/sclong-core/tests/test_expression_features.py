@@ -58,7 +58,7 @@ def test_a_type_that_is_not_known_lists_the_types_and_how_to_choose():
 
 def test_features_of_which_none_is_a_gene_are_refused_by_their_type():
     with pytest.raises(
-        InputError, match=r"none of the 8 features is a gene: feature_types .*8 Peaks"
+        InputError, match=r"none of the 8 features is a gene: according to feature_types .*8 Peaks"
     ):
         find_features(var(["Peaks"] * 8))
 
@@ -130,7 +130,9 @@ def test_what_is_no_gene_is_in_no_total_from_memory_and_from_files(both, tmp_pat
 def test_types_can_be_chosen_where_cells_are_opened(both, tmp_path):
     both.var["feature_types"] = ["mine"] * 40 + ["theirs"] * 7
     both.write_h5ad(tmp_path / "both.h5ad")
-    with pytest.raises(InputError, match=r"both.h5ad: feature_types .*not known: 'mine', 'theirs'"):
+    with pytest.raises(
+        InputError, match=r"feature_types .*unknown feature types: 'mine', 'theirs'"
+    ):
         open_cells(tmp_path / "both.h5ad")
     with open_cells(tmp_path / "both.h5ad", feature_types=["mine"]) as source:
         assert source.n_genes == 40

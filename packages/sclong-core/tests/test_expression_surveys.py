@@ -154,7 +154,7 @@ def test_what_is_refused_is_named_and_so_is_what_can_be_used(said, logged, place
         name = "before"
     kind = "log1p values" if logged else "raw counts"
     vocabulary = GeneVocabulary.from_ids(synthetic_gene_ids(300))
-    with pytest.raises(InputError, match=rf"{said}.*'{name}' of the same file holds {kind}, pass"):
+    with pytest.raises(InputError, match=rf"{said}.*'{name}' of the same file holds {kind}: pass"):
         found(cells, vocabulary=vocabulary)
 
 
@@ -246,7 +246,7 @@ def test_each_step_is_announced_in_one_line(adata, caplog):
         "found by id in var_names",
         "taken as raw",
         "scaled up to a maximum of 10",
-        "10000 a cell",
+        "10000 per cell",
     ):
         assert part in text
     assert not warnings(caplog)

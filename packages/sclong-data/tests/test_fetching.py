@@ -156,7 +156,7 @@ def test_damaged_notes_of_what_was_fetched_are_said_or_made_again(server, tmp_pa
 
 
 def test_a_wrong_checksum_names_both_and_leaves_nothing(server, tmp_path):
-    with pytest.raises(InputError, match=f"{SHA256}, not {'0' * 64}"):
+    with pytest.raises(InputError, match=f"{SHA256} instead of {'0' * 64}"):
         get(server, tmp_path / "x.h5ad", sha256="0" * 64)
     assert not list(tmp_path.iterdir())
 
