@@ -121,7 +121,7 @@ def test_a_folder_explains_itself_and_its_readme_decides_nothing(folder):
 def test_a_readme_that_a_person_wrote_is_not_overwritten(folder):
     save_checkpoint(made(), folder, overwrite=True)
     (folder / "README.md").write_text("# Ours\n")
-    with pytest.raises(InputError, match=r"README\.md, no part of a checkpoint"):
+    with pytest.raises(InputError, match=r"README\.md, which is not part of a checkpoint"):
         save_checkpoint(made(), folder, overwrite=True)
     assert (folder / "README.md").read_text() == "# Ours\n"
 
@@ -375,14 +375,14 @@ def test_files_that_came_meanwhile_are_not_replaced_with_a_checkpoint(folder, mo
         real(*words, **more)
 
     monkeypatch.setattr(checkpoint, "write_manifest", wrote)
-    with pytest.raises(InputError, match=r"notes\.txt, no part of a checkpoint"):
+    with pytest.raises(InputError, match=r"notes\.txt, which is not part of a checkpoint"):
         save_checkpoint(load(folder), folder, overwrite=True)
     assert (folder / "notes.txt").read_text() == "mine"
 
 
 def test_a_checkpoint_that_was_set_aside_is_named(folder):
     folder.rename(folder.with_name(f".{folder.name}.old-1"))
-    with pytest.raises(CheckpointError, match=r"is \.model\.old-1 beside it"):
+    with pytest.raises(CheckpointError, match=r"is \.model\.old-1 next to it"):
         read_checkpoint_info(folder)
 
 
