@@ -91,7 +91,7 @@ def test_a_set_is_judged_only_by_what_was_trained_without_its_study(place, capsy
 def test_a_corpus_that_is_too_small_says_so(place, capsys):
     write_made_up_corpus(place / "corpus")
     assert main(asked(place, "--corpus", f"c={place}/corpus")) == 2
-    assert "cells have no 150 components" in capsys.readouterr().err
+    assert "cells are too few for 150 components" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

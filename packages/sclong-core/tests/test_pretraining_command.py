@@ -89,7 +89,7 @@ def test_one_seed_decides_weights_order_and_masks(cells, capsys):
     first, other = (weights(f"--seed_everything={seed}") for seed in (0, 3))
     assert (first[0], other[0]) == ([0, 0, 0], [3, 3, 3])
     assert first[1] != other[1]
-    assert "seed_everything (3) decides model.seed, data.seed" in capsys.readouterr().err
+    assert "seed_everything (3) sets model.seed, data.seed" in capsys.readouterr().err
     assert weights("--seed_everything=3", "--model.seed=5")[0] == [5, 3, 3]
 
 

@@ -18,7 +18,7 @@ class Data(PretrainingData):
 def test_other_data_is_refused():
     data = Data()
     data.load_state_dict({"cells": "a", "seed": 1, "more": 2})
-    with pytest.raises(CheckpointError, match="seed 2, this run has 1"):
+    with pytest.raises(CheckpointError, match="seed 2, and this run has 1"):
         data.load_state_dict({"cells": "a", "seed": 2})
     assert data.ranks() == (0, 1)
 

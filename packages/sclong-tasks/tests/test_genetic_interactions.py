@@ -218,7 +218,7 @@ def test_pairs_have_one_name():
     assert pair_name("B+A") == "A+B"
     assert pair_name("TGFBR2_CBARP", "_") == "C19orf26+TGFBR2"
     for text in ("A", "A+A", "A+B+C", "A+ctrl", "+A"):
-        with pytest.raises(InputError, match=r"no pair|no condition"):
+        with pytest.raises(InputError, match=r"not a pair|not a condition"):
             pair_name(text)
 
 
