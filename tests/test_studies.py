@@ -5,6 +5,7 @@ import sys
 import types
 import zlib
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,11 @@ def test_the_files_are_those_that_the_manifest_names():
         assert sha256_file(DATA / entry.location) == entry.sha256, entry.dataset
     for name, judging in SETS.items():
         assert sha256_file(DATA / judging["path"]) == judging["sha256"], name
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "studies").glob("*/[a-z]*.py")), ids=lambda path: path.stem
+)
+def test_every_study_can_be_imported(path):
+    """No type checker reads the studies, and most of them are run by hand alone."""
+    assert import_module(f"studies.{path.parent.name}.{path.stem}").__doc__
