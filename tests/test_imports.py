@@ -52,3 +52,21 @@ def test_import_contracts_hold():
     command = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("former", "name", "place"),
+    [
+        ("sclong_data.manifest", "Manifest", "sclong_data.dataset_manifest"),
+        ("sclong_bench.suites.cells", "make", "sclong_bench.suites.grid"),
+        (
+            "sclong_tasks.drug_combination.synthetic",
+            "write_synthetic_files",
+            "sclong_tasks.drug_combination.example",
+        ),
+    ],
+)
+def test_former_places_of_modules_still_work_and_say_where_they_went(former, name, place):
+    with pytest.warns(DeprecationWarning, match=f"{former} is now {place}"):
+        module = importlib.import_module(former)
+    assert getattr(module, name) is getattr(importlib.import_module(place), name)

@@ -158,6 +158,15 @@ def test_what_several_scales_explain_as_well_is_not_guessed():
     assert recognised([score(own, -0.1, 1.0)], own) is None
 
 
+def test_a_scale_that_explains_little_does_not_contradict_a_checkpoint():
+    """As of cells unlike those of the training, whose values the model gets wrong on its own."""
+    own, other = InputConfig(), InputConfig(1e3, 10)
+    third = score(InputConfig(1e5), 0.15, 0.01)
+    assert recognised([score(other, 0.26, 0.99), third, score(own, -0.2, 0.0)], own) is None
+    assert recognised([score(other, 0.26, 0.99), score(own, -0.2, 0.0)], own).input == other
+    assert recognised([score(own, 0.26, 0.99), score(other, -0.2, 0.0)], own).input == own
+
+
 def test_log1p_values_tell_as_their_counts_do(cells):
     model = trained(InputScale("it", InputConfig(1e6), 1e6))
     logged = cells.copy()

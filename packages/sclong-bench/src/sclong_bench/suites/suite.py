@@ -91,6 +91,10 @@ class GridRun:
         return f"{self.task} {self.model} {self.protocol} {self.scenario} seed {self.seed}"
 
 
+Cell = GridRun
+"""Former name of :class:`GridRun`; it goes with the next release."""
+
+
 @dataclass(frozen=True)
 class Suite:
     """A suite that was checked: every task, model, protocol and setting is known."""

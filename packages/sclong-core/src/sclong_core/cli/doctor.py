@@ -142,19 +142,8 @@ def _facts(found: "Diagnosis") -> Iterator[tuple[str, str]]:
 
 
 def _verdict(found: "Diagnosis") -> str:
-    first = found.scales[0]
-    if found.scale is None and found.partial and first.r2 > 0:
-        return (
-            f"not the same (best {first.scale.name}), but these cells hold only {found.genes:,} "
-            "genes, whose counts do not sum to those of a whole cell: give cells with all genes"
-        )
-    if found.scale is None and first.r2 <= 0:
-        return (
-            "nothing: on no scale are hidden values explained better than by their mean. The model "
-            "may be untrained, or these cells unlike those of its training: try other cells"
-        )
     if found.scale is None:
-        return "one of several that fit as well: see the table; give more with --scale-cells"
+        return _doubt(found)
     if found.agrees:
         return f"the same (R2 {next(s.r2 for s in found.scales if s.scale == found.scale):.3f})"
     if found.scale.input is None:
@@ -163,6 +152,30 @@ def _verdict(found: "Diagnosis") -> str:
             "and embed it with --matrix and --normalisation log1p, which takes values as they are"
         )
     return f"{found.scale.name}: the checkpoint is wrong; --save FOLDER writes it with this scale"
+
+
+def _doubt(found: "Diagnosis") -> str:
+    """Why no scale was recognised."""
+    from sclong_core.doctor.scales import CONVINCING  # noqa: PLC0415  # heavy
+
+    first = found.scales[0]
+    if first.r2 <= 0:
+        return (
+            "nothing: on no scale are hidden values explained better than by their mean. The model "
+            "may be untrained, or these cells unlike those of its training: try other cells"
+        )
+    if found.partial:
+        return (
+            f"not the same (best {first.scale.name}), but these cells hold only {found.genes:,} "
+            "genes, whose counts do not sum to those of a whole cell: give cells with all genes"
+        )
+    if first.r2 < CONVINCING:
+        return (
+            f"not clear: {first.scale.name} fits best, but explains only {first.r2:.0%} of the "
+            "spread, too little to contradict the checkpoint. These cells may be unlike those of "
+            "its training: try other cells"
+        )
+    return "one of several that fit as well: see the table; give more with --scale-cells"
 
 
 def _share(value: float) -> str:

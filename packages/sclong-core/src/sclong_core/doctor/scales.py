@@ -30,6 +30,10 @@ _DRAWS = 1_000
 _MOST_HIDDEN = 200
 """Of a cell: a model with a context answers for each by itself."""
 _LEAST = 0.95
+CONVINCING = 0.35
+"""R2 that another scale than the checkpoint's must reach, unless no third one explains anything:
+cells unlike those of the training may be explained a little on several scales, and not at all on
+the right one."""
 _SAME = 0.01
 _TINY = 1e-12
 _MASKING = MaskingConfig().for_validation()
@@ -232,6 +236,7 @@ def recognised(scores: Sequence[ScaleScore], own: InputConfig) -> InputScale | N
 
     A scale is in question unless another is better in 95 % of draws. The checkpoint's own setting
     is believed where it is in question, and a scale that a checkpoint can name before others.
+    Another scale must explain :data:`CONVINCING`, or be the only one that explains anything.
 
     Args:
         scores: of :func:`score_scales`.
@@ -242,6 +247,8 @@ def recognised(scores: Sequence[ScaleScore], own: InputConfig) -> InputScale | N
     left = [score.scale for score in scores if score.best > 1 - _LEAST or score is scores[0]]
     if any(scale.input == own for scale in left):
         return next(scale for scale in left if scale.input == own)
+    if scores[0].r2 < CONVINCING and any(score.r2 > 0 for score in scores[1:]):
+        return None
     named = [scale for scale in left if scale.input is not None] or left
     return named[0] if len(named) == 1 else None
 
