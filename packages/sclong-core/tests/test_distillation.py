@@ -152,9 +152,12 @@ def test_the_help_says_what_it_is_for():
     assert "student" in command.help
 
 
-def test_one_file_is_enough(made, tmp_path):
+def test_one_file_is_enough(made, tmp_path, caplog):
+    caplog.set_level("INFO", "sclong")
     words = ["distill", "--teacher", str(made / "teacher"), "--steps", "1", "--cells"]
     assert main([*words, str(made / "cells0.h5ad"), "-o", str(tmp_path / "student")]) == 0
+    assert "on cells left out" in caplog.text  # a share of them, as there is no other file
+    assert "cosine 0.000" not in caplog.text
 
 
 def test_taught_cells_are_what_the_teacher_reads(taught):

@@ -23,9 +23,10 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 
 from sclong_core.errors import ConfigError
+from sclong_core.quiet import quiet_lightning
 from sclong_tasks.components import CLIP, dispersed_genes
 from sclong_tasks.corpus_cells import CorpusCells
-from sclong_tasks.training import quiet, seeded
+from sclong_tasks.training import seeded
 
 _TARGET_SUM = 10_000.0
 _AT_ONCE = 512
@@ -188,7 +189,7 @@ def train_denoising(
     columns = cells.expression[:, chosen].tocsr()
     mean = (weights @ columns) / share
     scale = np.sqrt(np.maximum((weights @ columns.power(2)) / share - mean**2, 1e-6))
-    with seeded(seed), quiet():
+    with seeded(seed), quiet_lightning():
         network = DenoisingNetwork(len(cells.vocabulary), options)
         network.genes.copy_(torch.from_numpy(chosen))
         network.mean.copy_(torch.from_numpy(mean))

@@ -1,9 +1,7 @@
 """Fitting of a LightningModule: early stopping, best weights, progress, one seed."""
 
 import json
-import logging
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from sclong_core.errors import ConfigError
 from sclong_core.launcher import launched
+from sclong_core.quiet import quiet_lightning
 from sclong_tasks.task import RunContext
 
 Batches = DataLoader[Any]
@@ -135,7 +134,7 @@ def fit_module(
         callbacks += [weights, stop]
     if context.progress:
         callbacks.append(_progress_bar())
-    with seeded(context.seed), quiet():
+    with seeded(context.seed), quiet_lightning():
         trainer = Trainer(
             max_epochs=options.epochs,
             callbacks=callbacks,
@@ -180,22 +179,6 @@ def seeded(seed: int) -> Iterator[None]:
         if devices:
             torch.cuda.manual_seed_all(seed)
         yield
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without Lightning's remarks on loaders, loggers and devices."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\.")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _where(options: TrainingOptions, context: RunContext) -> dict[str, Any]:

@@ -1,10 +1,7 @@
 """Pretraining of the demonstration, with the trainer that every pretraining uses."""
 
-import logging
 import shutil
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from sclong_core.pretraining.export import ExportModel
 from sclong_core.pretraining.masking import MaskingConfig
 from sclong_core.pretraining.module import ScLongPretraining
 from sclong_core.pretraining.schedule import ScheduleConfig
+from sclong_core.quiet import quiet_lightning
 
 _WARMUP = 0.05
 _LOWEST_RATE = 0.02
@@ -148,7 +146,7 @@ def fit(
     Raises:
         KeyboardInterrupt: someone stopped it; Lightning itself would leave the interpreter.
     """
-    with quiet():
+    with quiet_lightning():
         trainer = Trainer(
             **length,  # type: ignore[arg-type]  # by name
             accelerator="cpu",
@@ -222,17 +220,3 @@ class Curves(Callback):
 
     def _epoch(self, trainer: Trainer) -> float:
         return trainer.global_step / self.steps_per_epoch
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without Lightning's advice on workers and accelerators, none of which concerns a minute."""
-    logger = logging.getLogger("lightning.pytorch")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\.")
-            yield
-    finally:
-        logger.setLevel(before)

@@ -1,7 +1,6 @@
 """Distillation from beginning to end: the teacher's vectors, training, the student's checkpoint."""
 
 import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from sclong_core.errors import ConfigError, InputError
 from sclong_core.expression.identity import Identity
 from sclong_core.model import ScLong, Student, load_checkpoint
 from sclong_core.pretraining.checkpoint_io import AtomicCheckpointIO
+from sclong_core.quiet import quiet_lightning
 
 _LOG = logging.getLogger("sclong")
 _VECTORS, _TRAINING = "vectors", "training"
@@ -140,11 +140,7 @@ def _train(
     """
     last = folder / "last.ckpt"
     found = find_device(device)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        warnings.filterwarnings("ignore", ".*[Cc]heckpoint directory.*")
-        warnings.filterwarnings("ignore", ".*`srun` command.*")
-        warnings.filterwarnings("ignore", ".*LeafSpec.*")
+    with quiet_lightning():
         trainer = Trainer(
             max_steps=options.steps,
             accelerator="gpu" if found.type == "cuda" else found.type,

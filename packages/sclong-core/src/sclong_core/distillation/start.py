@@ -53,15 +53,19 @@ def start_map(
         network: with its tables.
         views: of the cells to regress on.
         aims: their whitened vectors.
-        files: of all these cells; the strength of the ridge is chosen on files that are left out.
+        files: of all these cells; the strength of the ridge is chosen on files that are left out,
+            or on cells where all are of one file.
     """
     sums = torch.cat([network.sums(v.cells, network.expected(v.measured)[v.set_of]) for v in views])
     network.sum_scale.copy_(sums.std(0, correction=0).clamp(min=1e-6))
     scaled, aim = (sums / network.sum_scale).double(), torch.cat(aims).double()
-    halves = torch.from_numpy(np.unique(files, return_inverse=True)[1] % 2)
+    groups = np.unique(files, return_inverse=True)[1]
+    several = groups.max() > 0
+    halves = torch.from_numpy((groups if several else np.arange(len(groups))) % 2)
     scores = [_left_out(scaled, aim, halves, strength) for strength in _STRENGTHS]
     best = _STRENGTHS[int(np.argmax(scores))]
-    _LOG.info("linear start: cosine %.3f on files left out, ridge %g", max(scores), best)
+    left_out = "files" if several else "cells"
+    _LOG.info("linear start: cosine %.3f on %s left out, ridge %g", max(scores), left_out, best)
     network.direct.weight.copy_(_ridge(scaled, aim, best).T)
 
 

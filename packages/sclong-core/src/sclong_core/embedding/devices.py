@@ -4,10 +4,8 @@ Every process embeds its own blocks into the folder that all of them share. The 
 (rank 0) checks the cells, tells the others what it found, and writes the output.
 """
 
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -36,6 +34,7 @@ from sclong_core.expression import GeneMatch, PreparedCells, Survey, open_cells
 from sclong_core.expression.identity import Identity
 from sclong_core.launcher import launched
 from sclong_core.progress import cell_progress
+from sclong_core.quiet import quiet_lightning
 
 _PATIENCE = timedelta(days=7)
 """How long ranks wait for each other: rank 0 may be copying a large file."""
@@ -62,7 +61,7 @@ def embed_files_on_devices(
     """
     outcomes: list[JobOutcome] = []
     watch = RankWatch(subprocess_script)
-    with _quiet_lightning(), watch.watching():
+    with quiet_lightning(), watch.watching():
         trainer = _trainer(device, devices)
         for job in jobs:
             runner = _JobRunner(embedder, job)
@@ -243,19 +242,3 @@ def _machines() -> int:
     """Machines of this run, as srun or torchrun say."""
     found = launched()
     return 1 if found is None else found.nodes
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """No greetings, and no advice that is for training."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"lightning\..*")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

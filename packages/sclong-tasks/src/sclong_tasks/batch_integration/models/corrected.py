@@ -13,12 +13,13 @@ import pandas as pd
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from sclong_core.errors import ConfigError, InputError
+from sclong_core.quiet import quiet_lightning
 from sclong_tasks.batch_integration.data import IntegrationData
 from sclong_tasks.batch_integration.models.embedding import Embedding, Values, numbered
 from sclong_tasks.batch_integration.models.simple import Pca, PcaOptions
 from sclong_tasks.batch_integration.models.variable import highly_variable
 from sclong_tasks.chemistry.molecules import shown
-from sclong_tasks.training import quiet, seeded
+from sclong_tasks.training import seeded
 
 
 class Placed(Embedding):
@@ -143,7 +144,7 @@ class ScVi(Placed):
         names = list(data.expression.cells)
         cells = anndata.AnnData(counts, obs=pd.DataFrame({"batch": data.batch}, index=names))
         kind, _, number = self.context.device.partition(":")
-        with seeded(self.seed), quiet():
+        with seeded(self.seed), quiet_lightning():
             scvi.settings.seed = self.seed  # from which it draws its validation cells
             scvi.model.SCVI.setup_anndata(cells, batch_key="batch")
             model = scvi.model.SCVI(
