@@ -1,6 +1,5 @@
 """Tables and the figure of the page on annotation, from the rows."""
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -20,6 +19,7 @@ from sclong_core.files import atomic_file
 from sclong_data.report.lines import Series, line_chart
 from sclong_data.report.standalone import write_svg
 from sclong_data.report.svg import Text
+from sclong_tasks.tables import fill_block
 
 FIGURE = ROOT / "docs" / "images" / "annotation.svg"
 METHODS = (OURS, ALIGNED, ON_COMPONENTS, NEAREST, LOGISTIC)
@@ -47,9 +47,7 @@ def filled_page(text: str, rows: Sequence[Row]) -> str:
         "across": _across(rows),
     }
     for name, lines in tables.items():
-        block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        table = "\n".join(lines)
-        text = block.sub(lambda match, table=table: f"{match[1]}\n{table}\n\n{match[2]}", text)
+        text = fill_block(text, name, "\n".join([*lines, ""]))
     return text
 
 

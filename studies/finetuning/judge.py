@@ -36,6 +36,7 @@ from sclong_tasks.finetuning import FinetuneOptions, finetune, predict
 from sclong_tasks.finetuning.labels import LabelledCells as TrainingCells
 from sclong_tasks.finetuning.labels import labelled_cells
 from sclong_tasks.finetuning.scores import macro_f1
+from sclong_tasks.tables import fill_block
 
 ROOT = Path(__file__).parents[2]
 ROWS = ROOT / "benchmarks" / "results" / "finetuning.json"
@@ -196,9 +197,7 @@ def _logged(study: LabelledCells) -> npt.NDArray[np.float32]:
 def filled_page(text: str, rows: Sequence[Row]) -> str:
     """The page with its tables between their marks."""
     for name, made in (("summary", _summary(rows)), ("pairs", _every(rows))):
-        before, rest = text.split(f"<!-- {name} -->", 1)
-        after = rest.split("<!-- end -->", 1)[1]
-        text = f"{before}<!-- {name} -->\n\n{made}\n\n<!-- end -->{after}"
+        text = fill_block(text, name, f"{made}\n")
     return text
 
 

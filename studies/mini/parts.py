@@ -10,7 +10,6 @@ import argparse
 import csv
 import json
 import logging
-import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +32,7 @@ from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.report.bars import Bar, bar_chart
 from sclong_data.report.standalone import write_svg
 from sclong_data.report.svg import Text
+from sclong_tasks.tables import fill_block
 
 HERE = Path(__file__).parent
 ROWS = HERE.parents[1] / "benchmarks" / "results" / "mini" / "parts.json"
@@ -50,7 +50,6 @@ FIGURES = {
     "val/cell_detection_auroc": "images/parts-detection.svg",
 }
 _LOG = logging.getLogger("sclong")
-_BLOCK = re.compile(r"(<!-- parts -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -191,7 +190,7 @@ def filled_page(text: str, rows: Sequence[Row]) -> str:
     words = {name: one["words"] for name, one in study["variants"].items()}
     words[UNTRAINED] = "as it ships, never trained"
     table = "\n".join(_table(rows, words))
-    return _BLOCK.sub(lambda match: f"{match[1]}\n{table}\n\n{match[2]}", text)
+    return fill_block(text, "parts", f"{table}\n")
 
 
 def figure(rows: Sequence[Row], measured: str) -> Element:

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,28 @@ class TakenError(InputError):
             f"{path} already exists: choose another name, or use overwrite (--overwrite)"
         )
         self.path = path
+
+
+def require_own_folder(
+    folder: Path, is_own: Callable[[Path], bool], what: str, *, overwrite: bool
+) -> None:
+    """Refuse to write a folder where something is that is not to be replaced.
+
+    Args:
+        folder: to write.
+        is_own: whether a folder that is there is of the same kind.
+        what: that kind, for the message: "a reference".
+        overwrite: replace one of that kind.
+
+    Raises:
+        InputError: something is there, and is of another kind or is not to be replaced.
+    """
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise TakenError(folder)
+    if not is_own(folder):
+        raise InputError(f"{folder} exists and is not {what}: choose another name")
 
 
 @contextmanager

@@ -92,14 +92,23 @@ def _frame(name: str) -> str:
     return f"{found.group(1)}orf{found.group(2)}" if found else name
 
 
+def packed_table(file: str, header: str) -> tuple[bytes, list[list[str]]]:
+    """A table that this package ships: the bytes of its file, and its rows without the header.
+
+    Raises:
+        InputError: it has another header.
+    """
+    packed = files("sclong_core").joinpath(file).read_bytes()
+    lines = lzma.decompress(packed).decode("utf-8").splitlines()
+    if not lines or lines[0] != header:
+        raise InputError(f"{file} of sclong-core is damaged: install sclong-core again")
+    return packed, [line.split("\t") for line in lines[1:]]
+
+
 @cache
 def human_genes() -> HumanGenes:
     """The table that this package ships."""
-    packed = files("sclong_core").joinpath(FILE).read_bytes()
-    lines = lzma.decompress(packed).decode("utf-8").splitlines()
-    if not lines or lines[0] != HEADER:
-        raise InputError(f"{FILE} of sclong-core is damaged: install sclong-core again")
-    rows = (line.split("\t") for line in lines[1:])
+    _, rows = packed_table(FILE, HEADER)
     return HumanGenes((gene, symbol, _names(old), _names(also)) for gene, symbol, old, also in rows)
 
 

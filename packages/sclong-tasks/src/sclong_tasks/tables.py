@@ -67,12 +67,21 @@ def fill_page(page: str, name: str, tables: str) -> str:
     Raises:
         InputError: there is no such block.
     """
-    begin, end = f"<!-- results {name} -->", "<!-- end -->"
+    return fill_block(page, f"results {name}", tables)
+
+
+def fill_block(page: str, marker: str, text: str) -> str:
+    """A page with its block ``<!-- MARKER -->`` ... ``<!-- end -->`` filled again.
+
+    Raises:
+        InputError: there is no such block.
+    """
+    begin, end = f"<!-- {marker} -->", "<!-- end -->"
     start = page.find(begin)
     stop = page.find(end, start)
     if start < 0 or stop < 0:
         raise InputError(f"the page has no block {begin} ... {end}: add one")
-    return f"{page[: start + len(begin)]}\n\n{tables}\n{page[stop:]}"
+    return f"{page[: start + len(begin)]}\n\n{text}\n{page[stop:]}"
 
 
 def markdown_tables(

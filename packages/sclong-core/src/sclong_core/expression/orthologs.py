@@ -5,12 +5,10 @@ The table is Ensembl's, see ``mouse_genes.md``; :mod:`sclong_data.genes.ortholog
 
 import hashlib
 import logging
-import lzma
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.resources import files
 from typing import Final, Literal
 
 import pandas as pd
@@ -19,6 +17,7 @@ from sclong_core.errors import InputError
 from sclong_core.expression.cell_source import CellSource
 from sclong_core.expression.genes import gene_names_in
 from sclong_core.expression.species import other_organisms, species_of_genes
+from sclong_core.human_genes import packed_table
 from sclong_core.vocabulary import plain_id
 
 _LOG = logging.getLogger("sclong")
@@ -47,11 +46,7 @@ class Orthologs:
 @cache
 def mouse_orthologs() -> Orthologs:
     """The table that this package ships."""
-    packed = files("sclong_core").joinpath(FILE).read_bytes()
-    header, *lines = lzma.decompress(packed).decode("utf-8").splitlines()
-    if header != HEADER:
-        raise InputError(f"{FILE} of sclong-core is not its table of genes: install it again")
-    rows = [line.split("\t") for line in lines]
+    packed, rows = packed_table(FILE, HEADER)
     often = Counter(symbol for _, symbol, _ in rows)
     return Orthologs(
         {gene: human for gene, _, human in rows},

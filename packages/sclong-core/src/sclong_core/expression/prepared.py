@@ -212,10 +212,11 @@ def prepare_cells(  # noqa: PLR0913  # settings of a user, each by its name
     )
     try:
         if organism == MOUSE:
-            source, gene_column, allow_other_species = as_human(source, gene_column), None, True
+            source, gene_column = as_human(source, gene_column), None
         match = match_genes(source.var, vocabulary, gene_column=gene_column, duplicates=duplicates)
-        species = species_of_genes(source.var, species_of_vocabulary(vocabulary.ids))
-        if organism != MOUSE:
+        species = None
+        if organism != MOUSE:  # those were checked before their genes were renamed
+            species = species_of_genes(source.var, species_of_vocabulary(vocabulary.ids))
             noted = other_organisms(source.obs, source.organism, species.wanted)
             reasons = (species.reason, noted if species.wanted else None)
             check_species(source.name, species.wanted, reasons, allowed=allow_other_species)

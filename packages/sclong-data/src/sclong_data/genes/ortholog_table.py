@@ -4,7 +4,6 @@
 """
 
 import argparse
-import lzma
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -14,6 +13,7 @@ import pandas as pd
 from sclong_core.errors import InputError
 from sclong_core.expression.orthologs import HEADER
 from sclong_core.files import atomic_file
+from sclong_data.genes.name_table import packed
 
 _COLUMNS = ("Gene stable ID", "Gene name", "Human gene stable ID", "Human homology type")
 _ONE_TO_ONE = "ortholog_one2one"
@@ -37,8 +37,7 @@ def ortholog_table(biomart: str | PathLike[str]) -> bytes:
         if (twice := chosen[column][chosen[column].duplicated()]).size:
             raise InputError(f"{biomart}: {twice.iloc[0]} is in several one-to-one pairs")
     lines = sorted("\t".join(row) for row in chosen.itertuples(index=False))
-    text = "\n".join([HEADER, *lines]) + "\n"
-    return lzma.compress(text.encode("utf-8"), preset=9 | lzma.PRESET_EXTREME)
+    return packed(HEADER, lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -16,7 +16,13 @@ import numpy.typing as npt
 
 from sclong_core.array_files import read_arrays
 from sclong_core.errors import InputError
-from sclong_core.files import TakenError, atomic_folder, read_sealed, sha256_file, write_sealed
+from sclong_core.files import (
+    atomic_folder,
+    read_sealed,
+    require_own_folder,
+    sha256_file,
+    write_sealed,
+)
 from sclong_tasks.annotation.calibration import Calibration, calibrate
 from sclong_tasks.annotation.space import (
     LEAST_CELLS,
@@ -226,12 +232,7 @@ def require_replaceable(folder: Path, *, overwrite: bool) -> None:
     Raises:
         InputError: something is there, and is not a reference or is not to be replaced.
     """
-    if not folder.exists():
-        return
-    if not overwrite:
-        raise TakenError(folder)
-    if not is_reference(folder):
-        raise InputError(f"{folder} exists and is not a reference: choose another name")
+    require_own_folder(folder, is_reference, "a reference", overwrite=overwrite)
 
 
 def has_label(names: npt.NDArray[np.str_]) -> npt.NDArray[np.bool_]:

@@ -29,6 +29,19 @@ _SAME = 1e-9
 """Cosine distance of one vector from itself, as rounded."""
 
 
+def written_sets(labels: tuple[str, ...], contained: npt.NDArray[np.bool_]) -> pd.Categorical:
+    """``(cells,)`` the labels of each set, joined by "; ".
+
+    Args:
+        labels: all of them.
+        contained: ``(cells, labels)``.
+    """
+    names = np.asarray(labels)
+    sets, places = np.unique(contained, axis=0, return_inverse=True)
+    written = np.array(["; ".join(names[row]) for row in sets])
+    return pd.Categorical(written[places.reshape(-1)])
+
+
 @dataclass(frozen=True, eq=False)
 class Annotation:
     """Labels of query cells."""
@@ -58,16 +71,13 @@ class Annotation:
 
     def table(self) -> pd.DataFrame:
         """One row a cell: label, nearest label, probability, set of labels, unknown, remoteness."""
-        names = np.asarray(self.labels)
         told = self.nearest_label
-        sets, places = np.unique(self.contained, axis=0, return_inverse=True)
-        written = np.array(["; ".join(names[row]) for row in sets])
         return pd.DataFrame(
             {
                 "label": pd.Categorical(np.where(self.unknown, UNKNOWN, told)),
                 "nearest_label": pd.Categorical(told),
                 "probability": self.shares.max(1),
-                "label_set": pd.Categorical(written[places.reshape(-1)]),
+                "label_set": written_sets(self.labels, self.contained),
                 "unknown": self.unknown,
                 "remoteness": self.remoteness,
             }

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sclong_core.checkpoint import resolve_checkpoint
-from sclong_core.embedding.pooling import chosen_pool
+from sclong_core.embedding.pooling import Pool, chosen_pool
 from sclong_core.errors import InputError
 from sclong_core.expression import ReadingOptions
 from sclong_core.expression.species import cells_of_organism
@@ -40,6 +40,8 @@ class Embedder:
 
     Args:
         checkpoint: folder or hub id; the model that comes with the package if None.
+        pool: rule from genes to cells; the model's own if None, and then vectors of any rule that
+            a file holds are used.
         batch_size: cells at a time.
         device: to compute on.
         progress: draw a progress bar.
@@ -50,6 +52,7 @@ class Embedder:
         self,
         checkpoint: str | None = None,
         *,
+        pool: Pool | None = None,
         batch_size: int = 32,
         device: str = "auto",
         progress: bool = False,
@@ -58,7 +61,7 @@ class Embedder:
         self._folder = resolve_checkpoint(checkpoint)
         self._digest = read_checkpoint_info(self._folder).digest
         self._batch_size, self._device, self._progress = batch_size, device, progress
-        self._reading = reading
+        self._pool, self._reading = pool, reading
         self._model: ScLong | None = None
 
     @property
@@ -74,18 +77,21 @@ class Embedder:
         Raises:
             InputError: the cells cannot be used.
         """
-        noted = recorded_encoder(adata, OWN_KEY)
-        if noted is not None and noted.startswith(f"{self._digest} ") and OWN_KEY in adata.obsm:
+        noted = recorded_encoder(adata, OWN_KEY) or ""
+        digest, _, pool = noted.partition(" ")
+        ours = digest == self._digest and pool and self._pool in (None, pool)
+        if ours and OWN_KEY in adata.obsm:
             _LOG.info("%s: obsm[%r] was made by this model and is used", path.name, OWN_KEY)
             return CellVectors(np.asarray(adata.obsm[OWN_KEY]), noted)
         _LOG.info("%s: embedding %s cells", path.name, f"{adata.n_obs:,}")
         found = self.model.embed(
             adata,
+            pool=self._pool,
             batch_size=self._batch_size,
             progress=self._progress,
             **self._reading,
         )
-        return CellVectors(found, f"{self._digest} {chosen_pool(self.model, None)}", new=True)
+        return CellVectors(found, f"{self._digest} {chosen_pool(self.model, self._pool)}", new=True)
 
 
 def stored_vectors(adata: anndata.AnnData, key: str, path: Path) -> CellVectors:

@@ -5,6 +5,7 @@ by the same regression as components are, so that a comparison is one of vectors
 """
 
 import json
+from abc import abstractmethod
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -12,6 +13,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import softmax
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -22,7 +24,6 @@ from sclong_core.files import write_json
 from sclong_tasks.batch_integration.models.variable import highly_variable
 from sclong_tasks.cell_type_annotation.data import AnnotationData
 from sclong_tasks.encoders.choose import EncoderOptions, make_encoder
-from sclong_tasks.finetuning.classifier import softmax
 from sclong_tasks.finetuning.scores import macro_f1
 from sclong_tasks.settings import as_plain
 from sclong_tasks.splits import Split
@@ -54,13 +55,13 @@ class TypeModel(TaskModel[AnnotationData]):
         codes = np.searchsorted(self.types, data.cell_type).astype(np.int64)
         self.learn(data, codes, split, context.seed)
 
+    @abstractmethod
     def learn(self, data: AnnotationData, codes: Codes, split: Split, seed: int) -> None:
         """Fill ``arrays``; codes of hidden cells mean nothing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def probabilities(self, data: AnnotationData) -> npt.NDArray[np.float64]:
         """``(cells, types)`` of all cells."""
-        raise NotImplementedError
 
     def predict(self, data: AnnotationData, rows: Rows) -> pd.DataFrame:
         """Probabilities of the types of training."""
@@ -156,7 +157,8 @@ class Regression(TypeModel):
     def probabilities(self, data: AnnotationData) -> npt.NDArray[np.float64]:
         """By the regression."""
         placed = (self.vectors(data) - self.arrays["centre"]) / self.arrays["scale"]
-        return softmax(placed @ self.arrays["coefficients"].T + self.arrays["constants"])
+        logits = placed @ self.arrays["coefficients"].T + self.arrays["constants"]
+        return np.asarray(softmax(logits, axis=1))
 
     def vectors(self, data: AnnotationData, split: Split | None = None) -> Values:
         """Components; with a split they are fitted on its training cells first."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.progress import progress_bars
+from sclong_tasks.cli.places import check_output, check_rates
 
 if TYPE_CHECKING:
     import anndata
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from sclong_tasks.annotation.vectors import CellVectors, Embedder
 
 _LOG = logging.getLogger("sclong")
-_FORMATS = (".h5ad", ".csv", ".tsv", ".parquet")
 _FAR = 1.25
 """How much farther than the reference's own cells a query may lie before that is warned of."""
 
@@ -146,15 +146,8 @@ def _annotate(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    if args.output.suffix not in _FORMATS:
-        raise ConfigError(f"{args.output} must end in {', '.join(_FORMATS)}")
-    for option, share in (("coverage", args.coverage), ("false-unknown", args.false_unknown)):
-        if not 0 < share < 1:
-            raise ConfigError(f"--{option} must be above 0 and below 1, not {share}")
-    if args.output.exists() and not args.overwrite:
-        raise InputError(
-            f"{args.output} already exists: choose another name, or replace it with --overwrite"
-        )
+    check_rates(args)
+    check_output(args.output, overwrite=args.overwrite)
     _check_inputs(args)
     _check_reference(args)
 

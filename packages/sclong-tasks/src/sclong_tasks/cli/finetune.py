@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sclong_core.cli.embed import add_reading
 from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table
 from sclong_core.errors import ConfigError, InputError
+from sclong_tasks.cli.places import FORMATS
 
 if TYPE_CHECKING:
     from sclong_tasks.finetuning import Classifier
@@ -93,7 +94,7 @@ def reading_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _finetune(args: argparse.Namespace) -> None:
-    if args.output.suffix in (".h5ad", ".csv", ".tsv", ".parquet"):
+    if args.output.suffix in FORMATS:
         raise ConfigError(f"{args.output}: the output is a folder; give a name without an ending")
     if args.output.exists() and not args.overwrite:
         raise InputError(

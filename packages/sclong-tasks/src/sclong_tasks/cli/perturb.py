@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table
-from sclong_core.errors import ConfigError, InputError
+from sclong_core.errors import ConfigError
+from sclong_tasks.cli.places import FORMATS, check_output
 
 if TYPE_CHECKING:
     import anndata
     import pandas as pd
 
 _LOG = logging.getLogger("sclong")
-_FORMATS = (".h5ad", ".csv", ".tsv", ".parquet")
 _SHOWN = 40
 
 
@@ -114,17 +114,9 @@ def _perturb(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    for output, formats in ((args.output, _FORMATS), (args.ranking, _FORMATS[1:])):
-        if output is None:
-            continue
-        if output.suffix not in formats:
-            raise ConfigError(f"{output} must end in {', '.join(formats)}")
-        if output.exists() and args.cells.exists() and output.samefile(args.cells):
-            raise InputError(f"{output} is the input: choose another name for the output")
-        if output.exists() and not args.overwrite:
-            raise InputError(
-                f"{output} already exists: choose another name, or replace it with --overwrite"
-            )
+    for output, formats in ((args.output, FORMATS), (args.ranking, FORMATS[1:])):
+        if output is not None:
+            check_output(output, cells=args.cells, formats=formats, overwrite=args.overwrite)
 
 
 def _write(cells: "anndata.AnnData", record: dict[str, Any], args: argparse.Namespace) -> None:

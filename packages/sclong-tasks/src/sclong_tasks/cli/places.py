@@ -4,9 +4,12 @@ import argparse
 from pathlib import Path
 
 from sclong_core.checkpoint_names import checkpoint_folder
+from sclong_core.errors import ConfigError, InputError
 
 DATA = Path("task-data")
 RUNS = Path("task-runs")
+FORMATS = (".h5ad", ".csv", ".tsv", ".parquet")
+"""Endings of outputs for cells: the cells themselves, or a table."""
 
 
 def data_folder(args: argparse.Namespace) -> Path:
@@ -43,3 +46,39 @@ def add_computing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="auto", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)"
     )
+
+
+def check_output(
+    output: Path, *, overwrite: bool, cells: Path | None = None, formats: tuple[str, ...] = FORMATS
+) -> None:
+    """Refuse an output of another ending, or where something is that is not to be replaced.
+
+    Args:
+        output: to write.
+        overwrite: replace what is there.
+        cells: the input, which is never replaced.
+        formats: endings that can be written.
+
+    Raises:
+        ConfigError: another ending.
+        InputError: it is the input, or is there and not to be replaced.
+    """
+    if output.suffix not in formats:
+        raise ConfigError(f"{output} must end in {', '.join(formats)}")
+    if cells is not None and output.exists() and cells.exists() and output.samefile(cells):
+        raise InputError(f"{output} is the input: choose another name for the output")
+    if output.exists() and not overwrite:
+        raise InputError(
+            f"{output} already exists: choose another name, or replace it with --overwrite"
+        )
+
+
+def check_rates(args: argparse.Namespace) -> None:
+    """Refuse impossible shares of ``--coverage`` and ``--false-unknown``.
+
+    Raises:
+        ConfigError: one is not between 0 and 1.
+    """
+    for option, share in (("coverage", args.coverage), ("false-unknown", args.false_unknown)):
+        if not 0 < share < 1:
+            raise ConfigError(f"--{option} must be above 0 and below 1, not {share}")

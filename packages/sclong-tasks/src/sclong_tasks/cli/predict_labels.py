@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from sclong_core.cli.embed import add_reading
 from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table
-from sclong_core.errors import ConfigError, InputError
+from sclong_core.errors import ConfigError
 from sclong_tasks.cli.finetune import reading_of
+from sclong_tasks.cli.places import check_output, check_rates
 
 if TYPE_CHECKING:
     from sclong_tasks.finetuning import Prediction
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("sclong")
 _MANY_UNKNOWN = 0.2
-_FORMATS = (".h5ad", ".csv", ".tsv", ".parquet")
 
 
 class PredictCommand:
@@ -116,20 +116,10 @@ def _predict(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    if args.output.suffix not in _FORMATS:
-        raise ConfigError(f"{args.output} must end in {', '.join(_FORMATS)}")
-    for option, share in (("coverage", args.coverage), ("false-unknown", args.false_unknown)):
-        if not 0 < share < 1:
-            raise ConfigError(f"--{option} must be above 0 and below 1, not {share}")
+    check_rates(args)
     if args.batch_size < 1:
         raise ConfigError(f"--batch-size must be a positive integer, not {args.batch_size}")
-    if args.output.exists():
-        if args.cells.exists() and args.output.samefile(args.cells):
-            raise InputError(f"{args.output} is the input: choose another name for the output")
-        if not args.overwrite:
-            raise InputError(
-                f"{args.output} already exists: choose another name, or replace it with --overwrite"
-            )
+    check_output(args.output, cells=args.cells, overwrite=args.overwrite)
 
 
 def _warn(told: "Prediction") -> None:

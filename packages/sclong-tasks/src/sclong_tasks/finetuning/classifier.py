@@ -17,13 +17,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from scipy.special import softmax
 from torch import Tensor
 
 from sclong_core.errors import CheckpointError, ConfigError, InputError
-from sclong_core.files import TakenError, atomic_folder, read_sealed, sha256_file, write_sealed
+from sclong_core.files import (
+    atomic_folder,
+    read_sealed,
+    require_own_folder,
+    sha256_file,
+    write_sealed,
+)
 from sclong_core.weights import read_weights, write_weights
 from sclong_tasks.annotation.calibration import Calibration
 from sclong_tasks.annotation.space import checked_vectors
+from sclong_tasks.annotation.transfer import written_sets
 from sclong_tasks.finetuning.network import Head
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "weights.safetensors"
@@ -71,13 +79,11 @@ class Prediction:
     def table(self) -> pd.DataFrame:
         """One row a cell: label, its probability, set of labels, unknown, remoteness."""
         names = np.asarray(self.labels)
-        sets, places = np.unique(self.contained, axis=0, return_inverse=True)
-        written = np.array(["; ".join(names[row]) for row in sets])
         return pd.DataFrame(
             {
                 "label": pd.Categorical(names[self.codes], categories=list(self.labels)),
                 "probability": self.probabilities.max(1),
-                "label_set": pd.Categorical(written[places.reshape(-1)]),
+                "label_set": written_sets(self.labels, self.contained),
                 "unknown": self.unknown,
                 "remoteness": self.remoteness,
             }
@@ -148,7 +154,7 @@ class Classifier:
                 f"the vectors have {values.shape[1]} numbers, this classifier reads {self.width}: "
                 "embed the cells with its checkpoint"
             )
-        probabilities = softmax(self.logits(values) / self.temperature)
+        probabilities = softmax(self.logits(values) / self.temperature, axis=1)
         contained = 1 - probabilities <= self.calibration.largest_doubt(coverage)
         contained[np.arange(len(values)), probabilities.argmax(1)] = True
         remoteness = distances(self.head.place(values), self.centres, self.whitening)
@@ -286,18 +292,11 @@ def require_replaceable(folder: Path, *, overwrite: bool) -> None:
     Raises:
         InputError: something is there, and is not a classifier or is not to be replaced.
     """
-    if not folder.exists():
-        return
-    if not overwrite:
-        raise TakenError(folder)
-    if not is_classifier(folder) or len(list(folder.iterdir())) > 2:  # its two files
-        raise InputError(f"{folder} exists and is not a classifier: choose another name")
+    require_own_folder(folder, _is_only_classifier, "a classifier", overwrite=overwrite)
 
 
-def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Probabilities ``(cells, labels)``."""
-    shifted = np.exp(logits - logits.max(1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(1, keepdims=True))
+def _is_only_classifier(folder: Path) -> bool:
+    return is_classifier(folder) and len(list(folder.iterdir())) <= 2  # its two files
 
 
 def distances(

@@ -20,7 +20,7 @@ from sclong_core.expression import ReadingOptions, prepare_cells
 from sclong_core.manifest import read_checkpoint_info
 from sclong_core.model import ScLong
 from sclong_tasks.annotation.reference import has_label
-from sclong_tasks.annotation.vectors import OWN_KEY, CellVectors, keep_vectors, recorded_encoder
+from sclong_tasks.annotation.vectors import CellVectors, Embedder, keep_vectors
 from sclong_tasks.cells import obs_column
 from sclong_tasks.finetuning.classifier import (
     COLUMNS,
@@ -140,22 +140,18 @@ class Reader:
             InputError: the cells cannot be used.
         """
         base, name = self._classifier.base, Path(source).name
-        made_by = f"{base.digest} {base.pool}"
         if self._classifier.method != "head":
-            return CellVectors(self._tuned(adata, name, reading), made_by)
-        if OWN_KEY in adata.obsm and recorded_encoder(adata, OWN_KEY) == made_by:
-            _LOG.info("%s: obsm[%r] was made by this model and is used", name, OWN_KEY)
-            return CellVectors(np.asarray(adata.obsm[OWN_KEY]), made_by)
-        _LOG.info("%s: embedding %s cells", name, f"{adata.n_obs:,}")
-        model = ScLong.from_pretrained(self._folder, device=self._device)
-        found = model.embed(
-            adata,
+            tuned = self._tuned(adata, name, reading)
+            return CellVectors(tuned, f"{base.digest} {base.pool}")
+        embedder = Embedder(
+            str(self._folder),
             pool=base.pool,  # type: ignore[arg-type]  # of its names
             batch_size=self._batch_size,
+            device=self._device,
             progress=self._progress,
             **reading,
         )
-        return CellVectors(found, made_by, new=True)
+        return embedder.vectors_of(adata, Path(source))
 
     def _tuned(self, adata: anndata.AnnData, name: str, reading: ReadingOptions) -> Floats:
         _LOG.info("%s: embedding %s cells with the tuned model", name, f"{adata.n_obs:,}")

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from scipy import sparse
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
@@ -34,7 +35,6 @@ from sclong_tasks.finetuning.classifier import (
     Base,
     Classifier,
     distances,
-    softmax,
 )
 from sclong_tasks.finetuning.labels import LabelledCells, labelled_cells
 from sclong_tasks.finetuning.network import (
@@ -281,7 +281,7 @@ def _calibrated(
     with torch.inference_mode():
         logits = head.layers(torch.from_numpy(np.float32(asked))).double().numpy()
     temperature = _temperature(logits, true)
-    probabilities = softmax(logits / temperature)
+    probabilities = softmax(logits / temperature, axis=1)
     told = probabilities.argmax(1)
     calibration = Calibration(
         np.ones(labels),
@@ -302,7 +302,7 @@ def _temperature(logits: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]) 
     """The divisor of logits at which these cells are most likely (Guo et al. 2017)."""
 
     def loss(log_temperature: float) -> float:
-        chosen = softmax(logits / np.exp(log_temperature))[np.arange(len(truth)), truth]
+        chosen = softmax(logits / np.exp(log_temperature), axis=1)[np.arange(len(truth)), truth]
         return float(-np.log(np.maximum(chosen, 1e-12)).mean())
 
     found = minimize_scalar(loss, bounds=(-2.0, 3.0), method="bounded")
