@@ -1,7 +1,10 @@
 """A whole run on made-up cells: files, equal runs, and what a failure leaves."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import anndata
@@ -70,6 +73,39 @@ def test_the_same_seed_gives_the_same_files(small_demo, small_settings, made_up,
     run_demo(tmp_path / "again", small_settings, command="x", stages=Stages())
     for name in ("results.json", "model/config.json", "model/model.safetensors"):
         first, second = (folder / name for folder in (small_demo.folder, tmp_path / "again"))
+        assert first.read_bytes() == second.read_bytes(), name
+
+
+RUN_AGAIN = """
+import json
+import sys
+from pathlib import Path
+
+import anndata
+
+from sclong_bench.demo import data
+from sclong_bench.demo.run import run_demo
+from sclong_bench.demo.settings import DemoSettings
+from sclong_bench.demo.stages import Stages
+
+cells, output, settings = sys.argv[1:]
+data.load_cells = lambda: anndata.read_h5ad(cells)
+settings = DemoSettings(**json.loads(settings))
+run_demo(Path(output), settings, command="x", stages=Stages())
+"""
+
+
+def test_another_process_gives_the_same_files(small_demo, small_settings, tmp_path):
+    cells, again = tmp_path / "cells.h5ad", tmp_path / "again"
+    small_demo.outcome.data.cells.write_h5ad(cells)
+    words = [str(cells), str(again), json.dumps(small_settings.to_dict())]
+    subprocess.run(
+        [sys.executable, "-c", RUN_AGAIN, *words],
+        check=True,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+    )
+    for name in ("results.json", "model/config.json", "model/model.safetensors"):
+        first, second = (folder / name for folder in (small_demo.folder, again))
         assert first.read_bytes() == second.read_bytes(), name
 
 
