@@ -26,8 +26,22 @@ MODELS = ROOT / "packages" / "sclong-core" / "src" / "sclong_core" / "models"
 """What ships: without it nobody embeds a cell. A model is limited as a whole."""
 LARGEST_PAGE = 1_200_000
 """A report opens without a network, so that it holds its figures and every number itself."""
-TEXT = {"", ".cfg", ".css", ".html", ".in", ".js", ".json", ".md", ".py", ".sbatch", ".sh", ".svg"}
-TEXT |= {".toml", ".tsv", ".txt", ".yaml", ".yml"}
+TEXT = {
+    "",
+    ".cfg",
+    ".css",
+    ".html",
+    ".in",
+    ".ipynb",
+    ".js",
+    ".json",
+    ".md",
+    ".py",
+    ".sbatch",
+    ".sh",
+    ".svg",
+}
+TEXT |= {".ipynb", ".toml", ".tsv", ".txt", ".yaml", ".yml"}
 
 
 def files() -> Iterator[Path]:
