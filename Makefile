@@ -66,9 +66,10 @@ lint: $(INSTALLED)  ## check style, types, the order of imports, spelling and th
 	$(BIN)/python -m benchmarks.phrases
 	@$(MAKE) --no-print-directory docs
 
-bench: $(INSTALLED)  ## measure core and tasks beside plain implementations (ARGS: core alone)
+bench: $(INSTALLED)  ## measure core, tasks and commands, on a quiet machine (ARGS: core alone)
 	$(BIN)/python -m benchmarks.core $(ARGS)
 	$(if $(ARGS),,$(BIN)/python -m benchmarks.tasks)
+	$(if $(ARGS),,$(BIN)/python -m benchmarks.commands)
 
 bench-full: $(INSTALLED)  ## measure also what takes long or much memory
 	$(BIN)/python -m benchmarks.core --full $(ARGS)

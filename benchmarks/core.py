@@ -20,7 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import ROOT, available_memory, current_commit, load_average
+from benchmarks.machine import (
+    ROOT,
+    add_output,
+    available_memory,
+    current_commit,
+    load_average,
+    require_quiet,
+)
 from benchmarks.plan import Comparison, accelerator_plan, loading_plan, plan
 from benchmarks.progress import Progress
 from benchmarks.report import write_report
@@ -208,9 +215,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--tasks", nargs="+", choices=TASKS, default=list(TASKS), help="what to measure of them"
     )
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
+    add_output(parser)
     parser.add_argument("--scratch", type=Path, help="folder for checkpoints, 8 GB at size 1b")
     options = parser.parse_args(arguments)
+    require_quiet(parser, options)
     # Checkpoints of many gigabytes must not outlive a run that is ended from outside.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sizes = tuple(size for size in SIZES if size in options.sizes)

@@ -24,13 +24,15 @@ import numpy.typing as npt
 
 from benchmarks.machine import (
     ROOT,
+    add_output,
     current_commit,
     describe_machine,
     load_average,
     machine_in_words,
     memory,
+    require_quiet,
+    was_busy,
 )
-from benchmarks.report import BUSY_SHARE
 from sclong_core.files import atomic_file, write_json
 from sclong_data.graph.annotations import collect_terms
 from sclong_data.graph.building import NEIGHBOURS, THRESHOLD, build_gene_graph
@@ -178,12 +180,11 @@ def _lines(results: dict[str, Any]) -> Iterable[str]:
     yield ""
     words = machine_in_words(results["machine"], ("numpy", "scipy", "python"))
     yield f"{results['date']}, commit {results['commit'] or 'unknown'}. {words}"
-    load_ = results["load_at_start"]
-    if load_ is not None and load_ > BUSY_SHARE * results["machine"]["cores"]:
+    if was_busy(results):
         yield ""
         yield (
-            f"**Other processes were running (load {load_:.1f} at the start)**: seconds say "
-            "little; seconds of processor time count no waiting, over all cores."
+            f"**Other processes were running (load {results['load_at_start']:.1f} at the start)**: "
+            "seconds say little; seconds of processor time count no waiting, over all cores."
         )
     yield ""
     yield (
@@ -226,12 +227,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES), metavar="GENES")
     parser.add_argument("--annotations", type=Path, metavar="FILE", help="instead of made-up ones")
     parser.add_argument("--turns", type=int, default=TURNS, help="builds of each (default: 3)")
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
+    add_output(parser)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.one is not None:
         print(json.dumps(measure(**json.loads(options.one))))
         return 0
+    require_quiet(parser, options)
     annotations = None if options.annotations is None else str(options.annotations.resolve())
     results = run(options.sizes, annotations, turns=options.turns)
     write_report(results, options.output)

@@ -22,9 +22,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import ROOT, available_cores, current_commit, load_average, memory
+from benchmarks.machine import (
+    ROOT,
+    add_output,
+    available_cores,
+    current_commit,
+    load_average,
+    memory,
+    require_quiet,
+)
 
-RESULTS = ROOT / "benchmarks" / "results"
 GENES = 27_874
 CELLS = (4_000, 12_000)
 TURNS = 2
@@ -39,10 +46,12 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=TURNS)
     parser.add_argument("--subject", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    add_output(parser)
     args = parser.parse_args()
     if args.subject:
         print(json.dumps(_measure_here(args.subject, args.folder)))
         return
+    require_quiet(parser, args)
     found, load = [], load_average() or 0.0
     with tempfile.TemporaryDirectory() as scratch:
         for cells in args.cells:
@@ -54,7 +63,7 @@ def main() -> None:
                     one = _measure_apart(subject, folder)
                     found.append({"cells": cells, "subject": subject, "turn": turn, **one})
                     print(found[-1], file=sys.stderr)
-    _write(found, load)
+    _write(found, load, args.output)
 
 
 def write_cells(path: Path, cells: int, *, seed: int = 0) -> None:
@@ -187,14 +196,15 @@ def _processor_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _write(found: list[dict[str, Any]], load: float) -> None:
+def _write(found: list[dict[str, Any]], load: float, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     content = {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": current_commit(),
         "cores": available_cores(),
         "measurements": found,
     }
-    (RESULTS / "harmonise.json").write_text(json.dumps(content, indent=2) + "\n")
+    (folder / "harmonise.json").write_text(json.dumps(content, indent=2) + "\n")
     lines = [
         "# Harmonising beside plain scanpy",
         "",
@@ -231,7 +241,7 @@ def _write(found: list[dict[str, Any]], load: float) -> None:
         ),
         "",
     ]
-    (RESULTS / "harmonise.md").write_text("\n".join(lines))
+    (folder / "harmonise.md").write_text("\n".join(lines))
 
 
 if __name__ == "__main__":

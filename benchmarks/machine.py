@@ -1,16 +1,20 @@
 """What a measurement was made on, in words that name no particular computer."""
 
+import argparse
 import os
 import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+BUSY_SHARE = 0.25
+"""Of the cores: with a higher load before anything is measured, the machine is busy."""
 PACKAGES = ("torch", "torch-geometric", "performer-pytorch", "numpy", "scipy", "safetensors")
 
 
@@ -60,6 +64,33 @@ def available_memory() -> int | None:
 def load_average() -> float | None:
     """Processes that wanted a core during the last minute, None where the system does not say."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def was_busy(results: Mapping[str, Any]) -> bool:
+    """Whether other processes ran when these results were begun, as far as is known."""
+    return float(results["load_at_start"] or 0) > BUSY_SHARE * int(results["machine"]["cores"])
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Let a user of a benchmark say where its results go, and insist on a busy machine."""
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument(
+        "--busy", action="store_true", help="measure on a busy machine too; the results say so"
+    )
+
+
+def require_quiet(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End the command where its results would replace kept ones though the machine is busy.
+
+    What goes elsewhere than to :data:`RESULTS` is measured all the same, and marked.
+    """
+    load, cores = load_average() or 0.0, available_cores()
+    kept = options.output.resolve() == RESULTS.resolve()
+    if kept and not options.busy and load > BUSY_SHARE * cores:
+        parser.error(
+            f"other processes are running (load {load:.1f} on {cores} cores): wait, or use "
+            "--output FOLDER, or --busy to keep results that are marked as such"
+        )
 
 
 def memory() -> dict[str, int]:

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.flops import TRAINING_MULTIPLE, forward_flops, peak_bfloat16
-from benchmarks.machine import machine_in_words
+from benchmarks.machine import machine_in_words, was_busy
 from benchmarks.plot import plot_results
+from benchmarks.previous import beside_previous, read_previous
 from sclong_core.config import ScLongConfig
 from sclong_core.files import atomic_file, write_json
 
 BASELINES = ("reference", "performer-pytorch")
-BUSY_SHARE = 0.25
-"""Of the cores: with a higher load before anything is measured, the report warns."""
 _NOTES = {
     "forward": "Gene representations and reconstruction of one cell, 27,874 genes.",
     "training": "Forward, backward and a step of Adam with one cell; random features kept. "
@@ -26,23 +25,23 @@ _NOTES = {
 def write_report(results: dict[str, Any], folder: Path) -> None:
     """Write the three files into ``folder``, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
+    before = read_previous(folder / "core.json")
     write_json(folder / "core.json", results)
     with atomic_file(folder / "core.md") as temporary:
-        temporary.write_text("\n".join(_lines(results)) + "\n", encoding="utf-8")
+        temporary.write_text("\n".join(_lines(results, before)) + "\n", encoding="utf-8")
     with atomic_file(folder / "core.svg") as temporary:
         plot_results(results["measurements"], temporary)
 
 
-def _lines(results: dict[str, Any]) -> Iterable[str]:
+def _lines(results: dict[str, Any], before: dict[str, Any] | None) -> Iterable[str]:
     yield "# Speed and memory of the model"
     yield ""
     yield f"{results['date']}, commit {results['commit'] or 'unknown'}. {_machine(results)}"
-    load = results["load_at_start"]
-    if load is not None and load > BUSY_SHARE * results["machine"]["cores"]:
+    if was_busy(results):
         yield ""
         yield (
-            f"**Other processes were running (load {load:.1f} at the start): these times, and even "
-            "their ratios, say little.**"
+            f"**Other processes were running (load {results['load_at_start']:.1f} at the start): "
+            "these times, and even their ratios, say little.**"
         )
     yield ""
     yield (
@@ -60,6 +59,8 @@ def _lines(results: dict[str, Any]) -> Iterable[str]:
     yield from _agreement(results["agreement"])
     yield from _loading(results["loading"])
     yield from _accelerator(results)
+    key = [f"subject.{name}" for name in ("task", "size", "precision", "candidate")]
+    yield from beside_previous(before, results, key=key, value="median")
     if results["left_out"]:
         yield from ["", "## Left out", "", *(f"- {reason}" for reason in results["left_out"])]
 

@@ -21,10 +21,12 @@ import numpy as np
 
 from benchmarks.machine import (
     ROOT,
+    add_output,
     current_commit,
     describe_machine,
     load_average,
     machine_in_words,
+    require_quiet,
 )
 from benchmarks.storage_cells import GENES, labels_of, made_up_cells
 from benchmarks.storage_formats import SAMPLE, WRITERS, installed
@@ -149,13 +151,14 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--candidates", nargs="+", default=list(CANDIDATES), choices=CANDIDATES)
     parser.add_argument("--other-python", help="an interpreter with libraries that this one lacks")
     parser.add_argument("--prepare-only", action="store_true")
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
+    add_output(parser)
     args = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary)
         prepared = prepare(folder, args.cells, args.genes)
         if args.prepare_only:
             return 0
+        require_quiet(parser, args)
         load = load_average()
         found, absent = measure(
             folder,

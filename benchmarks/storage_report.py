@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import BUSY_SHARE
+from benchmarks.machine import was_busy
 from benchmarks.storage_loaders import BATCH, BLOCK, CANDIDATES, POOL
 from sclong_core.files import atomic_file
 
@@ -44,7 +44,7 @@ def _lines(results: Mapping[str, Any]) -> list[str]:
         "",
         "![cells a second](storage.svg)",
     ]
-    if results["load_at_start"] > BUSY_SHARE * results["machine"]["cores"]:
+    if was_busy(results):
         lines[4:4] = ["**The machine was doing other work: rates are too low, and uneven.**", ""]
     if results["absent"]:
         lines += ["", "Not measured: " + "; ".join(_absent(results["absent"])) + "."]

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from benchmarks import combination, encoders, grn, perturbation, response
-from benchmarks.machine import ROOT
+from benchmarks.machine import add_output, require_quiet
 from benchmarks.turns import TURNS
 from sclong_core.files import atomic_file, write_json
 
@@ -31,8 +31,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--tasks", nargs="+", choices=tuple(PARTS), default=list(PARTS))
     parser.add_argument("--rows", type=int, help="of each task; by default as many as it takes")
     parser.add_argument("--turns", type=int, default=TURNS)
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
+    add_output(parser)
     args = parser.parse_args(arguments)
+    require_quiet(parser, args)
     args.output.mkdir(parents=True, exist_ok=True)
     for name in args.tasks:
         part = PARTS[name]

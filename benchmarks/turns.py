@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,11 +15,13 @@ from torch import Tensor, nn
 
 from benchmarks.machine import (
     ROOT,
+    add_output,
     current_commit,
     describe_machine,
     load_average,
     machine_in_words,
     memory,
+    require_quiet,
 )
 from sclong_core.files import atomic_file, write_json
 
@@ -147,12 +148,13 @@ def command(name: str, part: Mapping[str, Any], arguments: list[str] | None = No
     )
     parser.add_argument("--rows", type=int, default=part["ROWS"])
     parser.add_argument("--turns", type=int, default=TURNS)
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
+    add_output(parser)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     if args.one:
         print(json.dumps(part["measure"](**json.loads(args.one))))
         return
+    require_quiet(parser, args)
     results = part["run"](args.rows, turns=args.turns)
     args.output.mkdir(parents=True, exist_ok=True)
     write_json(args.output / f"{name}.json", results)

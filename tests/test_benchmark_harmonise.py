@@ -32,15 +32,14 @@ def test_cells_have_the_shape_of_real_ones(folder):
     assert 1_000 < np.median(genes) < 4_000
 
 
-def test_a_table_is_written_of_every_measurement(tmp_path, monkeypatch):
-    monkeypatch.setattr(benchmark, "RESULTS", tmp_path)
+def test_a_table_is_written_of_every_measurement(tmp_path):
     one = {"seconds": 2.0, "processor_seconds": 1.0, "kept": 9, "bytes": 90, "peak": 1e9}
     found = [
         {"cells": 10, "subject": subject, "turn": turn, "loaded": 1e8, **one}
         for subject in benchmark.SUBJECTS
         for turn in range(2)
     ]
-    benchmark._write(found, 0.5)
+    benchmark._write(found, 0.5, tmp_path)
     table = (tmp_path / "harmonise.md").read_text()
     assert "| 10 | scanpy | 2.0 | 5 | 100.00 | 1.00 | 10 |" in table
     assert len(json.loads((tmp_path / "harmonise.json").read_text())["measurements"]) == 6
