@@ -39,7 +39,7 @@ demo: $(INSTALLED)  ## embed real cells, tell their types, pretrain a tiny scLon
 test: $(INSTALLED)  ## run every test, JOBS files at a time
 	@tests/missing_system_packages
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest \
-		--numprocesses=$(JOBS) --maxprocesses=4 --dist=loadfile $(ARGS)
+		--numprocesses=$(JOBS) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: $(INSTALLED)  ## run the tests that take seconds, JOBS files at a time
 	@$(MAKE) --no-print-directory test ARGS='-m "not slow and not fault" $(ARGS)'

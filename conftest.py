@@ -5,6 +5,8 @@ from collections.abc import Generator
 
 import pytest
 
+_LONG = {"slow", "fault"}
+
 
 def pytest_configure() -> None:
     """Listen to SIGINT.
@@ -13,6 +15,12 @@ def pytest_configure() -> None:
     starts; tests that interrupt a process would then wait for ever.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with files that take minutes: what is begun last, others wait for."""
+    long = {item.path for item in items for mark in item.iter_markers() if mark.name in _LONG}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.hookimpl(wrapper=True)
