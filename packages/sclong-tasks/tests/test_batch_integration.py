@@ -1,6 +1,7 @@
 """Batch integration on made-up cells: reading, models, metrics, commands, and bad input."""
 
 import logging
+import shutil
 from dataclasses import replace
 
 import anndata
@@ -425,6 +426,19 @@ def test_real_cells_of_five_batches(tmp_path):
         5,
         5,
     )
+
+
+def test_the_only_file_of_a_folder_is_taken_whatever_its_name(path, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    shutil.copy(path, folder / "my cells.h5ad")
+    prepare_data(task, tmp_path / "data", str(folder))
+    shutil.copy(path, folder / "other.h5ad")
+    with pytest.raises(InputError, match=r"several files.*my cells\.h5ad, other\.h5ad"):
+        prepare_data(task, tmp_path / "more", str(folder))
+    assert not (tmp_path / "more").exists()
+    shutil.copy(path, folder / "cells.h5ad")
+    prepare_data(task, tmp_path / "more", str(folder))
 
 
 def test_a_run_leaves_its_folder(path, tmp_path):

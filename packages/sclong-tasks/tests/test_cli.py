@@ -39,6 +39,10 @@ def test_from_original_files_to_predictions_and_a_table(place, capsys):
     assert main(["task", "results", "task-runs", "--csv", "rows.csv", "--markdown", "t.md"]) == 0
     assert "| drug_line_offsets | 2 |" in (place / "t.md").read_text()
     assert len(pd.read_csv("rows.csv")) == 16
+    assert main(["task", "results", "task-runs", "--csv", "rows.csv"]) == 0
+    (place / "rows.csv").write_text("task,protocol,scenario,metric\nmy,own,table,\n")
+    assert main(["task", "results", "task-runs", "--csv", "rows.csv"]) == 2
+    assert "my,own,table" in (place / "rows.csv").read_text()
 
 
 @pytest.mark.parametrize(

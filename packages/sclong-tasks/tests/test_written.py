@@ -12,7 +12,7 @@ from sclong_tasks.registry import get_task
 from sclong_tasks.written import has_columns, has_prediction
 
 
-def test_tables_are_known_by_their_first_columns(tmp_path):
+def test_tables_are_known_by_their_columns(tmp_path):
     table = pd.DataFrame({"a": [1], "b": [2], "predicted_x": [3]})
     for name in ("t.csv", "t.csv.gz", "t.tsv", "t.parquet"):
         path = tmp_path / name
@@ -20,8 +20,8 @@ def test_tables_are_known_by_their_first_columns(tmp_path):
             table.to_parquet(path)
         else:
             table.to_csv(path, index=False, sep="\t" if path.suffix == ".tsv" else ",")
-        assert has_columns(path, ["a", "b"])
-        assert not has_columns(path, ["b"])
+        assert has_columns(path, ["b", "a"])
+        assert not has_columns(path, ["b", "c"])
         assert has_prediction(path)
         path.write_bytes(b"\x00\xff[" * 50)
         assert not has_columns(path, ["a"])

@@ -100,13 +100,33 @@ def read_record(task: Task[Any], folder: Path) -> dict[str, Any]:
 
 
 def find_files(task: Task[Any], folder: Path) -> dict[str, Path]:
-    """The files of a task that lie in a folder, by the names of their :class:`DataFile`."""
+    """The files of a task that lie in a folder, by the names of their :class:`DataFile`.
+
+    A file that may have any name is the only one of its ending, where none has a name of the task.
+
+    Raises:
+        InputError: several files could be the one that may have any name.
+    """
     found: dict[str, Path] = {}
     for file in task.data_files:
         for name in _names(file):
             if (folder / name).is_file():
                 found[file.name] = folder / name
                 break
+    for file in task.data_files:
+        if file.any_name and file.required and file.name not in found:
+            others = [
+                path
+                for path in sorted(folder.glob(f"*{Path(file.name).suffix}"))
+                if path.is_file() and path not in found.values()
+            ]
+            if len(others) > 1:
+                listed = ", ".join(path.name for path in others)
+                raise InputError(
+                    f"{folder} holds several files that could be {file.name} of {task.name}: "
+                    f"{listed}: give the one with --source"
+                )
+            found.update({file.name: path for path in others})
     return found
 
 

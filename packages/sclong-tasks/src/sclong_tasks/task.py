@@ -86,7 +86,8 @@ class DataFile:
     aliases: tuple[str, ...] = ()
     """Other names under which copies of it, or stand-ins for it, are passed around."""
     any_name: bool = False
-    """Whether a file that is given by itself is taken for it whatever its name."""
+    """Whether a file that is given by itself, or is the only one of its ending in the folder, is
+    taken for it whatever its name."""
 
 
 @dataclass(frozen=True)

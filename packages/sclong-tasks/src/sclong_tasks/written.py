@@ -8,13 +8,13 @@ from typing import Any
 
 
 def has_columns(path: Path, columns: Sequence[str]) -> bool:
-    """Whether a table begins with these columns.
+    """Whether a table has all these columns, in any order.
 
     Args:
         path: ends in .csv, .tsv, .csv.gz, .json or .parquet.
-        columns: of the table, or the first of them.
+        columns: by name.
     """
-    return _columns(path)[: len(columns)] == list(columns)
+    return set(columns) <= set(_columns(path))
 
 
 def has_prediction(path: Path) -> bool:

@@ -101,7 +101,9 @@ def _require_places(args: argparse.Namespace) -> None:
     from sclong_tasks.written import has_columns  # noqa: PLC0415  # keeps --help fast
 
     if args.csv is not None:
-        require_output(args.csv, args.runs, ours=partial(has_columns, columns=ROW_COLUMNS))
+        require_output(
+            args.csv, args.runs, ours=partial(has_columns, columns=(*ROW_COLUMNS, "config_digest"))
+        )
     if args.markdown is not None:
         inputs = [*args.runs, *([] if args.page is None else [args.page])]
         require_output(args.markdown, inputs, ours=partial(begins_with, text="### "))
