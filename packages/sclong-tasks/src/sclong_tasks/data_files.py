@@ -126,7 +126,8 @@ def find_files(task: Task[Any], folder: Path) -> dict[str, Path]:
                     f"{folder} holds several files that could be {file.name} of {task.name}: "
                     f"{listed}: give the one with --source"
                 )
-            found.update({file.name: path for path in others})
+            if others:
+                found[file.name] = others[0]
     return found
 
 
