@@ -22,7 +22,7 @@ from typing import Any
 import pandas as pd
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "notebooks"
-COLOURS = 64
+COLOURS = 96
 """Of a figure: points and letters need no more, and files become a third as large."""
 DOTS_PER_INCH = 90
 _COMMAND = "!sclong "
