@@ -437,6 +437,7 @@ def test_the_only_file_of_a_folder_is_taken_whatever_its_name(path, tmp_path):
     with pytest.raises(InputError, match=r"several files.*my cells\.h5ad, other\.h5ad"):
         prepare_data(task, tmp_path / "more", str(folder))
     assert not (tmp_path / "more").exists()
+    prepare_data(task, tmp_path / "one", str(folder / "other.h5ad"))
     shutil.copy(path, folder / "cells.h5ad")
     prepare_data(task, tmp_path / "more", str(folder))
 

@@ -100,35 +100,38 @@ def read_record(task: Task[Any], folder: Path) -> dict[str, Any]:
 
 
 def find_files(task: Task[Any], folder: Path) -> dict[str, Path]:
-    """The files of a task that lie in a folder, by the names of their :class:`DataFile`.
-
-    A file that may have any name is the only one of its ending, where none has a name of the task.
-
-    Raises:
-        InputError: several files could be the one that may have any name.
-    """
+    """The files of a task that lie in a folder, by the names of their :class:`DataFile`."""
     found: dict[str, Path] = {}
     for file in task.data_files:
         for name in _names(file):
             if (folder / name).is_file():
                 found[file.name] = folder / name
                 break
-    for file in task.data_files:
-        if file.any_name and file.required and file.name not in found:
-            others = [
-                path
-                for path in sorted(folder.glob(f"*{Path(file.name).suffix}"))
-                if path.is_file() and path not in found.values()
-            ]
-            if len(others) > 1:
-                listed = ", ".join(path.name for path in others)
-                raise InputError(
-                    f"{folder} holds several files that could be {file.name} of {task.name}: "
-                    f"{listed}: give the one with --source"
-                )
-            if others:
-                found[file.name] = others[0]
     return found
+
+
+def _only_file(task: Task[Any], folder: Path, found: Mapping[str, Path]) -> dict[str, Path]:
+    """For a file that may have any name, where none was found: the only one of its ending.
+
+    Raises:
+        InputError: there are several.
+    """
+    added: dict[str, Path] = {}
+    for file in task.data_files:
+        if not file.any_name or not file.required or file.name in found:
+            continue
+        paths = [path for path in folder.glob(f"*{Path(file.name).suffix}") if path.is_file()]
+        others = sorted(set(paths) - set(found.values()))
+        if len(others) > 1:
+            listed = ", ".join(path.name for path in others[:5])
+            more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+            raise InputError(
+                f"{folder} holds several files that could be {file.name} of {task.name}: "
+                f"{listed}{more}: give the one with --source"
+            )
+        if others:
+            added[file.name] = others[0]
+    return added
 
 
 def _names(file: DataFile) -> list[str]:
@@ -141,6 +144,7 @@ def _gather(task: Task[Any], source: str | None, scratch: Path) -> dict[str, Pat
         found = _fetch(task, source, scratch)
     elif Path(source).is_dir():
         found = find_files(task, Path(source))
+        found |= _only_file(task, Path(source), found)
     elif Path(source).is_file():
         found = {**find_files(task, Path(source).parent), **_one(task, Path(source))}
     else:
