@@ -2,7 +2,8 @@
 
 A notebook is kept without outputs, so that its changes can be read; its page beside it has them.
 Cells run in this process, in a folder that is removed afterwards. A line ``!sclong ...`` runs the
-command here too. The page names the digest of the cells that it was made of.
+command here too, with ``{variables}`` as Jupyter fills them in. The page names the digest of the
+cells that it was made of.
 """
 
 import ast
@@ -10,6 +11,7 @@ import contextlib
 import hashlib
 import io
 import json
+import re
 import shlex
 import sys
 import tempfile
@@ -25,7 +27,8 @@ FOLDER = Path(__file__).resolve().parents[1] / "docs" / "notebooks"
 COLOURS = 96
 """Of a figure: points and letters need no more, and files become a third as large."""
 DOTS_PER_INCH = 90
-_COMMAND = "!sclong "
+_COMMAND = re.compile(r"^!sclong ((?:\\\n|.)*)", re.MULTILINE)
+"""Up to the end of the line, or of the last line that it goes on with after a backslash."""
 
 
 @dataclass
@@ -139,12 +142,7 @@ def _workplace() -> Iterator[None]:
 def _run(cell: Cell, space: dict[str, Any]) -> None:
     from matplotlib import pyplot as plt  # noqa: PLC0415  # slow
 
-    tree = ast.parse(
-        "\n".join(
-            f"_sclong({line.removeprefix(_COMMAND)!r})" if line.startswith(_COMMAND) else line
-            for line in cell.source.splitlines()
-        )
-    )
+    tree = ast.parse(_COMMAND.sub(lambda found: f"_sclong(f{found[1]!r})", cell.source))
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
@@ -152,7 +150,8 @@ def _run(cell: Cell, space: dict[str, Any]) -> None:
         if isinstance(last, ast.Expr):
             shown = compile(ast.Expression(last.value), "<cell>", "eval")
             _show(eval(shown, space), cell)  # noqa: S307  # as above
-    cell.text = printed.getvalue() + cell.text
+    place = str(Path.cwd().resolve())
+    cell.text = (printed.getvalue() + cell.text).replace(f"{place}/", "").replace(place, ".")
     for number in plt.get_fignums():
         cell.figures.append(_png(plt.figure(number)))
     plt.close("all")
@@ -172,7 +171,7 @@ def _command(words: str) -> None:
     """``sclong`` in this process, as a shell would run it."""
     from sclong_core.cli.main import main  # noqa: PLC0415  # slow
 
-    if main(shlex.split(words)):
+    if main(shlex.split(words.replace("\\\n", " "))):
         raise RuntimeError(f"sclong {words} failed")
 
 
