@@ -20,6 +20,7 @@ from benchmarks.notebooks import (
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 PARAMETERS = {
+    "finetune": {"epochs": 1},
     "perturb": {"like_genes": 20, "top": 3},
 }
 """What is smaller here than on the page, by notebook."""
