@@ -29,6 +29,8 @@ COLOURS = 96
 DOTS_PER_INCH = 90
 _COMMAND = re.compile(r"^!sclong ((?:\\\n|.)*)", re.MULTILINE)
 """Up to the end of the line, or of the last line that it goes on with after a backslash."""
+_DURATION = re.compile(r"^.*\b[\d.]+ (?:seconds|minutes|hours)\b.*\n?", re.MULTILINE)
+"""Lines that are about one machine, and on no page."""
 
 
 @dataclass
@@ -195,8 +197,8 @@ def page_of(name: str, cells: list[Cell]) -> tuple[str, dict[str, bytes]]:
                 parts.append(f"[Download this notebook]({name}.ipynb){{ download }}")
             continue
         parts.append(f"```python\n{cell.source}\n```")
-        if cell.text.strip():
-            parts.append(f"```text\n{cell.text.rstrip()}\n```")
+        if printed := _DURATION.sub("", cell.text).rstrip():
+            parts.append(f"```text\n{printed}\n```")
         if cell.table:
             parts.append(cell.table)
         for drawn in cell.figures:
