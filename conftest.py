@@ -1,7 +1,9 @@
 """What holds for all tests."""
 
+import os
 import signal
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,13 @@ def pytest_configure() -> None:
     starts; tests that interrupt a process would then wait for ever.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    _let_children_import_support()
+
+
+def _let_children_import_support() -> None:
+    """Commands that tests start find the callbacks of ``tests.support``, as this process does."""
+    places = (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, places))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,20 +18,20 @@ from sclong_bench.suites.suite import read_suite
 from sclong_core.checkpoint import save_checkpoint
 from sclong_core.cli.main import main
 from sclong_core.embedding import block_store
-from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
 from sclong_core.testing import make_counts_anndata, make_tiny_model
 from sclong_data.dataset_manifest import Manifest
 from sclong_data.harmoniser.run import harmonise
-from sclong_data.harmoniser.testing import (
+from sclong_tasks.data_files import prepare_data
+from sclong_tasks.drug_combination import task as combination
+from sclong_tasks.drug_combination.example import write_synthetic_files
+from sclong_tasks.results import finished_runs
+from tests.support.datasets import (
     SMALL_RULES,
     corpus_bytes,
     made_up_vocabulary,
     write_datasets,
 )
-from sclong_tasks.data_files import prepare_data
-from sclong_tasks.drug_combination import task as combination
-from sclong_tasks.drug_combination.example import write_synthetic_files
-from sclong_tasks.results import finished_runs
+from tests.support.training import NETWORK_OPTIONS, write_cells
 
 _MODELS = ("pair_prior", "logistic_regression")
 _PASSING = ("wall_seconds", "peak_memory_bytes", "date", "code_version", "packages")

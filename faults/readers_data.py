@@ -24,7 +24,6 @@ from sclong_core.testing import make_counts_anndata, synthetic_gene_ids
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.corpus.check import check_corpus
 from sclong_data.corpus.corpus import CellCorpus
-from sclong_data.corpus.testing import write_made_up_corpus
 from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.fetching.archives import unpack
 from sclong_data.fetching.checksums import Lock
@@ -36,11 +35,12 @@ from sclong_data.graph.reading import read_annotations
 from sclong_data.harmoniser.executors import slurm_settings
 from sclong_data.harmoniser.rules import HarmoniseRules
 from sclong_data.reading.opening import open_dataset
-from sclong_data.reading.r_testing import dgc, write_rds
 from sclong_tasks.encoders.precomputed import Precomputed
 from sclong_tasks.results import FORMAT, read_metrics
 from sclong_tasks.settings import read_changes
 from sclong_tasks.splits import Split, make_split
+from tests.support.corpora import write_made_up_corpus
+from tests.support.r_files import dgc, write_rds
 
 _CELLS, _GENES = 12, 8
 _IDS = synthetic_gene_ids(_GENES)

@@ -22,16 +22,16 @@ from sclong_core.testing import make_counts_anndata
 from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.fetching import Patience, download, fetch
 from sclong_data.harmoniser.run import harmonise
-from sclong_data.harmoniser.testing import (
+from sclong_data.reading.sorting import CsrWriter
+from sclong_data.reading.stored import Names, turned
+from sclong_tasks.cache import ContentCache
+from tests.support.datasets import (
     SMALL_RULES,
     corpus_bytes,
     made_up_vocabulary,
     write_datasets,
 )
-from sclong_data.reading.sorting import CsrWriter
-from sclong_data.reading.stored import Names, turned
-from sclong_data.testing import Answer, LoopbackServer
-from sclong_tasks.cache import ContentCache
+from tests.support.server import Answer, LoopbackServer
 
 _CONTENT = bytes(range(256)) * 40
 _SHA256 = hashlib.sha256(_CONTENT).hexdigest()

@@ -20,7 +20,7 @@ from sclong_core.pretraining.checkpoint_io import AtomicCheckpointIO, write_reco
 from sclong_core.pretraining.cli import run_cli
 from sclong_core.pretraining.fsdp_checkpoints import write_sharded
 from sclong_core.release import convert_release
-from sclong_core.testing import write_synthetic_release
+from tests.support.release import write_synthetic_release
 
 Generator = np.random.Generator
 _CHECKPOINT = "step=3.ckpt"

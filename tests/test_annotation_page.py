@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from studies.annotation.judge import FRESH, LABELS, SEEDS, SETS, SORTED, read_rows
-from studies.annotation.page import FIGURE, METHODS, figure, filled_page
-
 from sclong_bench.judging.sets import read_sets
 from sclong_data.report.standalone import svg_text
+from studies.annotation.judge import FRESH, LABELS, SEEDS, SETS, SORTED, read_rows
+from studies.annotation.page import FIGURE, METHODS, figure, filled_page
 
 PAGE = Path(__file__).parents[1] / "docs" / "annotating.md"
 

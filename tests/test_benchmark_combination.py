@@ -1,4 +1,5 @@
 import pytest
+
 from benchmarks import combination, turns
 from benchmarks.machine import describe_machine
 

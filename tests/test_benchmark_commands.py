@@ -4,6 +4,7 @@ import copy
 import json
 
 import pytest
+
 from benchmarks import commands, core, machine
 from benchmarks.previous import beside_previous
 

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from benchmarks.core import main
 from benchmarks.data import EDGES_A_GENE, random_expression, random_graph, random_mask
 from benchmarks.flops import forward_flops, peak_bfloat16
@@ -10,7 +11,6 @@ from benchmarks.plan import plan
 from benchmarks.report import write_report
 from benchmarks.side_by_side import Measurement
 from benchmarks.subject import Subject
-
 from sclong_core.config import PRESETS, ScLongConfig
 
 GIGABYTE = 10**9

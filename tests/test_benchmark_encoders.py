@@ -2,8 +2,8 @@ import json
 
 import numpy as np
 import pytest
-from benchmarks import encoders, tasks, turns
 
+from benchmarks import encoders, tasks, turns
 from sclong_tasks.encoders.genecompass import PRIORS, GeneCompass, GeneCompassOptions, GeneNames
 from sclong_tasks.encoders.geneformer import BertSizes, Geneformer
 from sclong_tasks.encoders.scfoundation import ScFoundation, ScFoundationSizes

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+
 from benchmarks.graph import GENES, double_loop, made_up_annotations, main, product
 
 

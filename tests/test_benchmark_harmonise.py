@@ -5,8 +5,8 @@ import json
 import anndata
 import numpy as np
 import pytest
-from benchmarks import harmonise as benchmark
 
+from benchmarks import harmonise as benchmark
 from sclong_data.corpus.corpus import CellCorpus
 
 

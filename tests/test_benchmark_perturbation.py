@@ -1,6 +1,7 @@
 """The benchmark of genetic perturbation: both ways compute the same, and its report can be made."""
 
 import torch
+
 from benchmarks import perturbation, tasks, turns
 
 

@@ -3,14 +3,14 @@ import json
 import numpy as np
 import pytest
 import torch
-from benchmarks.reference import ReferenceScLong, reference_names
 
+from benchmarks.reference import ReferenceScLong, reference_names
 from sclong_core.config import PerformerConfig, ScLongConfig
 from sclong_core.graph import GeneGraph
 from sclong_core.model import ScLong, load_checkpoint
 from sclong_core.release import convert_release
 from sclong_core.release.tensors import release_names
-from sclong_core.testing import shared_folder
+from tests.support.places import shared_folder
 
 GENES = 60
 FILES = {"weights": "checkpoint.pth", "hyper_params": "hyper_params.pkl", "genes": "genes.txt"}

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from benchmarks import response, tasks
 
 

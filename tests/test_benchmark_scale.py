@@ -1,6 +1,7 @@
 """The simulations of large sizes on small ones; each checks what it makes."""
 
 import pytest
+
 from benchmarks.scale import duplicates, loader, plan, report, weighted
 
 

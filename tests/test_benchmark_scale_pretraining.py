@@ -1,9 +1,8 @@
 """The page on scale holds what its command computes."""
 
 from benchmarks.scale_pretraining import DOCUMENT, Kept, filled, measure, memory_table
-
 from sclong_core.config import ScLongConfig
-from sclong_core.pretraining.testing import small_network
+from tests.support.training import small_network
 
 
 def small() -> ScLongConfig:

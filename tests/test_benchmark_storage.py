@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+
 from benchmarks.storage import main, prepare
 from benchmarks.storage_cells import TYPES, labels_of, made_up_cells
 from benchmarks.storage_formats import WRITERS, installed

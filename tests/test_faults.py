@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from faults.damage import DAMAGES, damaged
 from faults.page import fill
 

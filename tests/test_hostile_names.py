@@ -18,15 +18,11 @@ from sclong_core.cli.main import _entry_points, _load, main
 from sclong_core.errors import InputError
 from sclong_core.escaping import for_spreadsheet
 from sclong_core.model import ScLong
-from sclong_core.testing import (
-    HOSTILE_NAMES,
-    make_counts_anndata,
-    make_tiny_model,
-    synthetic_gene_ids,
-)
+from sclong_core.testing import make_counts_anndata, make_tiny_model, synthetic_gene_ids
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.dataset_manifest import DatasetEntry, Manifest
-from sclong_data.harmoniser.testing import made_up_vocabulary, write_datasets
+from tests.support.datasets import made_up_vocabulary, write_datasets
+from tests.support.names import HOSTILE_NAMES
 
 GIVEN = [name for name in HOSTILE_NAMES if "\0" not in name]
 """Names that a shell can give to a command."""

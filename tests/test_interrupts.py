@@ -14,8 +14,8 @@ import yaml
 from sclong_core.children import descendants
 from sclong_core.cli.main import main
 from sclong_data.dataset_manifest import DatasetEntry, Manifest
-from sclong_data.harmoniser.testing import made_up_vocabulary, write_datasets
 from sclong_tasks.drug_response.example import write_example
+from tests.support.datasets import made_up_vocabulary, write_datasets
 
 pytestmark = pytest.mark.fault
 _PATIENCE = 120

@@ -11,9 +11,9 @@ from sclong_bench.judging.words import Judged, filled_page
 from sclong_core.card import ModelCard, read_card
 from sclong_core.checkpoint_names import packaged_checkpoint
 from sclong_core.manifest import read_checkpoint_info
-from sclong_core.testing import shared_folder
 from sclong_data.dataset_manifest import Manifest
 from sclong_tasks.metrics.nearest import tell_types
+from tests.support.places import shared_folder
 
 ROOT = Path(__file__).parents[1]
 ROWS = ROOT / "benchmarks" / "results" / "mini"

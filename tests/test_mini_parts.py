@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from studies.mini.parts import FIGURES, FULL, MEASURES, UNTRAINED, figure, filled_page, read_rows
 
 from sclong_bench.judging.sets import read_sets
 from sclong_data.report.standalone import svg_text
+from studies.mini.parts import FIGURES, FULL, MEASURES, UNTRAINED, figure, filled_page, read_rows
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "parts.md"

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from sclong_core.checkpoint_names import packaged_checkpoint
-from sclong_core.testing import make_counts_anndata, write_synthetic_release
+from sclong_core.testing import make_counts_anndata
 from sclong_core.vocabulary import GeneVocabulary
+from tests.support.release import write_synthetic_release
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

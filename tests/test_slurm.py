@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 import sclong_core
-from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
-from sclong_data.harmoniser.testing import corpus_bytes, made_up_vocabulary, write_datasets
 from sclong_tasks.data_files import prepare_data
 from sclong_tasks.drug_combination import task
 from sclong_tasks.drug_combination.example import write_synthetic_files
+from tests.support.datasets import corpus_bytes, made_up_vocabulary, write_datasets
+from tests.support.training import NETWORK_OPTIONS, write_cells
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = Path(sclong_core.__file__).with_name("slurm")

@@ -13,7 +13,7 @@ import pytest
 import sclong_core
 from sclong_core.cli.main import main
 from sclong_core.cli.slurm import SCRIPTS as NAMES
-from sclong_core.pretraining.testing import write_cells
+from tests.support.training import write_cells
 
 SCRIPTS = Path(sclong_core.__file__).with_name("slurm")
 TEMPLATES = sorted(SCRIPTS.glob("*.sbatch"))

@@ -2,7 +2,10 @@
 
 import pytest
 
-from sclong_bench.testing import (
+from sclong_data.dataset_manifest import DatasetEntry, Manifest
+from sclong_data.harmoniser.run import harmonise
+from sclong_data.stats.page import write_stats
+from tests.support.browser import (
     complaints,
     find_browser,
     letter_heights,
@@ -14,10 +17,7 @@ from sclong_bench.testing import (
     texts_outside,
     widths,
 )
-from sclong_data.dataset_manifest import DatasetEntry, Manifest
-from sclong_data.harmoniser.run import harmonise
-from sclong_data.harmoniser.testing import SMALL_RULES, made_up_vocabulary, write_datasets
-from sclong_data.stats.page import write_stats
+from tests.support.datasets import SMALL_RULES, made_up_vocabulary, write_datasets
 
 pytestmark = pytest.mark.skipif(
     find_browser() is None,

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from benchmarks.task_figures import FIGURES, FOLDER, ROOT, drawn
 
+from benchmarks.task_figures import FIGURES, FOLDER, ROOT, drawn
 from sclong_tasks.registry import task_names
 
 PAGES = ROOT / "docs" / "tasks"

@@ -10,6 +10,8 @@ import anndata
 import numpy as np
 import pytest
 
+from tests.support.published import tiny_cells, tiny_folder
+
 ROOT = Path(__file__).parents[1]
 PARTS = ("core", "data", "tasks", "bench")
 
@@ -26,14 +28,6 @@ itself = np.arange(len(ids))
 graph = GeneGraph(len(ids), np.stack([itself, itself]), np.ones(len(ids), np.float32))
 config = ScLongConfig.preset("tiny", genes=len(ids))
 ScLong(config, GeneVocabulary.from_ids(ids), graph).save_pretrained("checkpoint")
-"""
-
-MAKE_PUBLISHED = """
-from pathlib import Path
-from sclong_tasks.encoders.testing import tiny_cells, tiny_folder
-
-tiny_folder("scgpt", Path())
-tiny_cells().write_h5ad("cells.h5ad")
 """
 
 
@@ -122,7 +116,8 @@ def test_core_alone_names_the_package_of_other_encoders(clean, tmp_path):
 
 def test_the_installed_command_embeds_with_the_encoders_of_the_tasks_package(tmp_path):
     """By the entry points that the packages were installed with, in a process of its own."""
-    run(sys.executable, "-c", MAKE_PUBLISHED, cwd=tmp_path)
+    tiny_folder("scgpt", tmp_path)
+    tiny_cells().write_h5ad(tmp_path / "cells.h5ad")
     program = Path(sys.executable).with_name("sclong")
     embed = (program, "embed", "cells.h5ad", "--encoder", "scgpt", "--checkpoint", "scgpt")
     run(*embed, "-o", "out.h5ad", cwd=tmp_path)

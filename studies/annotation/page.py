@@ -5,6 +5,12 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 import numpy as np
+
+from sclong_core.files import atomic_file
+from sclong_data.report.lines import Series, line_chart
+from sclong_data.report.standalone import write_svg
+from sclong_data.report.svg import Text
+from sclong_tasks.tables import fill_block
 from studies.annotation.judge import (
     ALIGNED,
     LOGISTIC,
@@ -14,12 +20,6 @@ from studies.annotation.judge import (
     ROOT,
     Row,
 )
-
-from sclong_core.files import atomic_file
-from sclong_data.report.lines import Series, line_chart
-from sclong_data.report.standalone import write_svg
-from sclong_data.report.svg import Text
-from sclong_tasks.tables import fill_block
 
 FIGURE = ROOT / "docs" / "images" / "annotation.svg"
 METHODS = (OURS, ALIGNED, ON_COMPONENTS, NEAREST, LOGISTIC)

@@ -23,7 +23,6 @@ import numpy.typing as npt
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from studies.annotation.judge import LABELS, SETS
 
 from sclong_bench.judging.references import own_log1p
 from sclong_bench.judging.sets import LabelledCells, read_labelled, read_sets
@@ -37,6 +36,7 @@ from sclong_tasks.finetuning.labels import LabelledCells as TrainingCells
 from sclong_tasks.finetuning.labels import labelled_cells
 from sclong_tasks.finetuning.scores import macro_f1
 from sclong_tasks.tables import fill_block
+from studies.annotation.judge import LABELS, SETS
 
 ROOT = Path(__file__).parents[2]
 ROWS = ROOT / "benchmarks" / "results" / "finetuning.json"

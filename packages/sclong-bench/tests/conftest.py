@@ -17,7 +17,7 @@ from sclong_bench.demo.demo_run import DemoRun
 from sclong_bench.demo.run import run_demo
 from sclong_bench.demo.settings import DemoSettings
 from sclong_bench.demo.stages import Stages
-from sclong_bench.testing import find_browser, opened_browser
+from tests.support.browser import find_browser, opened_browser
 
 HOSTILE = '<b>T</b> & "B" </script><img src=x onerror=alert(1)>'
 """A cell type that would be markup where it is not escaped."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sclong_bench.testing import (
+from tests.support.browser import (
     complaints,
     letter_heights,
     open_details,

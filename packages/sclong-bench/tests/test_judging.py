@@ -24,9 +24,9 @@ from sclong_core.checkpoint import read_checkpoint_info, save_checkpoint
 from sclong_core.cli.main import main
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.testing import make_tiny_model, synthetic_gene_ids
-from sclong_data.corpus.testing import write_made_up_corpus
 from sclong_data.dataset_manifest import DatasetEntry, Manifest
-from sclong_tasks.testing import typed_counts
+from tests.support.corpora import write_made_up_corpus
+from tests.support.typed_cells import typed_counts
 
 GENES = 40
 

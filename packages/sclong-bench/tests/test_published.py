@@ -7,7 +7,7 @@ from sclong_bench.published.build import PARQUET, SOURCE, build
 from sclong_bench.published.numbers import key, published, published_results
 from sclong_bench.published.recomputed import recomputed_tests
 from sclong_core.errors import InputError
-from sclong_core.testing import shared_folder
+from tests.support.places import shared_folder
 
 
 def test_the_parquet_is_what_its_source_makes():

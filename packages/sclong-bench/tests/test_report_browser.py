@@ -9,7 +9,7 @@ from sclong_bench.report.comparison import gather
 from sclong_bench.report.page import write_report
 from sclong_bench.results.reading import Results, read_results
 from sclong_bench.results.schema import tidy
-from sclong_bench.testing import (
+from tests.support.browser import (
     complaints,
     letter_heights,
     open_details,

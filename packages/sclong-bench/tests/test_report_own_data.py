@@ -13,7 +13,7 @@ from sclong_core.cli.main import main
 from sclong_data.report.page import page_html
 from sclong_tasks.batch_integration import task
 from sclong_tasks.data_files import prepare_data
-from sclong_tasks.testing import typed_counts
+from tests.support.typed_cells import typed_counts
 
 
 def evidence_of(*rows, **common):

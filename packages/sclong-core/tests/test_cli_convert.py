@@ -7,7 +7,8 @@ from sclong_core.cli.convert import command
 from sclong_core.cli.main import main
 from sclong_core.files import sha256_file
 from sclong_core.manifest import read_checkpoint_info
-from sclong_core.testing import SYNTHETIC_GENES, write_synthetic_release
+from sclong_core.testing import SYNTHETIC_GENES
+from tests.support.release import write_synthetic_release
 
 
 @pytest.fixture

@@ -19,9 +19,10 @@ from sclong_core.doctor.pools import COMPONENTS, chance_of_types, score_pools
 from sclong_core.doctor.scales import InputScale, ScaleScore, known_scales, recognised, sample_cells
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.expression import prepare_cells
-from sclong_core.pretraining.testing import small_network
-from sclong_core.testing import make_tiny_model, shared_folder, synthetic_gene_ids
+from sclong_core.testing import make_tiny_model, synthetic_gene_ids
 from sclong_core.vocabulary import GeneVocabulary
+from tests.support.places import shared_folder
+from tests.support.training import small_network
 
 GENES = 40
 VOCABULARY = GeneVocabulary.from_ids(synthetic_gene_ids(GENES))

@@ -15,7 +15,7 @@ from sclong_core.escaping import (
     table_for_spreadsheet,
     visible,
 )
-from sclong_core.testing import HOSTILE_NAMES
+from tests.support.names import HOSTILE_NAMES
 
 PLAIN = (
     "sclong",

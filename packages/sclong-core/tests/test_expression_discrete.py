@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sclong_core.expression import open_cells, recognise
 from sclong_core.expression.rows import canonical
-from sclong_core.testing import shared_folder
+from tests.support.places import shared_folder
 
 REAL = [
     "cells/pbmc3k_10x.h5ad", "cells/lung_tumour_dc_rogue.h5ad", "cells/skin_ctcl_scillus.h5ad",

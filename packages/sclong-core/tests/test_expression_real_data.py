@@ -9,8 +9,8 @@ from sclong_core.config import InputConfig
 from sclong_core.errors import InputError
 from sclong_core.expression import open_cells, prepare_cells, recognise, source_from_anndata
 from sclong_core.expression.rows import canonical
-from sclong_core.testing import shared_folder
 from sclong_core.vocabulary import GeneVocabulary
+from tests.support.places import shared_folder
 
 pytestmark = pytest.mark.real_data
 COUNTS = [

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sclong_core import ScLong, convert_release
-from sclong_core.testing import shared_folder
+from tests.support.places import shared_folder
 
 GOLDEN = shared_folder("golden")
 HIDDEN = -10

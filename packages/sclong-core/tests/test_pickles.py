@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from sclong_core import pickles
 from sclong_core.errors import CheckpointError
 from sclong_core.pickles import load_tensors, read_plain_pickle
-from sclong_core.testing import shared_folder, synthetic_hyper_params
+from tests.support.places import shared_folder
+from tests.support.release import synthetic_hyper_params
 
 PLAIN = {
     "none": None,

@@ -20,9 +20,9 @@ from sclong_core.pretraining.batches import (
     validation_loader,
 )
 from sclong_core.pretraining.masking import MaskingConfig, draw_masks
-from sclong_core.pretraining.testing import write_cells
 from sclong_core.testing import synthetic_gene_ids
 from sclong_core.vocabulary import GeneVocabulary
+from tests.support.training import write_cells
 
 CELLS = np.arange(3, 50)
 

@@ -24,7 +24,7 @@ from sclong_core.pretraining.config_files import (
     shipped_configs,
     with_config_paths,
 )
-from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
+from tests.support.training import NETWORK_OPTIONS, write_cells
 
 # Lightning asks PyTorch about trees in a way that PyTorch deprecates, and SWIG's types, which
 # TensorBoard's protocol buffers bring, have no module.

@@ -3,7 +3,7 @@ import pytest
 from sclong_core.config import InputConfig, ScLongConfig
 from sclong_core.errors import ConfigError
 from sclong_core.pretraining.config import NetworkConfig, PerformerOverrides
-from sclong_core.pretraining.testing import small_network
+from tests.support.training import small_network
 
 
 def test_a_preset_alone_is_the_preset():

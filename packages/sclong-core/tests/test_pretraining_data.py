@@ -5,9 +5,9 @@ import pytest
 from sclong_core.config import InputConfig
 from sclong_core.errors import CheckpointError, ConfigError, InputError
 from sclong_core.pretraining.data import AnnDataModule, genes_of
-from sclong_core.pretraining.testing import write_cells
 from sclong_core.testing import make_counts_anndata, synthetic_gene_ids
 from sclong_core.vocabulary import GeneVocabulary
+from tests.support.training import write_cells
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from sclong_core.errors import ConfigError
 from sclong_core.pretraining import data_choice
 from sclong_core.pretraining.data_choice import OneFile, choose_data, data_path
-from sclong_core.pretraining.testing import write_cells
+from tests.support.training import write_cells
 
 
 class OnlyFolders:

@@ -4,9 +4,9 @@ import pytest
 
 from sclong_core.errors import ConfigError
 from sclong_core.pretraining.dry_run import planned_layout, planned_network
-from sclong_core.pretraining.testing import small_network, write_cells
 from sclong_core.testing import synthetic_gene_ids
 from sclong_core.vocabulary import GeneVocabulary
+from tests.support.training import small_network, write_cells
 
 
 def settings_of(*, network=None, graph=None, trainer=None, **data):

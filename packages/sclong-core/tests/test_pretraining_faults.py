@@ -11,7 +11,7 @@ import pytest
 import torch.distributed.fsdp
 
 from sclong_core.pretraining.checkpointing import STOPPED
-from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
+from tests.support.training import NETWORK_OPTIONS, write_cells
 
 pytestmark = pytest.mark.fault
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.fault
 DRIVER = """
 import json, os, signal, socket, sys, time
 from pathlib import Path
-import torch_geometric.nn, sclong_core.pretraining.cli, sclong_core.pretraining.testing
+import torch_geometric.nn, sclong_core.pretraining.cli, tests.support.training
 from performer_pytorch import performer_pytorch
 from sclong_core.cli.main import main
 
@@ -62,7 +62,7 @@ for step in steps:
     step["seconds"] = time.monotonic() - began
 print(json.dumps(steps))
 """
-TESTING = "sclong_core.pretraining.testing"
+TESTING = "tests.support.training"
 CHECKPOINT_BYTES = 100_000
 """Less than a checkpoint of the small network, more than its logs."""
 SHARD_BYTES = 10_000

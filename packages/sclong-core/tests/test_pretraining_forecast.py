@@ -8,7 +8,7 @@ import pytest
 from sclong_core.cli.main import main
 from sclong_core.pretraining import forecast
 from sclong_core.pretraining.forecast import MEASURED, Forecast
-from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
+from tests.support.training import NETWORK_OPTIONS, write_cells
 
 
 def told(caplog, monkeypatch, *, steps, seconds, batches=1, start=0):

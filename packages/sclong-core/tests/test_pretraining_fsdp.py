@@ -14,13 +14,13 @@ from safetensors.numpy import load_file
 from sclong_core.pretraining.checkpoint_io import AtomicCheckpointIO, newest_valid_checkpoint
 from sclong_core.pretraining.estimate import FSDP
 from sclong_core.pretraining.fsdp import ShardedStrategy
-from sclong_core.pretraining.testing import NETWORK_OPTIONS
 from sclong_core.testing import make_counts_anndata
+from tests.support.training import NETWORK_OPTIONS
 
 pytestmark = pytest.mark.skipif(
     not hasattr(torch.distributed.fsdp, "fully_shard"), reason="FSDP needs PyTorch 2.6 or newer"
 )
-TESTING = "sclong_core.pretraining.testing"
+TESTING = "tests.support.training"
 # Forks, so that what all of them import is imported once. Each job is a list of commands, one a
 # rank, with the variables that torchrun would set.
 SCRIPT = """

@@ -5,9 +5,9 @@ from sclong_core.errors import CheckpointError
 from sclong_core.model import ScLong
 from sclong_core.pretraining.identity import KEY, check_identity, identity
 from sclong_core.pretraining.masking import MaskingConfig
-from sclong_core.pretraining.testing import small_network
 from sclong_core.testing import synthetic_gene_ids
 from sclong_core.vocabulary import GeneVocabulary
+from tests.support.training import small_network
 
 
 @pytest.fixture(scope="module")

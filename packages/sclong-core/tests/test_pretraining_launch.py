@@ -10,7 +10,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
 from sclong_core.pretraining.launch import apply_launch
-from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
+from tests.support.training import NETWORK_OPTIONS, write_cells
 
 BIN = Path(sys.executable).parent
 

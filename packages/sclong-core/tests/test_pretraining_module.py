@@ -16,8 +16,8 @@ from sclong_core.pretraining.export import ExportModel
 from sclong_core.pretraining.loss import scored_error
 from sclong_core.pretraining.masking import MaskingConfig
 from sclong_core.pretraining.module import OptimiserConfig, ScLongPretraining
-from sclong_core.pretraining.testing import PlantNan, small_network, write_cells
 from sclong_core.vocabulary import GeneVocabulary
+from tests.support.training import PlantNan, small_network, write_cells
 
 # Lightning asks PyTorch about trees in a way that PyTorch deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:.isinstance.treespec:FutureWarning")

@@ -11,9 +11,9 @@ import pytest
 
 from sclong_core.pretraining.checkpoint_io import newest_valid_checkpoint
 from sclong_core.pretraining.checkpointing import STOPPED
-from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
+from tests.support.training import NETWORK_OPTIONS, write_cells
 
-TESTING = "sclong_core.pretraining.testing"
+TESTING = "tests.support.training"
 
 
 @pytest.fixture(scope="module")

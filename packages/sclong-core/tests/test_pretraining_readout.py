@@ -24,8 +24,8 @@ from sclong_core.pretraining.objective import ObjectiveConfig
 from sclong_core.pretraining.readouts import finish_readout, start_readout
 from sclong_core.pretraining.reference import SampledCells, cell_weights, reference_statistics
 from sclong_core.pretraining.schedule import ScheduleConfig
-from sclong_core.pretraining.testing import small_network
 from sclong_core.testing import synthetic_gene_ids
+from tests.support.training import small_network
 
 pytestmark = pytest.mark.filterwarnings("ignore:.isinstance.treespec:FutureWarning")
 

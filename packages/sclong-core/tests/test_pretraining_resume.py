@@ -11,13 +11,13 @@ import pytest
 
 from sclong_core.pretraining.checkpoint_io import verify
 from sclong_core.pretraining.checkpointing import STOPPED
-from sclong_core.pretraining.testing import NETWORK_OPTIONS, write_cells
+from tests.support.training import NETWORK_OPTIONS, write_cells
 
 # Each run is a process of its own, forked from one that has imported what all of them need.
 DRIVER = """
 import contextlib, json, os, sys
 from pathlib import Path
-import sclong_core.pretraining.cli, sclong_core.pretraining.testing
+import sclong_core.pretraining.cli, tests.support.training
 from performer_pytorch import performer_pytorch
 from sclong_core.cli.main import main
 
@@ -40,7 +40,7 @@ for number, step in enumerate(steps):
         step["status"] = run(step["words"], step["output"])
 print(json.dumps(steps))
 """
-TESTING = "sclong_core.pretraining.testing"
+TESTING = "tests.support.training"
 EPOCHS, BATCHES = 3, 14
 """Epochs of a run and batches of an epoch: 56 to 59 cells for training, 4 a batch."""
 STEPS = EPOCHS * BATCHES

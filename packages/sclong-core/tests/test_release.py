@@ -15,9 +15,9 @@ from sclong_core.errors import CheckpointError, ConfigError, InputError
 from sclong_core.files import sha256_file
 from sclong_core.model import load_checkpoint
 from sclong_core.release import convert_release
-from sclong_core.testing import (
-    SYNTHETIC_GENES,
-    shared_folder,
+from sclong_core.testing import SYNTHETIC_GENES
+from tests.support.places import shared_folder
+from tests.support.release import (
     synthetic_hyper_params,
     synthetic_release_state,
     write_synthetic_release,

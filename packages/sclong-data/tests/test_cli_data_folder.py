@@ -4,8 +4,8 @@ import pytest
 
 from sclong_core.cli.main import main
 from sclong_data.dataset_manifest import DatasetEntry, Manifest
-from sclong_data.harmoniser.testing import made_up_vocabulary, write_datasets
-from sclong_data.testing import LoopbackServer
+from tests.support.datasets import made_up_vocabulary, write_datasets
+from tests.support.server import LoopbackServer
 
 
 @pytest.fixture

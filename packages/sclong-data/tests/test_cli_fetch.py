@@ -11,7 +11,7 @@ from sclong_data.cli import fetch as fetch_command
 from sclong_data.cli import list_datasets
 from sclong_data.cli.sizes import print_size, read_size
 from sclong_data.dataset_manifest import DatasetEntry, Manifest
-from sclong_data.testing import LoopbackServer
+from tests.support.server import LoopbackServer
 
 
 @pytest.fixture

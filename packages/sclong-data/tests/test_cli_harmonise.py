@@ -1,7 +1,7 @@
 import pytest
 
 from sclong_core.cli.main import main
-from sclong_data.harmoniser.testing import made_up_vocabulary, write_datasets
+from tests.support.datasets import made_up_vocabulary, write_datasets
 
 
 @pytest.fixture

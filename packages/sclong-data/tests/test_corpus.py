@@ -15,7 +15,7 @@ from sclong_data.corpus.corpus import CellCorpus
 from sclong_data.corpus.index import write_corpus
 from sclong_data.corpus.layout import KEPT, KEYS, VOCABULARY, shard_path
 from sclong_data.corpus.shards import read_digests
-from sclong_data.corpus.testing import shard_parts, write_made_up_corpus, write_shards
+from tests.support.corpora import shard_parts, write_made_up_corpus, write_shards
 
 CELLS = {"a.0": 40, "a.1": 23, "b.0": 50}
 

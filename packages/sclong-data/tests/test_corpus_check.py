@@ -10,7 +10,7 @@ from sclong_data.corpus.archive import member_offset
 from sclong_data.corpus.check import check_corpus
 from sclong_data.corpus.corpus import CellCorpus
 from sclong_data.corpus.layout import shard_path
-from sclong_data.corpus.testing import write_made_up_corpus, write_shards
+from tests.support.corpora import write_made_up_corpus, write_shards
 
 NAME = "shards/a.1.zarr.zip"
 

@@ -7,7 +7,7 @@ from sclong_core.errors import InputError
 from sclong_data.corpus.index import read_index, write_corpus
 from sclong_data.corpus.layout import INDEX
 from sclong_data.corpus.shards import read_digests
-from sclong_data.corpus.testing import VOCABULARY, shard_parts, write_shards
+from tests.support.corpora import VOCABULARY, shard_parts, write_shards
 
 
 def test_an_index_says_what_the_corpus_consists_of(tmp_path):

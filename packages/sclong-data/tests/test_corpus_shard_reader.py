@@ -7,7 +7,7 @@ from sclong_core.errors import InputError
 from sclong_data.corpus import shards
 from sclong_data.corpus.layout import shard_path
 from sclong_data.corpus.shard_reader import ShardReader
-from sclong_data.corpus.testing import shard_parts, write_shards
+from tests.support.corpora import shard_parts, write_shards
 
 
 def rows_of(reader, rows):

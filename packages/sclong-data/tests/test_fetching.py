@@ -16,7 +16,7 @@ from sclong_data.fetching import Lock, Patience, download, fetch
 from sclong_data.fetching.addresses import require_web, shown
 from sclong_data.fetching.http import get_json, get_text, waiting_time
 from sclong_data.reading import open_dataset
-from sclong_data.testing import Answer, LoopbackServer
+from tests.support.server import Answer, LoopbackServer
 
 CONTENT = bytes(range(256)) * 400
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -11,7 +11,7 @@ from sclong_core.errors import InputError
 from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.fetching import Patience, fetch
 from sclong_data.fetching.archives import Limits, unpack
-from sclong_data.testing import LoopbackServer
+from tests.support.server import LoopbackServer
 
 
 def tarred(path, members, mode="w:gz"):

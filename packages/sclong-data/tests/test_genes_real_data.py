@@ -13,7 +13,6 @@ import pytest
 from sclong_core.errors import InputError
 from sclong_core.expression import open_cells
 from sclong_core.human_genes import FILE
-from sclong_core.testing import shared_folder
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.genes.counting import count_nonzeros
 from sclong_data.genes.mapping import map_genes
@@ -22,6 +21,7 @@ from sclong_data.genes.table import GeneTable
 from sclong_data.genes.vocabulary import build_vocabulary
 from sclong_data.graph.annotations import collect_terms
 from sclong_data.graph.reading import read_annotations
+from tests.support.places import shared_folder
 
 pytestmark = pytest.mark.real_data
 CELLXGENE = "genes/gencode_genes_homo_sapiens.csv.gz"

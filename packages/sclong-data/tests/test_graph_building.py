@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.pickles import read_plain_pickle
-from sclong_core.testing import shared_folder
 from sclong_data.graph.building import build_gene_graph, graph_of
 from sclong_data.graph.similarity import JoinedSimilarity, PairSimilarity, TermSimilarity
+from tests.support.places import shared_folder
 
 GENES = [f"g{number}" for number in range(8)]
 term_sets = st.lists(st.sets(st.integers(0, 9), max_size=6), min_size=1, max_size=25).filter(any)

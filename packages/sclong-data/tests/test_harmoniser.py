@@ -11,14 +11,14 @@ from sclong_core.lock import LockedError, locked
 from sclong_data.corpus.shards import read_element
 from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.harmoniser.run import harmonise
-from sclong_data.harmoniser.testing import (
+from sclong_data.harmoniser.workplace import Workplace
+from tests.support.datasets import (
     SMALL_RULES,
     corpus_bytes,
     made_up_dataset,
     made_up_vocabulary,
     write_datasets,
 )
-from sclong_data.harmoniser.workplace import Workplace
 
 
 def run(manifest, corpus, rules=SMALL_RULES, **settings):

@@ -12,7 +12,7 @@ from sclong_data.corpus.shards import write_shard
 from sclong_data.harmoniser import executors, units
 from sclong_data.harmoniser.executors import DaskExecutor, Serial, executor_for, slurm_settings
 from sclong_data.harmoniser.run import harmonise
-from sclong_data.harmoniser.testing import (
+from tests.support.datasets import (
     SMALL_RULES,
     corpus_bytes,
     made_up_vocabulary,

@@ -13,7 +13,7 @@ from sclong_core.errors import InputError
 from sclong_data.corpus import shards
 from sclong_data.dataset_manifest import Manifest
 from sclong_data.harmoniser.run import harmonise
-from sclong_data.harmoniser.testing import (
+from tests.support.datasets import (
     SMALL_RULES,
     corpus_bytes,
     made_up_vocabulary,
@@ -42,7 +42,7 @@ from pathlib import Path
 
 import anndata, zarr  # slow to load
 from sclong_data.harmoniser.run import harmonise
-from sclong_data.harmoniser.testing import SMALL_RULES, made_up_vocabulary
+from tests.support.datasets import SMALL_RULES, made_up_vocabulary
 from sclong_data.dataset_manifest import Manifest
 
 WATCHED = {"open", "os.rename", "os.mkdir", "os.remove", "os.truncate", "shutil.rmtree"}

@@ -10,7 +10,7 @@ from sclong_core.errors import InputError
 from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.harmoniser import run as running
 from sclong_data.harmoniser.run import harmonise
-from sclong_data.harmoniser.testing import SMALL_RULES, made_up_vocabulary, write_datasets
+from tests.support.datasets import SMALL_RULES, made_up_vocabulary, write_datasets
 
 
 @pytest.fixture

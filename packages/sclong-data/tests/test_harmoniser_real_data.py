@@ -6,12 +6,12 @@ import scanpy as sc
 from anndata import read_h5ad
 from scipy import sparse
 
-from sclong_core.testing import shared_folder
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.corpus.shards import read_element
 from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.genes.table import GeneTable
 from sclong_data.harmoniser.run import harmonise
+from tests.support.places import shared_folder
 
 pytestmark = pytest.mark.real_data
 FILES = {

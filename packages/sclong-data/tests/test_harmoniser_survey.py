@@ -12,8 +12,8 @@ from sclong_data.dataset_manifest import DatasetEntry
 from sclong_data.harmoniser import matrices, survey
 from sclong_data.harmoniser.rules import HarmoniseRules
 from sclong_data.harmoniser.survey import Survey, survey_dataset
-from sclong_data.harmoniser.testing import GENES, SMALL_RULES, made_up_vocabulary
 from sclong_data.reading import open_dataset
+from tests.support.datasets import GENES, SMALL_RULES, made_up_vocabulary
 
 
 @pytest.fixture

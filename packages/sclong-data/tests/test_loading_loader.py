@@ -18,11 +18,11 @@ from sclong_core.pretraining.masking import MaskingConfig, draw_masks
 from sclong_data.corpus import shards
 from sclong_data.corpus.corpus import CellCorpus
 from sclong_data.corpus.layout import shard_path
-from sclong_data.corpus.testing import write_made_up_corpus
 from sclong_data.loading.loader import CorpusLoader, CorpusValidationLoader
 from sclong_data.loading.order import EpochOrder, ShuffleConfig
 from sclong_data.loading.pools import PoolDataset, Share
 from sclong_data.loading.weights import EpochCells
+from tests.support.corpora import write_made_up_corpus
 
 SHUFFLE = ShuffleConfig(block_cells=4, pool_blocks=5)
 GLOBAL = 12

@@ -10,9 +10,9 @@ from sclong_core.vocabulary import GeneVocabulary
 from sclong_data import CorpusDataModule
 from sclong_data.corpus.index import read_index, write_corpus
 from sclong_data.corpus.layout import VOCABULARY
-from sclong_data.corpus.testing import write_made_up_corpus
 from sclong_data.loading.choice import CorpusChoice, choice
 from sclong_data.loading.splits import SplitConfig
+from tests.support.corpora import write_made_up_corpus
 
 
 @pytest.fixture(scope="module")

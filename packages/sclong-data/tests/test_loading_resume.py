@@ -11,13 +11,13 @@ import pytest
 
 from sclong_core.checkpoint import read_checkpoint_info
 from sclong_core.cli.main import main
-from sclong_core.pretraining.testing import NETWORK_OPTIONS
-from sclong_data.corpus.testing import write_made_up_corpus
+from tests.support.corpora import write_made_up_corpus
+from tests.support.training import NETWORK_OPTIONS
 
 # Forks, so that what all of them import is imported once.
 DRIVER = """
 import json, os, sys
-import sclong_core.pretraining.cli, sclong_core.pretraining.testing, sclong_data.loading.module
+import sclong_core.pretraining.cli, tests.support.training, sclong_data.loading.module
 from performer_pytorch import performer_pytorch
 from sclong_core.checkpoint import read_checkpoint_info
 from sclong_core.cli.main import main
@@ -29,7 +29,7 @@ for words in commands:
         os._exit(main(words))
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
-TESTING = "sclong_core.pretraining.testing"
+TESTING = "tests.support.training"
 BATCHES = 17
 """Of an epoch of 99 or 100 training cells, 6 a batch: the last one is filled up."""
 KILLS = ({"batch": 3}, {"batch": 9}, {"batch": 17}, {"batch": 20, "after_save": True})

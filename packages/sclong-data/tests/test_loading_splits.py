@@ -6,8 +6,8 @@ from sclong_core.errors import ConfigError
 from sclong_data.corpus.corpus import CellCorpus
 from sclong_data.corpus.index import write_corpus
 from sclong_data.corpus.shards import write_shard
-from sclong_data.corpus.testing import VOCABULARY, shard_parts, write_made_up_corpus
 from sclong_data.loading.splits import SplitConfig, split_corpus
+from tests.support.corpora import VOCABULARY, shard_parts, write_made_up_corpus
 
 
 @pytest.fixture(scope="module")

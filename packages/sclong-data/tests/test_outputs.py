@@ -9,14 +9,14 @@ from sclong_core.cli.main import main
 from sclong_core.errors import InputError
 from sclong_data.dataset_manifest import Manifest
 from sclong_data.harmoniser.run import harmonise
-from sclong_data.harmoniser.testing import (
+from sclong_data.harmoniser.workplace import _require_corpus
+from sclong_data.outputs import begins_with, require_output
+from tests.support.datasets import (
     SMALL_RULES,
     corpus_bytes,
     made_up_vocabulary,
     write_datasets,
 )
-from sclong_data.harmoniser.workplace import _require_corpus
-from sclong_data.outputs import begins_with, require_output
 
 
 @pytest.fixture(scope="module")

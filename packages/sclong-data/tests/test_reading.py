@@ -14,11 +14,11 @@ from hypothesis.extra import numpy as arrays
 from scipy import io, sparse
 
 from sclong_core.errors import InputError
-from sclong_core.testing import shared_folder
 from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.reading import open_dataset, released, sorting, text
 from sclong_data.reading.axes import find_layout
 from sclong_data.reading.sorting import CsrWriter
+from tests.support.places import shared_folder
 
 GENES = ("TP53", "SLC2A1", "RPL13", "ACTB", "ZNF10", "B2M")
 CELLS = ("AAAC-1", "AAAG-1", "AACC-1", "AACG-1")

@@ -13,9 +13,10 @@ from scipy import sparse
 from sclong_core.errors import InputError
 from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.harmoniser.run import harmonise
-from sclong_data.harmoniser.testing import SMALL_RULES, made_up_dataset, made_up_vocabulary
 from sclong_data.reading import open_dataset, r_parsing
-from sclong_data.reading.r_testing import (
+from sclong_data.sources.local import find_datasets
+from tests.support.datasets import SMALL_RULES, made_up_dataset, made_up_vocabulary
+from tests.support.r_files import (
     NULL,
     dgc,
     items,
@@ -25,7 +26,6 @@ from sclong_data.reading.r_testing import (
     vector,
     write_rds,
 )
-from sclong_data.sources.local import find_datasets
 
 rdata = pytest.importorskip("rdata")
 

@@ -1,7 +1,7 @@
 import re
 
-from sclong_core.testing import HOSTILE_NAMES
 from sclong_data.report.names import plain_names
+from tests.support.names import HOSTILE_NAMES
 
 
 def test_names_that_are_plain_stay():

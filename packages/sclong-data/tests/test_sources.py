@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 
 from sclong_core.errors import InputError
-from sclong_core.testing import make_counts_anndata, shared_folder
+from sclong_core.testing import make_counts_anndata
 from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.fetching import Patience, fetch
 from sclong_data.reading import open_dataset
 from sclong_data.sources import CellBlast, CellxGene, Census, Filters, HumanCellAtlas, LocalFolder
 from sclong_data.sources.census import slice_location
-from sclong_data.testing import LoopbackServer
+from tests.support.places import shared_folder
+from tests.support.server import LoopbackServer
 
 REAL = shared_folder("data")
 ONCE = Patience(attempts=1)

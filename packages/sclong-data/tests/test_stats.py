@@ -8,9 +8,9 @@ from sclong_core.cli.main import main
 from sclong_core.errors import InputError
 from sclong_data.dataset_manifest import DatasetEntry, Manifest
 from sclong_data.harmoniser.run import harmonise
-from sclong_data.harmoniser.testing import SMALL_RULES, made_up_vocabulary, write_datasets
 from sclong_data.report.page import page_html
 from sclong_data.stats import figures, page, summary
+from tests.support.datasets import SMALL_RULES, made_up_vocabulary, write_datasets
 
 
 @pytest.fixture(scope="module")

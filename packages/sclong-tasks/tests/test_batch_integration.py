@@ -15,7 +15,7 @@ from sclong_core.cli.main import main
 from sclong_core.config import InputConfig
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.model import ScLong
-from sclong_core.testing import make_tiny_model, shared_folder, synthetic_gene_ids
+from sclong_core.testing import make_tiny_model, synthetic_gene_ids
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_tasks.batch_integration import task
 from sclong_tasks.batch_integration.config import IntegrationSettings
@@ -31,6 +31,7 @@ from sclong_tasks.registry import get_model
 from sclong_tasks.run import RunRequest, fit_and_predict, run_task
 from sclong_tasks.settings import defaults, resolve
 from sclong_tasks.task import RunContext
+from tests.support.places import shared_folder
 
 CELLS, GENES = 60, 24
 SETTINGS = IntegrationSettings(min_genes=2, min_cells=3, bootstrap=20)

@@ -6,12 +6,12 @@ import pytest
 
 from sclong_core.errors import ConfigError
 from sclong_core.testing import synthetic_gene_ids
-from sclong_data.corpus.testing import write_made_up_corpus
 from sclong_tasks.batch_integration.config import IntegrationSettings
 from sclong_tasks.batch_integration.data import read_cells
 from sclong_tasks.batch_integration.models.denoising import CorpusDenoisingOptions, Denoising
 from sclong_tasks.splits import Split
 from sclong_tasks.task import RunContext
+from tests.support.corpora import write_made_up_corpus
 
 SMALL = {"genes": 12, "hidden": 16, "width": 6, "steps": 3, "batch_size": 8}
 

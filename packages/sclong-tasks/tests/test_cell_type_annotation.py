@@ -16,7 +16,7 @@ from sclong_tasks.predict import PredictRequest, predict
 from sclong_tasks.registry import get_model
 from sclong_tasks.run import RunRequest, run_task
 from sclong_tasks.task import RunContext
-from sclong_tasks.testing import typed_counts
+from tests.support.typed_cells import typed_counts
 
 GENES = 60
 

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from sclong_core.errors import ConfigError, InputError
-from sclong_core.testing import shared_folder
 from sclong_tasks.chemical_perturbation import task
 from sclong_tasks.chemical_perturbation.config import ChemicalSettings
 from sclong_tasks.chemical_perturbation.data import central
@@ -23,6 +22,7 @@ from sclong_tasks.chemical_perturbation.task import groups
 from sclong_tasks.data_files import prepare_data
 from sclong_tasks.settings import defaults
 from sclong_tasks.splits import check_no_leak
+from tests.support.places import shared_folder
 
 TRAIN, SMILES = "signature_train.csv", "drugs_smiles.csv"
 

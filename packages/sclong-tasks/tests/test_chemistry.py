@@ -11,12 +11,12 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import AllChem
 
 from sclong_core.errors import ConfigError, InputError
-from sclong_core.testing import shared_folder
 from sclong_tasks.cache import ContentCache
 from sclong_tasks.chemistry.atoms import ATOM_FEATURE_NAMES, atom_features
 from sclong_tasks.chemistry.fingerprints import morgan_fingerprints
 from sclong_tasks.chemistry.graphs import GraphTable, distinct, drug_graphs, molecule_graph
 from sclong_tasks.chemistry.molecules import read_molecules
+from tests.support.places import shared_folder
 
 DRUGS = {"ethanol": "CCO", "water": "O", "aspirin": "CC(=O)Oc1ccccc1C(=O)O", "salt": "CCN.Cl"}
 

@@ -4,7 +4,7 @@ import pytest
 from sclong_core.errors import ConfigError
 from sclong_tasks.components import dispersed_genes, fit_components
 from sclong_tasks.metrics.nearest import tell_types
-from sclong_tasks.testing import made_up_corpus_cells, typed_counts
+from tests.support.typed_cells import made_up_corpus_cells, typed_counts
 
 
 def logged(counts):

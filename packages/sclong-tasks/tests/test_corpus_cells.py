@@ -3,9 +3,9 @@ import pytest
 
 from sclong_core.errors import InputError
 from sclong_data.corpus.corpus import CellCorpus
-from sclong_data.corpus.testing import write_made_up_corpus
 from sclong_tasks.corpus_cells import read_corpus_cells
-from sclong_tasks.testing import made_up_corpus_cells
+from tests.support.corpora import write_made_up_corpus
+from tests.support.typed_cells import made_up_corpus_cells
 
 
 def test_a_corpus_is_read_with_its_sources(tmp_path):

@@ -6,7 +6,7 @@ from scipy import sparse
 from sclong_core.errors import ConfigError
 from sclong_tasks.denoising import DenoisingNetwork, DenoisingOptions, thinned, train_denoising
 from sclong_tasks.metrics.nearest import tell_types
-from sclong_tasks.testing import made_up_corpus_cells, typed_counts
+from tests.support.typed_cells import made_up_corpus_cells, typed_counts
 
 SMALL = DenoisingOptions(genes=25, hidden=32, width=8, steps=120, batch_size=32)
 

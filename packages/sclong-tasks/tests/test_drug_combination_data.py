@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from sclong_core.errors import ConfigError, InputError
-from sclong_core.testing import shared_folder
 from sclong_tasks.data_files import find_files, prepare_data
 from sclong_tasks.drug_combination import task
 from sclong_tasks.drug_combination.config import CombinationSettings
@@ -16,6 +15,7 @@ from sclong_tasks.drug_combination.example import SyntheticSizes, write_syntheti
 from sclong_tasks.drug_combination.reading import read_pairs, read_scaled, read_tpm
 from sclong_tasks.drug_combination.splits import new_compounds
 from sclong_tasks.splits import check_no_leak
+from tests.support.places import shared_folder
 
 HONEST = CombinationSettings()
 PUBLISHED = CombinationSettings.for_protocol("published")

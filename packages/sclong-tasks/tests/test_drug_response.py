@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from sclong_core.errors import ConfigError, InputError
-from sclong_core.testing import shared_folder
 from sclong_tasks.data_files import prepare_data
 from sclong_tasks.drug_response import reading, task
 from sclong_tasks.drug_response.config import DrugResponseSettings
@@ -18,6 +17,7 @@ from sclong_tasks.drug_response.metrics import measure
 from sclong_tasks.drug_response.task import groups
 from sclong_tasks.settings import defaults
 from sclong_tasks.splits import check_no_leak
+from tests.support.places import shared_folder
 
 EXPRESSION = "genomic_expression_561celllines_697genes_demap_features.csv"
 DRUGS = "1.Drug_listMon Jun 24 09_00_55 2019.csv"

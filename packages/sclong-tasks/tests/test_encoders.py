@@ -11,7 +11,7 @@ import torch
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.model import ScLong
 from sclong_core.release import convert_release
-from sclong_core.testing import make_tiny_model, synthetic_gene_ids, write_synthetic_release
+from sclong_core.testing import make_tiny_model, synthetic_gene_ids
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_data.genes.table import GeneTable
 from sclong_tasks.cache import ContentCache
@@ -25,6 +25,7 @@ from sclong_tasks.encoders.slots import ScLongSlot, TableSlot, add_lora
 from sclong_tasks.encoders.tables import GeneVectors, vectors_of_model
 from sclong_tasks.encoders.variants import encoder_of, with_defaults
 from sclong_tasks.task import RunContext
+from tests.support.release import write_synthetic_release
 
 GENES = [*synthetic_gene_ids(20)[::-1], "ENSG09999999999"]
 

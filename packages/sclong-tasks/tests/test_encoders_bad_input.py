@@ -15,8 +15,8 @@ from sclong_core.errors import ConfigError
 from sclong_core.pickles import read_pickled_dictionary
 from sclong_tasks.encoders.offered import provider
 from sclong_tasks.encoders.registry import PUBLISHED, get_encoder, model_class
-from sclong_tasks.encoders.testing import GENES, furthest, messages, tiny_cells, tiny_folder
 from sclong_tasks.encoders.tiny import write_pickle, write_tiny
+from tests.support.published import GENES, furthest, messages, tiny_cells, tiny_folder
 
 NAMES = tuple(PUBLISHED)
 

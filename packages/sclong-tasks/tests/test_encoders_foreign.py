@@ -11,7 +11,7 @@ from sclong_core.cli.main import main
 from sclong_core.errors import CheckpointError, ConfigError, InputError
 from sclong_tasks.encoders.offered import provider
 from sclong_tasks.encoders.registry import PUBLISHED, get_encoder
-from sclong_tasks.encoders.testing import GENES, messages, tiny_cells, tiny_folder
+from tests.support.published import GENES, messages, tiny_cells, tiny_folder
 
 NAMES = tuple(PUBLISHED)
 

@@ -7,7 +7,8 @@ import torch
 from sclong_core.errors import CheckpointError
 from sclong_core.expression.rows import canonical
 from sclong_tasks.encoders.registry import get_encoder
-from sclong_tasks.encoders.testing import (
+from sclong_tasks.encoders.tiny import write_pickle
+from tests.support.published import (
     GENES,
     batch,
     fixture,
@@ -16,7 +17,6 @@ from sclong_tasks.encoders.testing import (
     tiny_cells,
     tiny_folder,
 )
-from sclong_tasks.encoders.tiny import write_pickle
 
 NAME = "genecompass"
 

@@ -14,7 +14,7 @@ from sclong_tasks.cache import ContentCache
 from sclong_tasks.encoders.protocol import ExpressionTable
 from sclong_tasks.encoders.published_files import read_dictionary
 from sclong_tasks.encoders.registry import get_encoder
-from sclong_tasks.encoders.testing import GENES, batch, fixture, furthest, tiny_cells, tiny_folder
+from tests.support.published import GENES, batch, fixture, furthest, tiny_cells, tiny_folder
 
 NAME = "geneformer"
 FIXTURES = ("geneformer_v1", "geneformer_v2")

@@ -16,9 +16,9 @@ from sclong_tasks.data_files import prepare_data
 from sclong_tasks.drug_response import example as response
 from sclong_tasks.encoders.offered import provider
 from sclong_tasks.encoders.registry import PUBLISHED, get_encoder, recognise
-from sclong_tasks.encoders.testing import GENES, messages, tiny_cells, tiny_folder
 from sclong_tasks.encoders.tiny import write_pickle
 from sclong_tasks.registry import get_task
+from tests.support.published import GENES, messages, tiny_cells, tiny_folder
 
 NAMES = tuple(PUBLISHED)
 

@@ -12,7 +12,7 @@ from sclong_core.embedding.offered import offered_encoder, providers
 from sclong_core.errors import ConfigError
 from sclong_tasks.encoders.offered import PublishedModels, provider
 from sclong_tasks.encoders.registry import PUBLISHED, get_encoder
-from sclong_tasks.encoders.testing import fixture, furthest, tiny_cells, tiny_folder
+from tests.support.published import fixture, furthest, tiny_cells, tiny_folder
 
 OUTPUTS = {
     "scgpt": ("scgpt", "det_cell_embedding"),

@@ -15,10 +15,10 @@ from sclong_tasks.encoders.genes import by_other_symbols
 from sclong_tasks.encoders.protocol import ExpressionTable
 from sclong_tasks.encoders.published_model import batches_by_length
 from sclong_tasks.encoders.registry import PUBLISHED, get_encoder, model_class, recognise
-from sclong_tasks.encoders.testing import GENES, furthest, messages, tiny_cells, tiny_folder
 from sclong_tasks.encoders.tiny import WRITERS, write_tiny
 from sclong_tasks.registry import get_model, get_task
 from sclong_tasks.task import RunContext
+from tests.support.published import GENES, furthest, messages, tiny_cells, tiny_folder
 
 NAMES = tuple(PUBLISHED)
 

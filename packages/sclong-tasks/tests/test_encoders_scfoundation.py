@@ -11,11 +11,11 @@ import torch
 
 from sclong_core.errors import CheckpointError, ConfigError, InputError
 from sclong_core.expression.rows import canonical
-from sclong_core.testing import shared_folder
 from sclong_tasks.encoders.published_model import collate
 from sclong_tasks.encoders.registry import get_encoder
 from sclong_tasks.encoders.scfoundation import _PUBLISHED_GENES, _PUBLISHED_ORDER
-from sclong_tasks.encoders.testing import (
+from tests.support.places import shared_folder
+from tests.support.published import (
     GENES,
     batch,
     fixture,

@@ -10,7 +10,7 @@ from sclong_core.errors import CheckpointError, ConfigError, InputError
 from sclong_core.expression.rows import canonical
 from sclong_tasks.encoders.registry import get_encoder
 from sclong_tasks.encoders.scgpt import quantile_bins
-from sclong_tasks.encoders.testing import (
+from tests.support.published import (
     batch,
     fixture,
     furthest,

@@ -13,8 +13,8 @@ from sclong_core.expression.rows import canonical
 from sclong_tasks.encoders import tiny
 from sclong_tasks.encoders.published_model import collate
 from sclong_tasks.encoders.registry import PUBLISHED, get_encoder
-from sclong_tasks.encoders.testing import GENES, furthest, tiny_cells, tiny_folder
 from sclong_tasks.encoders.tiny import write_pickle
+from tests.support.published import GENES, furthest, tiny_cells, tiny_folder
 
 NAMES = tuple(PUBLISHED)
 SIZES = [(24, 3, 40, 1), (32, 8, 20, 5), (18, 1, 18, 3)]

@@ -9,8 +9,8 @@ import torch
 from sclong_core.errors import CheckpointError, ConfigError
 from sclong_core.expression.rows import canonical
 from sclong_tasks.encoders.registry import get_encoder
-from sclong_tasks.encoders.testing import batch, fixture, furthest, tiny_cells, tiny_folder
 from sclong_tasks.encoders.uce import draw_genes
+from tests.support.published import batch, fixture, furthest, tiny_cells, tiny_folder
 
 NAME = "uce"
 

@@ -23,7 +23,7 @@ from sclong_tasks.finetuning.labels import labelled_cells
 from sclong_tasks.finetuning.network import CellEncoder, run_encoder
 from sclong_tasks.finetuning.prediction import PROBABILITIES, RECORD, column_names
 from sclong_tasks.finetuning.scores import balanced_accuracy, macro_f1, score
-from sclong_tasks.testing import typed_counts
+from tests.support.typed_cells import typed_counts
 
 GENES = 60
 FILE = Path("cells.h5ad")

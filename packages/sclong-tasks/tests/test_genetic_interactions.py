@@ -9,7 +9,6 @@ import pytest
 
 from sclong_core.cli.main import main
 from sclong_core.errors import ConfigError, InputError
-from sclong_core.testing import shared_folder
 from sclong_tasks.data_files import prepare_data
 from sclong_tasks.genetic_interactions import data as files
 from sclong_tasks.genetic_interactions import task
@@ -30,6 +29,7 @@ from sclong_tasks.registry import get_model
 from sclong_tasks.run import fit_and_predict
 from sclong_tasks.settings import resolve
 from sclong_tasks.task import RunContext
+from tests.support.places import shared_folder
 
 SETTINGS = InteractionSettings(top=5, permutations=200, bootstrap=20)
 QUICK = FitSettings(draws=50)

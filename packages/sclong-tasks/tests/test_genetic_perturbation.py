@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from sclong_core.cli.main import main
-from sclong_core.testing import shared_folder
 from sclong_tasks.data_files import prepare_data
 from sclong_tasks.genetic_perturbation import evaluation, task
 from sclong_tasks.genetic_perturbation.config import GeneticPerturbationSettings
@@ -15,6 +14,7 @@ from sclong_tasks.genetic_perturbation.example import write_counts_example, writ
 from sclong_tasks.registry import get_model
 from sclong_tasks.results import read_runs
 from sclong_tasks.run import RunRequest, run_task
+from tests.support.places import shared_folder
 
 SIMPLE = (
     "additive", "linear", "matching_mean", "perturbed_mean", "training_mean", "no_change",

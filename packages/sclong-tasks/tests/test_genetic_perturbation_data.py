@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from sclong_core.errors import ConfigError, InputError
-from sclong_core.testing import shared_folder
 from sclong_tasks.genetic_perturbation.config import GeneticPerturbationSettings
 from sclong_tasks.genetic_perturbation.data import load, prepare, read_perturbations
 from sclong_tasks.genetic_perturbation.example import write_counts_example, write_gears_example
 from sclong_tasks.genetic_perturbation.ranking import Moments, rank_genes
 from sclong_tasks.genetic_perturbation.reading import read_screen
+from tests.support.places import shared_folder
 
 PUBLISHED = GeneticPerturbationSettings.for_protocol("published")
 HONEST = GeneticPerturbationSettings()

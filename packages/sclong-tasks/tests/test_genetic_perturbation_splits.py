@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sclong_core.errors import InputError
-from sclong_core.testing import shared_folder
 from sclong_tasks.genetic_perturbation.conditions import (
     as_condition,
     genes_of,
@@ -14,6 +13,7 @@ from sclong_tasks.genetic_perturbation.conditions import (
     without_genes,
 )
 from sclong_tasks.genetic_perturbation.splits import simulation
+from tests.support.places import shared_folder
 
 _HELD = (
     "ARID1A BCL2L11 BCORL1 BPGM C3orf72 CBL CDKN1A CDKN1B CDKN1C CEBPB CELF2 CKS1B COL2A1 DUSP9 "

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from sclong_core.errors import ConfigError, InputError
-from sclong_core.testing import shared_folder
 from sclong_tasks.data_files import prepare_data
 from sclong_tasks.grn import task
 from sclong_tasks.grn.config import GrnSettings
@@ -21,6 +20,7 @@ from sclong_tasks.grn.reading import (
     read_network,
     read_weights,
 )
+from tests.support.places import shared_folder
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, precision_score
 
-from sclong_core.testing import shared_folder
 from sclong_tasks.data_files import prepare_data
 from sclong_tasks.grn import task
 from sclong_tasks.grn.config import GrnSettings
@@ -20,6 +19,7 @@ from sclong_tasks.grn.metrics import (
 from sclong_tasks.grn.models.simple import EdgeListOptions
 from sclong_tasks.grn.reading import read_network, read_weights
 from sclong_tasks.registry import get_model
+from tests.support.places import shared_folder
 
 
 def made(rows=400, *, levels=None, seed=0):

@@ -14,7 +14,7 @@ from sclong_core import ScLong
 from sclong_core.cli.main import main
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.expression import prepare_cells
-from sclong_core.testing import make_counts_anndata, make_tiny_model, shared_folder
+from sclong_core.testing import make_counts_anndata, make_tiny_model
 from sclong_tasks.annotation.vectors import Embedder
 from sclong_tasks.in_silico import RECORD, perturb
 from sclong_tasks.in_silico.cells import Options, perturb_cells
@@ -22,6 +22,7 @@ from sclong_tasks.in_silico.genes import Change, LikeGenes, listed_genes
 from sclong_tasks.in_silico.moving import VectorReader, read_expression, unit
 from sclong_tasks.in_silico.ranking import first_order
 from sclong_tasks.in_silico.table import corrected
+from tests.support.places import shared_folder
 
 GENES, SILENT = 80, 4
 SETTINGS = {"null": 20, "cells": 0}

@@ -11,7 +11,7 @@ import pytest
 
 from sclong_core.cli.main import main
 from sclong_core.errors import ConfigError, InputError
-from sclong_core.testing import make_tiny_model, shared_folder
+from sclong_core.testing import make_tiny_model
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_tasks.cells import dense_matrix, obs_column, read_h5ad, scale_of
 from sclong_tasks.data_files import prepare_data
@@ -33,6 +33,7 @@ from sclong_tasks.registry import get_model
 from sclong_tasks.run import fit_and_predict
 from sclong_tasks.settings import resolve
 from sclong_tasks.task import RunContext
+from tests.support.places import shared_folder
 
 SETTINGS = MarkerSettings(draws=100, near=8, top=10, clusters=5, bootstrap=20, cells=20)
 SCLONG = (

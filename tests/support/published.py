@@ -7,12 +7,14 @@ from typing import Any
 import anndata
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 from torch import Tensor
 
-from sclong_core.testing import shared_folder, synthetic_gene_ids
+from sclong_core.testing import synthetic_gene_ids
 from sclong_tasks.encoders.published_model import Batch
 from sclong_tasks.encoders.tiny import write_tiny
+from tests.support.places import shared_folder
 
 GENES = {gene: f"GENE{number}" for number, gene in enumerate(synthetic_gene_ids(40))}
 """Of tiny checkpoints and cells: symbols by id."""
@@ -33,8 +35,6 @@ class Fixture:
 
 def fixture(name: str) -> Fixture:
     """The fixture of a model; the test is skipped without it."""
-    import pytest  # noqa: PLC0415  # not installed with the package
-
     folder = shared_folder(f"peers/{name}")
     if folder is None:
         pytest.skip(f"no folder shared/peers/{name} beside the checkout")

@@ -198,7 +198,7 @@ class KillInSave(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the fault in."""
-        write, record = checkpoint_io._write, write_json  # noqa: SLF001  # the fault
+        write, record = checkpoint_io._write, write_json  # the fault
 
         def faulty_write(checkpoint: dict[str, Any], path: Path) -> None:
             write(checkpoint, path)
@@ -212,7 +212,7 @@ class KillInSave(Callback):
                 _die(self.witness)
             record(path, content)
 
-        checkpoint_io._write = faulty_write  # noqa: SLF001  # the fault
+        checkpoint_io._write = faulty_write  # the fault
         setattr(checkpoint_io, "write_json", faulty_record)  # noqa: B010  # it is not exported there
 
 
@@ -232,7 +232,7 @@ class KillInShardedSave(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the fault in."""
-        writer = fsdp_checkpoints._Writer  # noqa: SLF001  # the fault
+        writer = fsdp_checkpoints._Writer  # the fault
         for place, owner, name, after in (
             ("shard", writer, "write_data", True),
             ("list", writer, "finish", False),

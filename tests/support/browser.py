@@ -61,7 +61,7 @@ class Browser:
             os.dup2(first, 3)
             os.dup2(second, 4)
 
-        self._process = subprocess.Popen(  # noqa: S603  # a browser, with flags that stand here
+        self._process = subprocess.Popen(  # a browser, with flags that stand here
             [program, *_FLAGS, f"--user-data-dir={profile}"],
             preexec_fn=place_pipes,  # noqa: PLW1509  # the protocol is spoken on 3 and 4
             close_fds=False,

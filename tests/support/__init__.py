@@ -1,0 +1,1 @@
+"""What tests, studies of faults and benchmarks share and nobody installs."""
