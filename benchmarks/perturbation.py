@@ -21,8 +21,12 @@ from torch_geometric.loader import DataLoader
 from benchmarks.turns import TURNS, Losses, command, compare, heading, train
 from sclong_core.graph import GeneGraph
 from sclong_tasks.batches import row_batches
-from sclong_tasks.genetic_perturbation.losses import gears_loss
-from sclong_tasks.genetic_perturbation.module import LearntGenes, Optimisation, PerturbationModule
+from sclong_tasks.genetic_perturbation.module import (
+    LearntGenes,
+    Optimisation,
+    PerturbationModule,
+    gears_loss,
+)
 
 EPOCH, GENES, CONDITIONS, HIDDEN, BATCH, NEIGHBOURS = 51_283, 5_045, 137, 64, 32, 20
 CONTROL_SHARE = 0.14

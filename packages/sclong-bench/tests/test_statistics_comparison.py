@@ -5,7 +5,7 @@ from scipy import stats
 
 import sclong_bench
 from sclong_bench.statistics.comparison import COLUMNS, DETAILS, compare
-from sclong_bench.statistics.families import families
+from sclong_bench.statistics.correction import families
 from sclong_core.errors import ConfigError, InputError
 
 

@@ -14,7 +14,7 @@ from sclong_tasks.genetic_interactions import data as files
 from sclong_tasks.genetic_interactions import task
 from sclong_tasks.genetic_interactions.config import FitSettings, InteractionSettings
 from sclong_tasks.genetic_interactions.example import write_norman_example
-from sclong_tasks.genetic_interactions.models.predicted import read_predictions
+from sclong_tasks.genetic_interactions.models import read_predictions
 from sclong_tasks.genetic_interactions.profiles import measure_pair
 from sclong_tasks.genetic_interactions.reading import (
     pair_name,

@@ -18,9 +18,8 @@ from sclong_bench.results.reading import read_results
 from sclong_bench.results.references import Wanted, find_references
 from sclong_bench.results.roles import roles
 from sclong_bench.results.schema import LABEL, SETTING, SOURCE, measured, tidy
-from sclong_bench.statistics.correction import adjust
+from sclong_bench.statistics.correction import adjust, families
 from sclong_bench.statistics.effects import effects
-from sclong_bench.statistics.families import families
 from sclong_bench.statistics.power import smallest_difference
 from sclong_bench.statistics.sample import Sample
 from sclong_bench.statistics.tests import compare_samples
@@ -53,7 +52,7 @@ class Plan:
     test: str = "welch"
     """One of :data:`sclong_bench.statistics.tests.TESTS`."""
     family: str | Sequence[str] = ("task",)
-    """See :func:`sclong_bench.statistics.families.families`."""
+    """See :func:`sclong_bench.statistics.correction.families`."""
     correction: str = "bh"
     """One of :data:`sclong_bench.statistics.correction.CORRECTIONS`."""
     confidence: float = 0.95

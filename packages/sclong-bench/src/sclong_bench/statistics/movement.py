@@ -8,9 +8,8 @@ import pandas as pd
 from sclong_bench.results.integrity import refuse_mixed_digests
 from sclong_bench.results.schema import LABEL, SETTING
 from sclong_bench.statistics.comparison import Plan, pooled_sd, sample_of
-from sclong_bench.statistics.correction import adjust
+from sclong_bench.statistics.correction import adjust, families
 from sclong_bench.statistics.effects import effects
-from sclong_bench.statistics.families import families
 from sclong_bench.statistics.power import smallest_difference
 from sclong_bench.statistics.sample import Sample
 from sclong_bench.statistics.tests import PAIRED, compare_samples

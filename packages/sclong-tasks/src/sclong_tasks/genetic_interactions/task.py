@@ -32,28 +32,28 @@ class GeneticInteractions(Task[InteractionData]):
     title: ClassVar = "genetic interactions: synergy, suppression and other classes (Norman, GEARS)"
     encoders: ClassVar = (
         EncoderPlace(
-            f"{_MODELS}.vectors:VectorsOfGenes", without=(*OF_CELLS, "sclong_no_gene_vectors")
+            f"{_MODELS}:VectorsOfGenes", without=(*OF_CELLS, "sclong_no_gene_vectors")
         ),
     )
     models: ClassVar = {
         **encoder_models(encoders[0]),
         "predictions": ModelSpec(
-            f"{_MODELS}.predicted:Predictions", summary="expression that other runs predicted"
+            f"{_MODELS}:Predictions", summary="expression that other runs predicted"
         ),
         "additive": ModelSpec(
-            f"{_MODELS}.simple:Additive", "simple", summary="effects of two genes that add up"
+            f"{_MODELS}:Additive", "simple", summary="effects of two genes that add up"
         ),
-        "no_change": ModelSpec(f"{_MODELS}.simple:NoChange", "floor", summary="no effect"),
+        "no_change": ModelSpec(f"{_MODELS}:NoChange", "floor", summary="no effect"),
         "gene_effects": ModelSpec(
-            f"{_MODELS}.trained:GeneEffects", "simple", summary="ridge regression on genes"
+            f"{_MODELS}:GeneEffects", "simple", summary="ridge regression on genes"
         ),
         "fitness_additive": ModelSpec(
-            f"{_MODELS}.trained:FitnessOfGenes", "simple", summary="from the fitness of the genes"
+            f"{_MODELS}:FitnessOfGenes", "simple", summary="from the fitness of the genes"
         ),
         "fitness_pair": ModelSpec(
-            f"{_MODELS}.trained:FitnessOfPair", "simple", summary="from the fitness of the pair too"
+            f"{_MODELS}:FitnessOfPair", "simple", summary="from the fitness of the pair too"
         ),
-        "random": ModelSpec(f"{_MODELS}.simple:Random", "floor", summary="random numbers"),
+        "random": ModelSpec(f"{_MODELS}:Random", "floor", summary="random numbers"),
     }
     baselines: ClassVar = ("additive", "gene_effects")
     scenarios: ClassVar[Mapping[ProtocolName, tuple[str, ...]]] = {

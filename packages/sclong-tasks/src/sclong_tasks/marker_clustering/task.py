@@ -12,9 +12,9 @@ from sclong_core.errors import InputError
 from sclong_tasks.marker_clustering import data as cells
 from sclong_tasks.marker_clustering.config import MarkerSettings
 from sclong_tasks.marker_clustering.data import MarkerData
-from sclong_tasks.marker_clustering.evaluation import measure
 from sclong_tasks.marker_clustering.figures import draw_types
 from sclong_tasks.marker_clustering.markers import PEGASUS, SCTYPE, read_table
+from sclong_tasks.marker_clustering.metrics import measure
 from sclong_tasks.models import encoder_models
 from sclong_tasks.splits import Split, make_split
 from sclong_tasks.task import DataFile, EncoderPlace, Metric, ModelSpec, ProtocolName, Task
@@ -30,12 +30,12 @@ class MarkerClustering(Task[MarkerData]):
     title: ClassVar = "marker-gene clustering: similarity of genes in cells of a type (Zheng68K)"
     encoders: ClassVar = (
         EncoderPlace(
-            f"{_MODELS}.sclong:ScLongGenes",
+            f"{_MODELS}:ScLongGenes",
             classes={
                 **dict.fromkeys(
-                    ("gene2vec", "graph", "function"), f"{_MODELS}.sclong:FixedVectors"
+                    ("gene2vec", "graph", "function"), f"{_MODELS}:FixedVectors"
                 ),
-                "published": f"{_MODELS}.published:PublishedGenes",
+                "published": f"{_MODELS}:PublishedGenes",
             },
             without=("precomputed",),  # has options of its own
         ),
@@ -43,27 +43,27 @@ class MarkerClustering(Task[MarkerData]):
     models: ClassVar = {
         **encoder_models(encoders[0]),
         "sclong_single_encoder": ModelSpec(
-            f"{_MODELS}.sclong:ScLongGenes",
+            f"{_MODELS}:ScLongGenes",
             "ablation",
             {"encoder": {"name": "sclong", "high_genes": -1}},
             "all genes through the large encoder, the other one kept",
         ),
         "sclong_no_gene2vec": ModelSpec(
-            f"{_MODELS}.sclong:ScLongGenes",
+            f"{_MODELS}:ScLongGenes",
             "ablation",
             {"encoder": {"name": "sclong", "gene_vectors": "none"}},
             "earlier name of sclong_no_gene_vectors",
         ),
         "precomputed": ModelSpec(
-            f"{_MODELS}.simple:FromFile", summary="vectors of genes by another program"
+            f"{_MODELS}:FromFile", summary="vectors of genes by another program"
         ),
         "correlation": ModelSpec(
-            f"{_MODELS}.simple:Correlation", "simple", summary="correlation over cells of a type"
+            f"{_MODELS}:Correlation", "simple", summary="correlation over cells of a type"
         ),
         "expression_cosine": ModelSpec(
-            f"{_MODELS}.simple:ExpressionCosine", "simple", summary="cosine over cells of a type"
+            f"{_MODELS}:ExpressionCosine", "simple", summary="cosine over cells of a type"
         ),
-        "random": ModelSpec(f"{_MODELS}.simple:Random", "floor", summary="random numbers"),
+        "random": ModelSpec(f"{_MODELS}:Random", "floor", summary="random numbers"),
     }
     baselines: ClassVar = ("correlation", "expression_cosine")
     scenarios: ClassVar[Mapping[ProtocolName, tuple[str, ...]]] = {
@@ -112,7 +112,7 @@ class MarkerClustering(Task[MarkerData]):
         split: Split,
         settings: MarkerSettings,
     ) -> list[Metric]:
-        """See :func:`sclong_tasks.marker_clustering.evaluation.measure`."""
+        """See :func:`sclong_tasks.marker_clustering.metrics.measure`."""
         return measure(data, predictions, split.test, settings)
 
     def read_inputs(self, inputs: Mapping[str, Path], known: MarkerData) -> MarkerData:

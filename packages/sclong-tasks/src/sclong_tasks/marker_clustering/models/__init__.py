@@ -1,1 +1,0 @@
-"""Models of marker-gene clustering by what they rest on."""
