@@ -19,7 +19,7 @@ from sclong_tasks.drug_combination.example import write_synthetic_files
 from sclong_tasks.registry import TASKS, get_task
 
 WRONG_SIGN = """
-from sclong_tasks.drug_combination.models.classical import RandomForest
+from sclong_tasks.drug_combination.models.simple import RandomForest
 right = RandomForest.predict
 RandomForest.predict = lambda self, data, rows: 1 - right(self, data, rows)
 """
@@ -27,7 +27,7 @@ LEAK = """
 import dataclasses
 import numpy as np
 from sclong_tasks.drug_combination.data import CombinationData
-from sclong_tasks.drug_combination.models.classical import RandomForest
+from sclong_tasks.drug_combination.models.simple import RandomForest
 CombinationData.hide = lambda self, rows: self
 right = RandomForest.fit
 def leaking(self, data, split, context):

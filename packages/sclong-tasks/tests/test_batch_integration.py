@@ -21,9 +21,8 @@ from sclong_tasks.batch_integration import task
 from sclong_tasks.batch_integration.config import IntegrationSettings
 from sclong_tasks.batch_integration.data import read_cells
 from sclong_tasks.batch_integration.metrics import measure, over_types
-from sclong_tasks.batch_integration.models.embedding import expression_of
 from sclong_tasks.batch_integration.models.sclong import ScLongOptions, VariantOptions
-from sclong_tasks.batch_integration.models.variable import highly_variable
+from sclong_tasks.batch_integration.models.simple import expression_of, highly_variable
 from sclong_tasks.cells import read_h5ad
 from sclong_tasks.data_files import prepare_data
 from sclong_tasks.encoders.choose import EncoderOptions, model_with

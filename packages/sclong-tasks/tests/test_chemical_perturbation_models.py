@@ -17,7 +17,7 @@ from sclong_tasks.batches import row_batches
 from sclong_tasks.chemical_perturbation import task
 from sclong_tasks.chemical_perturbation.config import ChemicalSettings
 from sclong_tasks.chemical_perturbation.example import write_example
-from sclong_tasks.chemical_perturbation.models.classical import tanimoto
+from sclong_tasks.chemical_perturbation.models.simple import tanimoto
 from sclong_tasks.chemical_perturbation.module import ChemicalModule, NetworkShape
 from sclong_tasks.chemistry.graphs import GraphTable, drug_graphs
 from sclong_tasks.data_files import prepare_data

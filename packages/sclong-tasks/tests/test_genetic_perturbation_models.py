@@ -7,19 +7,17 @@ from sclong_core.errors import ConfigError, InputError
 from sclong_tasks.genetic_perturbation.config import GeneticPerturbationSettings
 from sclong_tasks.genetic_perturbation.data import load, prepare
 from sclong_tasks.genetic_perturbation.example import write_gears_example
-from sclong_tasks.genetic_perturbation.models.base import single_means
-from sclong_tasks.genetic_perturbation.models.linear import (
+from sclong_tasks.genetic_perturbation.models.simple import (
     Additive,
     AdditiveOptions,
     Linear,
     LinearOptions,
-)
-from sclong_tasks.genetic_perturbation.models.means import (
     MatchingMean,
     NoChange,
     NoChangeOptions,
     PerturbedMean,
     TrainingMean,
+    single_means,
 )
 from sclong_tasks.splits import make_split
 from sclong_tasks.task import RunContext

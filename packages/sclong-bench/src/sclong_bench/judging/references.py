@@ -13,7 +13,7 @@ from sclong_bench.judging.sets import LabelledCells
 from sclong_core.config import InputConfig
 from sclong_core.expression import prepare_cells
 from sclong_core.vocabulary import GeneVocabulary
-from sclong_tasks.batch_integration.models.variable import highly_variable
+from sclong_tasks.batch_integration.models.simple import highly_variable
 from sclong_tasks.components import CLIP, Components, fit_components
 from sclong_tasks.corpus_cells import CorpusCells, read_corpus_cells
 from sclong_tasks.denoising import DenoisingNetwork, DenoisingOptions, train_denoising

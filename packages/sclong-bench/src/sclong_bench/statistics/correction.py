@@ -1,4 +1,4 @@
-"""Correction for many tests, over a family that is declared before."""
+"""Correction for many tests, over families that are declared before and written under the table."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args

@@ -21,7 +21,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sclong_core.array_files import read_arrays
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.files import write_json
-from sclong_tasks.batch_integration.models.variable import highly_variable
+from sclong_tasks.batch_integration.models.simple import highly_variable
 from sclong_tasks.cell_type_annotation.data import AnnotationData
 from sclong_tasks.encoders.choose import EncoderOptions, make_encoder
 from sclong_tasks.finetuning.scores import macro_f1

@@ -58,29 +58,29 @@ class ChemicalPerturbation(Task[ChemicalData]):
     encoders: ClassVar = (
         EncoderPlace(
             f"{_MODELS}.network:Network",
-            classes={"sclong": f"{_MODELS}.variants:ScLong"},
+            classes={"sclong": f"{_MODELS}.network:ScLong"},
             # A gene's vector is the same in every cell: encoders of expression have no part in it.
             without=(*OF_CELLS, "sclong_no_gene_vectors"),
         ),
     )
     models: ClassVar = {
         **encoder_models(encoders[0]),
-        "deepce": ModelSpec(f"{_MODELS}.variants:DeepCe", summary="DeepCE, its own gene vectors"),
+        "deepce": ModelSpec(f"{_MODELS}.network:DeepCe", summary="DeepCE, its own gene vectors"),
         "random_vectors": ModelSpec(
-            f"{_MODELS}.variants:RandomVectors", "floor", summary="gene vectors from N(0, 1)"
+            f"{_MODELS}.network:RandomVectors", "floor", summary="gene vectors from N(0, 1)"
         ),
-        "linear": ModelSpec(f"{_MODELS}.classical:Linear", "simple", summary="ridge regression"),
+        "linear": ModelSpec(f"{_MODELS}.simple:Linear", "simple", summary="ridge regression"),
         "knn": ModelSpec(
-            f"{_MODELS}.classical:Neighbours", "simple", summary="compounds that are most similar"
+            f"{_MODELS}.simple:Neighbours", "simple", summary="compounds that are most similar"
         ),
         "cell_dose_mean": ModelSpec(
-            f"{_MODELS}.means:CellDoseMean", "floor", summary="mean of the cell line at the dose"
+            f"{_MODELS}.simple:CellDoseMean", "floor", summary="mean of the cell line at the dose"
         ),
         "cell_mean": ModelSpec(
-            f"{_MODELS}.means:CellMean", "floor", summary="mean of the cell line"
+            f"{_MODELS}.simple:CellMean", "floor", summary="mean of the cell line"
         ),
-        "gene_mean": ModelSpec(f"{_MODELS}.means:GeneMean", "floor", summary="mean of the gene"),
-        "zero": ModelSpec(f"{_MODELS}.means:Zero", "floor", summary="no change"),
+        "gene_mean": ModelSpec(f"{_MODELS}.simple:GeneMean", "floor", summary="mean of the gene"),
+        "zero": ModelSpec(f"{_MODELS}.simple:Zero", "floor", summary="no change"),
     }
     baselines: ClassVar = ("linear", "knn", "cell_dose_mean")
     scenarios: ClassVar[Mapping[ProtocolName, tuple[str, ...]]] = {

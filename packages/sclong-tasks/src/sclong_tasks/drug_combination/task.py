@@ -59,19 +59,19 @@ class DrugCombination(Task[CombinationData]):
             summary="DeepDDS: the same network on expression itself",
         ),
         "gradient_boosting": ModelSpec(
-            f"{_MODELS}.classical:GradientBoosting", "simple", summary="boosted trees"
+            f"{_MODELS}.simple:GradientBoosting", "simple", summary="boosted trees"
         ),
         "random_forest": ModelSpec(
-            f"{_MODELS}.classical:RandomForest", "simple", summary="random forest"
+            f"{_MODELS}.simple:RandomForest", "simple", summary="random forest"
         ),
         "logistic_regression": ModelSpec(
-            f"{_MODELS}.classical:Logistic", "simple", summary="logistic regression"
+            f"{_MODELS}.simple:Logistic", "simple", summary="logistic regression"
         ),
         "drug_prior": ModelSpec(
-            f"{_MODELS}.priors:DrugPrior", "floor", summary="share of each drug's pairs"
+            f"{_MODELS}.simple:DrugPrior", "floor", summary="share of each drug's pairs"
         ),
         "pair_prior": ModelSpec(
-            f"{_MODELS}.priors:PairPrior", "floor", summary="share of the pair's cell lines"
+            f"{_MODELS}.simple:PairPrior", "floor", summary="share of the pair's cell lines"
         ),
     }
     baselines: ClassVar = (

@@ -64,16 +64,16 @@ class DrugResponse(Task[DrugResponseData]):
             f"{_MODELS}.neural:NeuralModel", summary="DeepCDR: the same network on expression"
         ),
         "linear": ModelSpec(
-            f"{_MODELS}.classical:Linear", "simple", summary="ridge regression on lines and drugs"
+            f"{_MODELS}.simple:Linear", "simple", summary="ridge regression on lines and drugs"
         ),
         "ridge_pca": ModelSpec(
-            f"{_MODELS}.classical:RidgePca", "simple", summary="ridge regression on components"
+            f"{_MODELS}.simple:RidgePca", "simple", summary="ridge regression on components"
         ),
         "gradient_boosting": ModelSpec(
-            f"{_MODELS}.classical:GradientBoosting", "simple", summary="boosted trees"
+            f"{_MODELS}.simple:GradientBoosting", "simple", summary="boosted trees"
         ),
         "random_forest": ModelSpec(
-            f"{_MODELS}.classical:RandomForest", "simple", summary="random forest"
+            f"{_MODELS}.simple:RandomForest", "simple", summary="random forest"
         ),
         "low_rank": ModelSpec(
             f"{_MODELS}.identity:LowRank", "floor", summary="completed matrix of lines and drugs"

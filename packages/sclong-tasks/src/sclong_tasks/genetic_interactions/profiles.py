@@ -21,7 +21,7 @@ from sclong_tasks.genetic_perturbation import data as screens
 from sclong_tasks.genetic_perturbation.conditions import genes_of
 from sclong_tasks.genetic_perturbation.config import GeneticPerturbationSettings
 from sclong_tasks.genetic_perturbation.data import PerturbationData
-from sclong_tasks.genetic_perturbation.models.base import single_means
+from sclong_tasks.genetic_perturbation.models.simple import single_means
 from sclong_tasks.genetic_perturbation.ranking import Moments, rank_genes
 from sclong_tasks.task import Rows
 

@@ -31,9 +31,7 @@ class GeneticInteractions(Task[InteractionData]):
     name: ClassVar = "genetic_interactions"
     title: ClassVar = "genetic interactions: synergy, suppression and other classes (Norman, GEARS)"
     encoders: ClassVar = (
-        EncoderPlace(
-            f"{_MODELS}:VectorsOfGenes", without=(*OF_CELLS, "sclong_no_gene_vectors")
-        ),
+        EncoderPlace(f"{_MODELS}:VectorsOfGenes", without=(*OF_CELLS, "sclong_no_gene_vectors")),
     )
     models: ClassVar = {
         **encoder_models(encoders[0]),

@@ -9,6 +9,10 @@ condition of a batch is computed once, and counts in batch normalisation as ofte
 Where GEARS's code lets the co-expression graph reach the first cell of a batch alone, it reaches
 all cells here.
 
+The loss is GEARS's (Methods of that paper; the scLong paper uses the same): large errors weigh more
+(autofocus), and a change in the wrong direction counts. A sign has no gradient, so that the part
+about direction changes what is logged and nothing that is learnt.
+
 Shapes: b cells, k distinct conditions of them, or all where each cell counts by itself, g genes, n
 genes that may be perturbed (the g measured ones first), h width.
 """

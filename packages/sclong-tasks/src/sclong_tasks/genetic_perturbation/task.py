@@ -43,19 +43,19 @@ class GeneticPerturbation(Task[PerturbationData]):
             summary="the same head on the expression of each gene",
         ),
         "additive": ModelSpec(
-            f"{_MODELS}.linear:Additive", "simple", summary="effects of two genes that add up"
+            f"{_MODELS}.simple:Additive", "simple", summary="effects of two genes that add up"
         ),
-        "linear": ModelSpec(f"{_MODELS}.linear:Linear", "simple", summary="a bilinear model"),
+        "linear": ModelSpec(f"{_MODELS}.simple:Linear", "simple", summary="a bilinear model"),
         "matching_mean": ModelSpec(
-            f"{_MODELS}.means:MatchingMean", "floor", summary="mean of conditions with these genes"
+            f"{_MODELS}.simple:MatchingMean", "floor", summary="mean of conditions with these genes"
         ),
         "perturbed_mean": ModelSpec(
-            f"{_MODELS}.means:PerturbedMean", "floor", summary="mean of perturbed conditions"
+            f"{_MODELS}.simple:PerturbedMean", "floor", summary="mean of perturbed conditions"
         ),
         "training_mean": ModelSpec(
-            f"{_MODELS}.means:TrainingMean", "floor", summary="mean of training cells"
+            f"{_MODELS}.simple:TrainingMean", "floor", summary="mean of training cells"
         ),
-        "no_change": ModelSpec(f"{_MODELS}.means:NoChange", "floor", summary="the control mean"),
+        "no_change": ModelSpec(f"{_MODELS}.simple:NoChange", "floor", summary="the control mean"),
     }
     # Linear models come first: Nat Methods 2025, 10.1038/s41592-025-02772-6.
     baselines: ClassVar = ("linear", "additive", "perturbed_mean", "training_mean")

@@ -1,4 +1,4 @@
-"""Vectors for genes in each cell type: of scLong and its ablations, of cells, of files, of chance."""
+"""Vectors for genes in each cell type: of scLong, of cells, of other programs, of chance."""
 
 import json
 from abc import abstractmethod

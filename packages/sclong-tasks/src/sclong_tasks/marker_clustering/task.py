@@ -32,9 +32,7 @@ class MarkerClustering(Task[MarkerData]):
         EncoderPlace(
             f"{_MODELS}:ScLongGenes",
             classes={
-                **dict.fromkeys(
-                    ("gene2vec", "graph", "function"), f"{_MODELS}:FixedVectors"
-                ),
+                **dict.fromkeys(("gene2vec", "graph", "function"), f"{_MODELS}:FixedVectors"),
                 "published": f"{_MODELS}:PublishedGenes",
             },
             without=("precomputed",),  # has options of its own

@@ -15,9 +15,14 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.quiet import quiet_lightning
 from sclong_tasks.batch_integration.data import IntegrationData
-from sclong_tasks.batch_integration.models.embedding import Embedding, Values, numbered
-from sclong_tasks.batch_integration.models.simple import Pca, PcaOptions
-from sclong_tasks.batch_integration.models.variable import highly_variable
+from sclong_tasks.batch_integration.models.simple import (
+    Embedding,
+    Pca,
+    PcaOptions,
+    Values,
+    highly_variable,
+    numbered,
+)
 from sclong_tasks.chemistry.molecules import shown
 from sclong_tasks.training import seeded
 

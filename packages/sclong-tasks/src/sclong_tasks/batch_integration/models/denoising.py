@@ -10,7 +10,7 @@ import torch
 from sclong_core.errors import ConfigError
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_tasks.batch_integration.data import IntegrationData
-from sclong_tasks.batch_integration.models.embedding import Embedding, Values, numbered
+from sclong_tasks.batch_integration.models.simple import Embedding, Values, numbered
 from sclong_tasks.corpus_cells import read_corpus_cells
 from sclong_tasks.denoising import DenoisingNetwork, DenoisingOptions, train_denoising
 from sclong_tasks.encoders.genes import find_genes

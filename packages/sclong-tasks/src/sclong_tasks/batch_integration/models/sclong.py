@@ -19,7 +19,7 @@ from sclong_core.expression.prepared import PreparedCells
 from sclong_core.model import ScLong
 from sclong_core.progress import cell_progress
 from sclong_tasks.batch_integration.data import IntegrationData
-from sclong_tasks.batch_integration.models.embedding import Embedding, Values, numbered
+from sclong_tasks.batch_integration.models.simple import Embedding, Values, numbered
 from sclong_tasks.cache import ContentCache, digest_arrays
 from sclong_tasks.encoders.choose import (
     EncoderOptions,
