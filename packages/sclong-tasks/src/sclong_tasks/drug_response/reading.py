@@ -4,6 +4,7 @@ DeepCDR (Liu et al. 2020): ln IC50 of GDSC, DepMap expression of cancer genes, C
 PubChem SMILES. Each reader names the file, row and column of what is wrong.
 """
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -109,8 +110,6 @@ def _table(path: Path, *, sep: str) -> pd.DataFrame:
 
 
 def _lines(path: Path) -> list[str]:
-    import gzip  # noqa: PLC0415  # only for small text files
-
     try:
         content = path.read_bytes()
         text = gzip.decompress(content) if path.suffix == ".gz" else content

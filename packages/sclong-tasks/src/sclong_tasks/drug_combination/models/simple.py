@@ -1,5 +1,6 @@
 """Without a network: scikit-learn on fingerprints and expression, and shares of names alone."""
 
+import json
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -104,8 +105,6 @@ class Classical(TaskModel[CombinationData]):
 
     def save(self, folder: Path) -> None:
         """Estimators by skops, options as JSON."""
-        from sclong_core.files import write_json  # noqa: PLC0415  # only here
-
         for file, estimator in zip(_FILES, (self.classifier, self.expression), strict=False):
             save_estimator(folder / file, estimator)
         write_json(folder / _FILES[2], as_plain(self.options))
@@ -113,8 +112,6 @@ class Classical(TaskModel[CombinationData]):
     @classmethod
     def load(cls, folder: Path, context: RunContext) -> Self:
         """Read what :meth:`save` wrote."""
-        import json  # noqa: PLC0415  # only here
-
         model = cls(cls.Options(**json.loads((folder / _FILES[2]).read_text(encoding="utf-8"))))
         model._cache = ContentCache(context.cache)
         model.classifier, model.expression = (load_estimator(folder / f) for f in _FILES[:2])
@@ -237,8 +234,6 @@ class PairPrior(TaskModel[CombinationData]):
     @classmethod
     def load(cls, folder: Path, context: RunContext) -> Self:
         """Read what :meth:`save` wrote."""
-        import json  # noqa: PLC0415  # only here
-
         del context
         content = json.loads((folder / _FILE).read_text(encoding="utf-8"))
         model = cls(cls.Options())

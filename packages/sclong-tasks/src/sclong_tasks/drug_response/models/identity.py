@@ -3,6 +3,7 @@
 Shapes: r rows, l lines, d drugs, k singular values.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,8 +78,6 @@ class IdentityModel(TaskModel[DrugResponseData]):
     @classmethod
     def load(cls, folder: Path, context: RunContext) -> Self:
         """Read what :meth:`save` wrote."""
-        import json  # noqa: PLC0415  # only here
-
         del context
         model = cls(cls.Options())
         names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
