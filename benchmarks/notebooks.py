@@ -122,10 +122,15 @@ def run_cells(cells: list[Cell], settings: Mapping[str, Any] | None = None) -> d
 
 @contextlib.contextmanager
 def _workplace() -> Iterator[None]:
-    """An empty folder and figures without a window; warnings of other libraries are not shown."""
+    """An empty folder and figures without a window; warnings of other libraries are not shown.
+
+    Afterwards PyTorch has the threads that it had: numba, which UMAP uses, sets them for all.
+    """
     import matplotlib as mpl  # noqa: PLC0415  # slow
+    import torch  # noqa: PLC0415
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
+    threads = torch.get_num_threads()
     with (
         tempfile.TemporaryDirectory(prefix="notebook-") as folder,
         contextlib.chdir(folder),
@@ -138,6 +143,7 @@ def _workplace() -> Iterator[None]:
         try:
             yield
         finally:
+            torch.set_num_threads(threads)
             plt.close("all")
 
 
