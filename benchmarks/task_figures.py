@@ -36,6 +36,10 @@ FIGURES = {
         "chemical_perturbation-honest-compound-pearson-all",
     ),
     "gene-networks": ("grn_mixology", "grn-honest-string-aupr_ratio-all"),
+    "cell-type-annotation": (
+        "cell_type_annotation_lung",
+        "cell_type_annotation-honest-held_out-macro_f1-all",
+    ),
     "marker-clustering": ("marker_clustering", "marker_clustering-honest-zero_shot-marker_z-all"),
 }
 """Rows and drawing by name of the file."""
