@@ -208,6 +208,81 @@ def test_counts_of_a_small_panel_do_not_contradict_the_checkpoint(cells):
     assert found.scale is None
 
 
+DEEP = 60
+
+
+def fits_by_depth(model, sample, scales, **_settings):
+    """Scores as of shallow cells, which look like deeper ones on a smaller scale."""
+    shallow = np.median(sample.depths) < DEEP
+    best = next(one for one in scales if one.input == InputConfig(1e3 if shallow else 1e4))
+    return sorted(
+        (ScaleScore(one, 0.5 if one is best else 0.1, 0, 1, float(one is best)) for one in scales),
+        key=lambda score: -score.r2,
+    )
+
+
+@pytest.mark.parametrize("logged", [False, True])
+def test_the_deepest_cells_have_the_last_word(cells, logged, monkeypatch, caplog):
+    monkeypatch.setattr("sclong_core.doctor.cells.score_scales", fits_by_depth)
+    counts = cells.X.toarray()
+    counts[np.arange(96) % 8 != 7] = 0
+    counts[:, 0] = np.maximum(counts[:, 0], 1)
+    mixed = cells.copy()
+    values = np.log1p(counts / counts.sum(1, keepdims=True) * 1e4) if logged else counts
+    mixed.X = sparse.csr_matrix(values.astype(np.float32))
+    with caplog.at_level("INFO", logger="sclong"):
+        found = diagnose(make_tiny_model(genes=GENES), mixed, scale_cells=12)
+    assert "trying it on the deepest cells" in caplog.text
+    assert found.agrees
+    assert found.depth > DEEP
+    assert found.scales[0].scale == found.own
+
+
+def test_shallow_cells_do_not_contradict_the_checkpoint(cells, monkeypatch):
+    monkeypatch.setattr("sclong_core.doctor.cells.score_scales", fits_by_depth)
+    few = np.random.default_rng(0).permuted(np.tile([2, 1, 1] + [0] * 37, (96, 1)), axis=1)
+    few[::3] *= 1 - np.eye(40, dtype=int)[few[::3].argmax(1)]
+    shallow = cells.copy()
+    shallow.X = sparse.csr_matrix(few.astype(np.float32))
+    found = diagnose(make_tiny_model(genes=GENES), shallow)
+    assert found.shallow
+    assert found.scale is None
+    assert found.scales[0].scale.input == InputConfig(1e3)
+    deeper = shallow.copy()
+    deeper.X = sparse.csr_matrix((few * np.arange(4, 44)).astype(np.float32))
+    monkeypatch.setitem(globals(), "DEEP", 1e9)
+    found = diagnose(make_tiny_model(genes=GENES), deeper)
+    assert not found.shallow
+    assert found.scale.input == InputConfig(1e3)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["pbmc_sorted_zheng_garnett", "lung_tumour_dc_rogue"])
+def test_the_packaged_model_is_not_contradicted_by_shallow_cells(name):
+    folder = shared_folder("data")
+    if folder is None:
+        pytest.skip(f"needs {name}.h5ad")
+    found = diagnose(ScLong.from_pretrained(device="cpu"), folder / "cells" / f"{name}.h5ad",
+                     batch_size=32)  # fmt: skip
+    assert found.scale in (None, found.own)
+
+
+def test_cells_without_a_type_are_left_out_of_pools(cells, caplog):
+    model = make_tiny_model(genes=GENES)
+    known = diagnose(model, cells[:48].copy(), by="type", pool_cells=96)
+    some = cells.copy()
+    some.obs["type"] = some.obs["type"].astype(object).where(np.arange(96) < 48, None)
+    some.obs["batch"] = some.obs["batch"].astype("category")
+    with caplog.at_level("INFO", logger="sclong"):
+        found = diagnose(model, some, by="type", pool_cells=96)
+    assert "without 48 cells" in caplog.text
+    assert found.chance == known.chance
+    assert [one.types for one in found.pools] == [one.types for one in known.pools]
+    some.obs["type"] = None
+    with pytest.raises(InputError, match="0 cells have a value"):
+        diagnose(model, some, by="type")
+
+
 def test_pools_are_told_apart_by_types_and_batches():
     random = np.random.default_rng(0)
     types, batches = np.repeat(["a", "b"], 60), np.tile(["x", "y"], 60)
@@ -236,6 +311,24 @@ def test_genes_synonyms_and_the_command_are_reported(cells):
         "sclong", "embed", "a b.h5ad", "-o", "a b.embedded.h5ad", "--checkpoint", "my model",
         "--pool", "mean",
     ]  # fmt: skip
+
+
+def test_the_command_reads_the_cells_as_they_were_examined(cells, tmp_path, capsys):
+    reading = {"matrix": "counts", "gene_column": None, "normalisation": "auto",
+               "organism": "mouse", "feature_types": ("RNA", "genes"), "allow_other_species": True}  # fmt: skip
+    found = diagnose(make_tiny_model(genes=GENES), cells)
+    words = embed_command(replace(found, pool=None), Path("a.h5ad"), None, reading=reading)
+    assert words == (
+        "sclong embed a.h5ad -o a.embedded.h5ad --matrix counts --organism mouse "
+        "--feature-types RNA,genes --allow-other-species"
+    )
+    layered = cells.copy()
+    layered.layers["counts"], layered.X = cells.X, -cells.X
+    layered.write_h5ad(tmp_path / "cells.h5ad")
+    make_tiny_model(genes=GENES).save_pretrained(tmp_path / "model")
+    files = [f"{tmp_path}/model", f"{tmp_path}/cells.h5ad"]
+    assert main(["doctor", *files, "--matrix", "counts", "--duplicates", "sum"]) == 0
+    assert "--matrix counts --duplicates sum" in capsys.readouterr().out
 
 
 def test_the_function_writes_into_the_cells_or_a_copy(cells):

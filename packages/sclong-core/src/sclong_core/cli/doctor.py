@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sclong_core.cli.embed import add_reading, reading_of
 from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table, print_text
 from sclong_core.errors import InputError
 from sclong_core.files import missing
@@ -51,8 +52,7 @@ class DoctorCommand:
             help="write the checkpoint again with the scale that its weights were trained on",
         )  # fmt: skip
         parser.add_argument("--overwrite", action="store_true", help="replace that folder")
-        parser.add_argument("--matrix", metavar="NAME", help='a layer, or "raw"; by default X')
-        parser.add_argument("--gene-column", metavar="NAME", help="column of var to match")
+        add_reading(parser, refuses_poor_match=False)
         parser.add_argument("--batch-size", type=int, default=8, metavar="CELLS")
         parser.add_argument("--device", default="auto")
 
@@ -83,7 +83,7 @@ def _doctor(args: argparse.Namespace) -> None:
         pool_cells=args.pool_cells,
         batch_size=args.batch_size,
         progress=is_interactive(),
-        reading={"matrix": args.matrix, "gene_column": args.gene_column},
+        reading=reading_of(args),
     )
     _print(found, args)
     if args.save is not None:
@@ -117,8 +117,7 @@ def _print(found: "Diagnosis", args: argparse.Namespace) -> None:
     checkpoint = args.checkpoint
     if found.scale is not None and not found.agrees and found.scale.input is not None:
         checkpoint = "FOLDER" if args.save is None else str(args.save)
-    print_text(embed_command(found, args.cells, checkpoint, matrix=args.matrix,
-                             gene_column=args.gene_column))  # fmt: skip
+    print_text(embed_command(found, args.cells, checkpoint, reading=reading_of(args)))
 
 
 def _facts(found: "Diagnosis") -> Iterator[tuple[str, str]]:
@@ -168,6 +167,12 @@ def _doubt(found: "Diagnosis") -> str:
         return (
             f"not the same (best {first.scale.name}), but these cells hold only {found.genes:,} "
             "genes, whose counts do not sum to those of a whole cell: give cells with all genes"
+        )
+    if found.shallow:
+        return (
+            f"not clear: {first.scale.name} fits best, but these cells hold only "
+            f"{found.depth:,.0f} counts. Shallow cells look like deeper ones on a smaller scale: "
+            "give deeper cells"
         )
     if first.r2 < CONVINCING:
         return (

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table
 from sclong_core.errors import ScLongError, is_short_of_memory, shortage
@@ -14,6 +14,7 @@ from sclong_core.launcher import check_variables, process_rank
 if TYPE_CHECKING:
     from sclong_core.embedding.embed_files import Embedder, JobOutcome
     from sclong_core.embedding.jobs import Job
+    from sclong_core.expression import ReadingOptions
 
 _LOG = logging.getLogger("sclong")
 _POOLS = ("mean", "mean_expressed", "expression_weighted", "gene_sums", "cell", "components")
@@ -99,8 +100,13 @@ class EmbedCommand:
                 ) from error
 
 
-def add_reading(parser: argparse.ArgumentParser) -> None:
-    """Declare how cells are read, for every command that embeds."""
+def add_reading(parser: argparse.ArgumentParser, *, refuses_poor_match: bool = True) -> None:
+    """Declare how cells are read, for every command that embeds.
+
+    Args:
+        parser: of the command.
+        refuses_poor_match: the command refuses cells of mostly unknown genes unless asked to.
+    """
     group = parser.add_argument_group("how cells are read")
     group.add_argument(
         "--matrix", metavar="NAME", help='layer to read, or "raw" (default: X, or the only matrix)'
@@ -142,6 +148,8 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="embed cells even if their genes belong to another species than the model's",
     )
+    if not refuses_poor_match:
+        return
     group.add_argument(
         "--allow-poor-match",
         action="store_true",
@@ -150,6 +158,15 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
             "embeddings are alike"
         ),
     )
+
+
+def reading_of(args: argparse.Namespace) -> "ReadingOptions":
+    """What :func:`add_reading` declared, as it was given."""
+    from sclong_core.expression import ReadingOptions  # noqa: PLC0415  # heavy
+
+    names = [name for name in ReadingOptions.__annotations__ if hasattr(args, name)]
+    found = {name: getattr(args, name) for name in names}
+    return cast("ReadingOptions", found)
 
 
 def _add_writing(parser: argparse.ArgumentParser) -> None:
@@ -306,16 +323,7 @@ def _load(args: argparse.Namespace, *, progress: bool) -> "Embedder":
         pool=args.pool,
         batch_size=args.batch_size,
         key=args.key or f"X_{_OWN}",
-        reading={
-            "matrix": args.matrix,
-            "gene_column": args.gene_column,
-            "normalisation": args.normalisation,
-            "duplicates": args.duplicates,
-            "organism": args.organism,
-            "feature_types": args.feature_types,
-            "allow_other_species": args.allow_other_species,
-            "allow_poor_match": args.allow_poor_match,
-        },
+        reading=reading_of(args),
         resume=args.resume,
         overwrite=args.overwrite,
         progress=progress,

@@ -24,10 +24,12 @@ from sclong_core.doctor.pools import (
 )
 from sclong_core.doctor.scales import (
     InputScale,
+    Sample,
     ScaleScore,
     known_scales,
     recognised,
     sample_cells,
+    sample_deepest,
     score_scales,
 )
 from sclong_core.embedding.inference import vocabulary_of
@@ -43,6 +45,9 @@ _FEWEST = 10
 _LEAST = 0.95
 _POOR = 0.5
 _PARTIAL = 0.25
+_USUAL = {"normalisation": "auto", "duplicates": "error", "organism": "human"}
+_SHALLOW = 0.15
+"""Counts of a cell for each gene of the model, below which cells contradict no checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,10 @@ class Diagnosis:
     partial: bool
     """The cells are counts of few genes: what a cell sums to is not that of all its genes, so
     that another scale than the checkpoint's is not believed."""
+    depth: float
+    """Median counts of the cells that the scale was told from."""
+    shallow: bool
+    """They are too few for another scale than the checkpoint's to be believed."""
     scales: tuple[ScaleScore, ...]
     """Every scale that was tried, the best first."""
     genes: int
@@ -121,22 +130,21 @@ def diagnose(  # noqa: PLR0913  # settings of a user, each by its name
                 "tell a scale from"
             )
         columns = [_column(prepared, name) for name in (by, batch)]
-        own = known_scales(model.config.input)[0]
-        scales = known_scales(model.config.input)
-        sample = sample_cells(prepared, scale_cells)
-        total = len(sample.totals) * len(scales)
-        with cell_progress("trying scales", total, shown=progress) as advance:
-            scores = score_scales(model, sample, scales, batch_size=batch_size, advance=advance)
-        scale = recognised(scores, model.config.input)
+        told = _told_scale(model, prepared, scale_cells, batch_size=batch_size, progress=progress)
+        own, scale, sample, scores = told
+        depth = float(np.median(sample.depths))
         partial = _is_partial(prepared)
-        if partial and scale is not None and scale.input != model.config.input:
+        shallow = depth < _SHALLOW * prepared.match.vocabulary_genes
+        if scale is not None and scale.input != model.config.input and (partial or shallow):
             scale = None
-        pools = _pools(model, prepared, columns, pool_cells, scale, (batch_size, progress))
+        rows = _rows_of(columns, len(prepared), prepared.source.name)
+        pools = _pools(model, prepared, (columns, rows), pool_cells, scale, (batch_size, progress))
         return Diagnosis(
-            own, scale, partial, tuple(scores), prepared.survey.genes, prepared.survey.matched,
+            own, scale, partial, depth, shallow, tuple(scores),
+            prepared.survey.genes, prepared.survey.matched,
             len(prepared.match.by_other_name), prepared.survey.share_of_counts_matched,
             _counts_by_other_name(prepared, scale_cells), pools,
-            float("nan") if columns[0] is None else chance_of_types(columns[0]),
+            float("nan") if columns[0] is None else chance_of_types(columns[0][rows]),
             _chosen_pool(pools),
         )  # fmt: skip
 
@@ -196,19 +204,18 @@ def embed_command(
     cells: Path,
     checkpoint: str | None,
     *,
-    matrix: str | None = None,
-    gene_column: str | None = None,
+    reading: ReadingOptions | None = None,
 ) -> str:
-    """The command that embeds the cells as the diagnosis advises."""
+    """The command that embeds the cells as the diagnosis advises, reading them alike."""
     words = ["sclong", "embed", str(cells), "-o", f"{cells.stem}.embedded.h5ad"]
-    for option, value in (
-        ("--checkpoint", checkpoint),
-        ("--pool", found.pool),
-        ("--matrix", matrix),
-        ("--gene-column", gene_column),
-    ):
-        words += [option, value] if value is not None else []
-    words += ["--allow-poor-match"] if found.counts < _POOR else []
+    given: dict[str, Any] = {"checkpoint": checkpoint, "pool": found.pool, **(reading or {})}
+    given["allow_poor_match"] = found.counts < _POOR
+    for name, value in given.items():
+        if value is None or value is False or value == _USUAL.get(name):
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            words.append(value if isinstance(value, str) else ",".join(value))
     return shlex.join(words)
 
 
@@ -228,13 +235,58 @@ def save_rescaled(
     save_checkpoint(model, folder, origin=origin, overwrite=overwrite)
 
 
+def _told_scale(
+    model: ScLong, cells: PreparedCells, number: int, *, batch_size: int, progress: bool
+) -> tuple[InputScale, InputScale | None, Sample, list[ScaleScore]]:
+    """The checkpoint's scale, that of its weights, and the cells and scores that tell it.
+
+    Another scale than the checkpoint's must also be told by the deepest cells.
+    """
+    scales = known_scales(model.config.input)
+    sample, scores = sample_cells(cells, number), []
+    for last in (False, True):
+        total = len(sample.totals) * len(scales)
+        with cell_progress("trying scales", total, shown=progress) as advance:
+            scores = score_scales(model, sample, scales, batch_size=batch_size, advance=advance)
+        scale = recognised(scores, model.config.input)
+        agrees = scale is None or scale.input == model.config.input
+        if last or agrees or len(sample.totals) == len(cells):
+            break
+        _LOG.info("another scale fits better than the checkpoint's: trying it on the deepest cells")
+        sample = sample_deepest(cells, number)
+    return scales[0], scale, sample, scores
+
+
 def _column(cells: PreparedCells, name: str | None) -> npt.NDArray[np.str_] | None:
     if name is None:
         return None
     if name not in cells.obs:
         listed = ", ".join(map(str, cells.obs.columns)) or "none"
         raise InputError(f"{cells.source.name} has no column {name!r} in obs: it has {listed}")
-    return np.asarray(cells.obs[name].astype(str), dtype=str)
+    values = cells.obs[name].astype(object)
+    return np.asarray(values.where(values.notna(), "").astype(str).str.strip(), dtype=str)
+
+
+def _rows_of(
+    columns: Sequence[npt.NDArray[np.str_] | None], cells: int, name: str
+) -> npt.NDArray[np.int64]:
+    """Cells that have a value in each column that is asked for.
+
+    Raises:
+        InputError: they are too few.
+    """
+    known = np.ones(cells, dtype=bool)
+    for column in columns:
+        known &= True if column is None else column != ""
+    if not known.all():
+        _LOG.info("%s: pools are compared without %s cells that have no type or batch",
+                  name, f"{(~known).sum():,}")  # fmt: skip
+    if known.sum() < _FEWEST:
+        raise InputError(
+            f"{name}: {known.sum()} cells have a value in the columns of --by and --batch, and "
+            f"{_FEWEST} are needed: name other columns"
+        )
+    return np.flatnonzero(known)
 
 
 def _is_partial(cells: PreparedCells) -> bool:
@@ -255,15 +307,17 @@ def _counts_by_other_name(cells: PreparedCells, number: int) -> float:
 def _pools(
     model: ScLong,
     cells: PreparedCells,
-    columns: Sequence[npt.NDArray[np.str_] | None],
+    known: tuple[Sequence[npt.NDArray[np.str_] | None], npt.NDArray[np.int64]],
     number: int,
     scale: InputScale | None,
     how: tuple[int, bool],
 ) -> tuple[PoolScore, ...]:
     """Pools on some cells, at the scale of the weights where that is told."""
+    columns, usable = known
     if all(column is None for column in columns):
         return ()
-    rows = np.unique(np.linspace(0, len(cells) - 1, min(number, len(cells))).astype(np.int64))
+    places = np.linspace(0, len(usable) - 1, min(number, len(usable))).astype(np.int64)
+    rows = usable[np.unique(places)]
     setting = cells.input_config if scale is None or scale.input is None else scale.input
     some = _Rows(replace(cells, input_config=setting), rows)
     with cell_progress("comparing pools", len(rows), shown=how[1]) as advance:

@@ -34,6 +34,8 @@ CONVINCING = 0.35
 """R2 that another scale than the checkpoint's must reach, unless no third one explains anything:
 cells unlike those of the training may be explained a little on several scales, and not at all on
 the right one."""
+_CANDIDATES = 8
+"""Times as many cells as are used, of which the deepest are taken."""
 _SAME = 0.01
 _TINY = 1e-12
 _MASKING = MaskingConfig().for_validation()
@@ -116,6 +118,20 @@ class Sample:
     has_totals: bool
     """Totals are known: the cells are raw counts."""
 
+    @property
+    def depths(self) -> Doubles:
+        """``(b,)`` counts of each cell; of log1p values by their smallest, which is one count."""
+        if self.has_totals:
+            return self.totals
+        bounds = zip(self.counts.indptr, self.counts.indptr[1:], strict=False)
+        smallest = [self.counts.data[start:stop].min(initial=np.inf) for start, stop in bounds]
+        return np.asarray(1 / np.array(smallest, dtype=np.float64))
+
+    def deepest(self, number: int) -> "Sample":
+        """The cells of most counts, in their order."""
+        rows = np.sort(np.argsort(-self.depths, kind="stable")[:number])
+        return replace(self, counts=self.counts[rows], totals=self.totals[rows])
+
 
 def sample_cells(cells: PreparedCells, number: int) -> Sample:
     """Cells evenly over the file.
@@ -137,6 +153,15 @@ def sample_cells(cells: PreparedCells, number: int) -> Sample:
     measured = np.zeros(cells.match.vocabulary_genes, dtype=bool)
     measured[cells.match.positions] = True
     return Sample(counts, np.array(totals), measured, raw)
+
+
+def sample_deepest(cells: PreparedCells, number: int) -> Sample:
+    """The deepest of eight times as many cells, evenly over the file.
+
+    One count of a shallow cell is a larger value than one of a deep cell. Shallow cells therefore
+    look like deeper ones on a smaller scale, and deep ones alone can contradict a checkpoint.
+    """
+    return sample_cells(cells, _CANDIDATES * number).deepest(number)
 
 
 def _common_sum(sums: Sequence[float]) -> float:

@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sclong_core.cli.embed import add_reading
+from sclong_core.cli.embed import add_reading, reading_of
 from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table
 from sclong_core.errors import ConfigError, InputError
 from sclong_tasks.cli.places import FORMATS
@@ -84,13 +84,6 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--device", default="auto", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)"
     )
-
-
-def reading_of(args: argparse.Namespace) -> dict[str, Any]:
-    """How cells are read, as :class:`sclong_core.expression.ReadingOptions`."""
-    from sclong_core.expression import ReadingOptions  # noqa: PLC0415  # heavy
-
-    return {name: getattr(args, name) for name in ReadingOptions.__annotations__}
 
 
 def _finetune(args: argparse.Namespace) -> None:

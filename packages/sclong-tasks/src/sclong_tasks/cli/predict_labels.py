@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sclong_core.cli.embed import add_reading
+from sclong_core.cli.embed import add_reading, reading_of
 from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table
 from sclong_core.errors import ConfigError
-from sclong_tasks.cli.finetune import reading_of
 from sclong_tasks.cli.places import check_output, check_rates
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def _predict(args: argparse.Namespace) -> None:
         require_free_columns(cells, args.cells)
     if args.truth is not None:  # before anything is embedded
         obs_column(cells.obs, [args.truth], "--truth", args.cells)
-    vectors = reader.vectors_of(cells, str(args.cells), reading_of(args))  # type: ignore[arg-type]  # its names
+    vectors = reader.vectors_of(cells, str(args.cells), reading_of(args))
     told = known.predict_vectors(
         vectors.vectors, coverage=args.coverage, false_unknown=args.false_unknown
     )
