@@ -315,7 +315,8 @@ def test_genes_synonyms_and_the_command_are_reported(cells):
 
 def test_the_command_reads_the_cells_as_they_were_examined(cells, tmp_path, capsys):
     reading = {"matrix": "counts", "gene_column": None, "normalisation": "auto",
-               "organism": "mouse", "feature_types": ("RNA", "genes"), "allow_other_species": True}  # fmt: skip
+               "organism": "mouse",
+               "feature_types": ("RNA", "genes"), "allow_other_species": True}  # fmt: skip
     found = diagnose(make_tiny_model(genes=GENES), cells)
     words = embed_command(replace(found, pool=None), Path("a.h5ad"), None, reading=reading)
     assert words == (

@@ -212,3 +212,21 @@ def test_cells_are_embedded_once_and_their_vectors_kept(tmp_path, monkeypatch, c
     assert "query.h5ad: embedding 150 cells" in said
     a, b = (anndata.read_h5ad(tmp_path / f"{name}.h5ad").obs for name in ("told", "again"))
     pd.testing.assert_frame_equal(a, b)
+
+
+def test_cells_are_read_as_is_asked_for_and_named_by_their_file(tmp_path, capsys):
+    ids = GeneVocabulary.read(packaged_checkpoint() / "vocabulary.tsv").ids[:3000]
+    for seed, name in enumerate(("query", "reference")):
+        cells = make_counts_anndata(120, len(ids), seed=seed)
+        cells.var_names = list(ids)
+        cells.layers["counts"], cells.X = cells.X, -cells.X
+        cells.obs["cell_type"] = ["a", "b", "c"] * 40
+        cells.write_h5ad(tmp_path / f"{name}.h5ad")
+    words = ["annotate", f"{tmp_path}/query.h5ad", "--reference", f"{tmp_path}/reference.h5ad"]
+    words += ["--label", "cell_type", "--allow-poor-match", "-o", f"{tmp_path}/out.h5ad"]
+    assert main(words) == 2
+    assert "reference.h5ad: X holds negative values" in capsys.readouterr().err
+    assert main([*words, "--matrix", "counts"]) == 0
+    assert "query.h5ad: 120 cells, 3,000 genes, from layers/counts" in capsys.readouterr().err
+    record = anndata.read_h5ad(tmp_path / "out.h5ad").uns["sclong"]["X_sclong"]
+    assert record["work"] == {"matrix": "counts"}

@@ -85,6 +85,18 @@ def test_tuning_starts_from_the_vectors_that_embedding_gives(base):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("pool", ["cell", "components"])
+def test_a_tuned_readout_gives_the_vectors_of_its_pool(pool):
+    model = ScLong.from_pretrained(device="cpu")
+    ids = [model.vocabulary.ids[place] for place in model.require_readout().variable[:GENES]]
+    few = cells(8)
+    few.var_names = ids
+    encoder = CellEncoder(model, pool)
+    with prepare_cells(few, model.vocabulary, model.config.input) as prepared:
+        found = run_encoder(encoder, encoder.read(prepared), 4, torch.device("cpu"))
+    np.testing.assert_allclose(found, model.embed(few, pool=pool), atol=1e-5)
+
+
 def test_a_tuned_model_leaves_the_checkpoint_as_it_was(base):
     before = ScLong.from_pretrained(base).state_dict()
     options = FinetuneOptions("full", epochs=2, patience=2, learning_rate=0.05)

@@ -167,6 +167,40 @@ def test_vectors_of_another_model_are_not_used_and_unreadable_cells_refused(
     assert not (tmp_path / "out.h5ad").exists()
 
 
+def test_vectors_that_were_read_in_another_way_are_not_used(model, tmp_path, capsys):
+    new = file_of(tmp_path / "new.h5ad", 40, seed=2)
+    words = ["predict", new, "--model", model, "-o", f"{tmp_path}/out.tsv"]
+    assert main([*words, "--matrix", "counts"]) == 2
+    error = capsys.readouterr().err
+    assert "was not made with matrix=counts: it is not used" in error
+    assert "new.h5ad has no matrix 'counts'" in error
+    cells = anndata.read_h5ad(new)
+    cells.uns["sclong"]["X_sclong"]["work"] = {"matrix": "counts"}
+    cells.write_h5ad(new)
+    assert main([*words, "--matrix", "counts", "--allow-poor-match"]) == 0
+    assert main([*words, "--matrix", "counts", "--duplicates", "sum", "--overwrite"]) == 2
+    known = file_of(tmp_path / "known.h5ad", 60, seed=1)
+    words = ["finetune", known, "--label", "cell_type", "--organism", "mouse"]
+    assert main([*words, "-o", f"{tmp_path}/types"]) == 2
+    assert "organism=mouse" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--batch-size", "0"], ["--device", "nope"]])
+def test_what_computes_is_checked_though_nothing_is_embedded(model, tmp_path, capsys, option):
+    new, known = (file_of(tmp_path / f"{seed}.h5ad", 60, seed=seed) for seed in (2, 3))
+    learnt = ["finetune", known, "--label", "cell_type", "-o", f"{tmp_path}/types"]
+    labelled = ["annotate", new, "--reference", known, "--label", "cell_type"]
+    for words in (
+        learnt,
+        ["predict", new, "--model", model, "-o", f"{tmp_path}/a.tsv"],
+        [*labelled, "-o", f"{tmp_path}/b.tsv"],
+    ):
+        assert main([*words, *option]) == 2
+        assert option[1] in capsys.readouterr().err.splitlines()[-1]
+    assert main([*labelled, "-o", f"{tmp_path}/b.tsv", "--seed", "-1"]) == 2
+    assert "the seed must not be negative" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["finetune", "predict"])
 def test_an_interruption_leaves_nothing_half_written(model, tmp_path, monkeypatch, command):
     cells = file_of(tmp_path / "cells.h5ad", 100, seed=2)

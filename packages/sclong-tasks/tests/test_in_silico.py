@@ -14,6 +14,7 @@ from sclong_core import ScLong
 from sclong_core.cli.main import main
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.expression import prepare_cells
+from sclong_core.expression.orthologs import mouse_orthologs
 from sclong_core.testing import make_counts_anndata, make_tiny_model
 from sclong_tasks.annotation.vectors import Embedder
 from sclong_tasks.in_silico import RECORD, perturb
@@ -164,6 +165,59 @@ def test_genes_of_a_ranking_are_corrected_for_all_that_were_ranked():
     assert corrected(made, ranked=200)["moved_q"].tolist() == [1.0, 1.0]
 
 
+def test_each_change_of_a_gene_is_a_test_of_its_own(rows, cells, read):
+    table = rows(cells, delete=[read[3]], overexpress=[read[3]], by="type")
+    for name, once in (
+        ("moved", ["change", "group"]),
+        ("approach", ["change", "group", "towards"]),
+    ):
+        tests = table.drop_duplicates(once)
+        assert len(tests) == 4
+        expected = false_discovery_control(tests[f"{name}_p"])
+        np.testing.assert_allclose(tests[f"{name}_q"], expected)
+
+
+def test_a_change_that_is_asked_for_twice_is_one_test(rows, cells, read):
+    a, b, c = read[:3]
+    twice = rows(cells, delete=[f"{a}+{b}", c, f"{b}+{a}"])
+    assert twice["gene"].tolist() == [f"{a}+{b}", c]
+    pd.testing.assert_frame_equal(twice, rows(cells, delete=[f"{a}+{b}", c]))
+
+
+def test_groups_are_moved_whatever_their_name_and_cells_without_one_left_out(
+    rows, cells, read, caplog
+):
+    names = np.repeat(["none", "unknown", "NA"], 20).astype(object)
+    names[::5] = None
+    cells.obs["treatment"] = names
+    with caplog.at_level("INFO", logger="sclong"):
+        table = rows(cells, delete=[read[0]], by="treatment")
+    assert set(table["group"]) == {"none", "unknown", "NA"}
+    assert table["cells"].eq(16).all()
+    assert "12 cells without a group are left out" in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["narrow", "nan", "text"])
+def test_vectors_that_are_not_those_of_the_model_are_refused(rows, cells, read, damage):
+    values = cells.obsm["X_sclong"].copy()
+    values[1] = np.nan if damage == "nan" else 0
+    values = {"narrow": values[:, :10], "nan": values, "text": values.astype(str)}[damage]
+    cells.obsm["X_sclong"] = values
+    with pytest.raises(InputError, match="X_sclong"):
+        rows(cells, delete=[read[0]])
+
+
+@pytest.mark.parametrize("form", [sparse.csr_matrix, "table"])
+def test_vectors_are_read_from_a_sparse_matrix_or_a_table(rows, cells, read, form):
+    expected = rows(cells, delete=[read[0]])
+    values = cells.obsm["X_sclong"]
+    if form == "table":
+        cells.obsm["X_sclong"] = pd.DataFrame(values, index=cells.obs_names).rename(columns=str)
+    else:
+        cells.obsm["X_sclong"] = form(values)
+    pd.testing.assert_frame_equal(rows(cells, delete=[read[0]]), expected)
+
+
 def test_like_genes_have_like_expression_and_are_not_asked_about():
     mean = np.arange(50, dtype=float)
     like = LikeGenes(mean, np.full(50, 0.5), np.ones(50, dtype=bool))
@@ -207,6 +261,7 @@ def test_on_real_cells_first_order_ranks_as_exact_and_a_marker_leads_to_its_type
 
 def test_vectors_in_the_file_are_used_and_not_made_again(rows, cells, read, monkeypatch):
     monkeypatch.setattr(ScLong, "embed", None)
+    monkeypatch.setattr("sclong_tasks.annotation.vectors.embed_cells", None)
     before = cells.obsm["X_sclong"].copy()
     rows(cells, delete=[read[0]])
     assert np.array_equal(cells.obsm["X_sclong"], before)
@@ -273,6 +328,8 @@ def test_first_order_is_the_slope_of_what_the_model_makes(cells, model, packaged
         ({"delete": ["{silent}"]}, "no cell of the 60"),
         ({"overexpress": ["{silent}"]}, "no cell of the 60"),
         ({"delete": ["{gene}+{gene}"]}, "names one gene twice"),
+        ({"delete": ["{gene}+"]}, "lacks a gene beside a plus"),
+        ({"delete": ["absent.txt"]}, "neither a file nor a gene"),
         ({"delete": ["{gene}"], "by": "absent"}, "it has type"),
         ({"delete": ["{gene}"], "towards": "type=c"}, "0 cells have 'c'"),
         ({"delete": ["{gene}"], "by": "rare"}, "no group has 10 cells"),
@@ -310,6 +367,9 @@ def test_impossible_options_are_refused():
         {"delete": ["A"], "quantile": 0},
         {"delete": ["A"], "towards": "B"},
         {"delete": ["A"], "cells": -1},
+        {"delete": ["A"], "null": 18},
+        {"delete": ["A"], "seed": -1},
+        {"delete": [","]},
     ):
         with pytest.raises(ConfigError):
             Options(**wrong)
@@ -322,6 +382,14 @@ def test_a_file_lists_genes(tmp_path):
     path.write_text("\n")
     with pytest.raises(InputError, match="holds no gene"):
         listed_genes([str(path)])
+
+
+def test_all_genes_may_be_asked_for_within_a_list(tmp_path):
+    path = tmp_path / "genes.csv"
+    path.write_bytes("\ufeff# markers\r\nCD3D, CD3E\r\nall\r\n".encode())
+    assert Options([str(path)]).delete == ["CD3D", "CD3E", "all"]
+    assert Options("all,CD3D").delete == ["all", "CD3D"]
+    assert Options(overexpress="CD3D").overexpress == ["CD3D"]  # one name is no list of letters
 
 
 @pytest.fixture
@@ -354,6 +422,34 @@ def test_the_command_writes_cells_with_table_and_vectors(file, read, tmp_path, c
     assert found.uns[RECORD]["table"].shape[0] == 1
     assert "X_sclong" in found.obsm
     assert main(["perturb", str(file), "--delete", read[0], *WORDS]) == 0
+
+
+def test_genes_are_matched_and_said_once_under_the_name_of_the_file(file, read, capsys):
+    cells = anndata.read_h5ad(file)
+    del cells.obsm["X_sclong"]
+    cells.layers["counts"], cells.X = cells.X, -cells.X
+    cells.write_h5ad(file)
+    words = ["perturb", str(file), "--delete", read[0], *WORDS]
+    assert main(words) == 2
+    assert "--matrix counts" in capsys.readouterr().err
+    assert main([*words, "--matrix", "counts"]) == 0
+    said = capsys.readouterr().err
+    assert said.count("genes of the model") == 1
+    assert f"{file}: 60 cells, {GENES} genes, from layers/counts" in said
+
+
+def test_cells_of_a_mouse_are_perturbed_by_their_orthologs(file, model, capsys):
+    of_mouse = {human: mouse for mouse, human in mouse_orthologs().by_symbol.items()}
+    ids = [model.vocabulary.ids[place] for place in model.require_readout().variable.tolist()]
+    names = [of_mouse[gene] for gene in ids if gene in of_mouse][:GENES]
+    cells = anndata.read_h5ad(file)
+    del cells.obsm["X_sclong"]
+    cells.var_names = names
+    cells.write_h5ad(file)
+    words = ["perturb", str(file), *WORDS, "--delete"]
+    assert main([*words, names[0]]) == 2
+    assert "--organism mouse" in capsys.readouterr().err
+    assert main([*words, names[0], "--organism", "mouse"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from sclong_core.embedding.inference import (
 )
 from sclong_core.embedding.pooling import Pool, chosen_pool
 from sclong_core.errors import ConfigError
-from sclong_core.expression import PreparedCells, ReadingOptions, prepare_cells
+from sclong_core.expression import CellSource, PreparedCells, ReadingOptions, prepare_cells
 from sclong_core.graph import GeneGraph
 from sclong_core.nn.network import CellVectors, Network, ScLongOutput
 from sclong_core.nn.performer import Performer
@@ -107,7 +107,7 @@ class ScLong(Network, ModelHubMixin, library_name="sclong", tags=["single-cell",
 
     def embed(
         self,
-        adata: AnnData | str | PathLike[str],
+        adata: CellSource | AnnData | str | PathLike[str],
         *,
         pool: Pool | None = None,
         batch_size: int = 8,

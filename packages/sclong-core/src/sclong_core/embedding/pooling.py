@@ -1,11 +1,12 @@
 """From the gene representations of a cell to one vector."""
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
 
+from sclong_core.config import ScLongConfig
 from sclong_core.errors import ConfigError
 from sclong_core.nn.network import Network, ScLongOutput
 
@@ -43,7 +44,16 @@ def chosen_pool(model: Network, pool: Pool | None) -> Pool:
     return pool
 
 
-def pool_width(model: Network, pool: Pool) -> int:
+class Configured(Protocol):
+    """A model, or what describes one."""
+
+    @property
+    def config(self) -> ScLongConfig:
+        """Of the model."""
+        ...
+
+
+def pool_width(model: Configured, pool: Pool) -> int:
     """Columns that a rule gives."""
     if pool == "gene_sums":
         return model.config.genes

@@ -23,6 +23,7 @@ def source_from_anndata(
     *,
     matrix: str | None = None,
     feature_types: Collection[str] | None = None,
+    name: str = "AnnData object",
 ) -> CellSource:
     """Cells of an AnnData object, which is neither copied whole nor changed.
 
@@ -30,15 +31,15 @@ def source_from_anndata(
         adata: in memory, backed by a file, or a view.
         matrix: the matrix to read: ``X`` (default), ``raw`` or the name of a layer.
         feature_types: types of features that are genes; the usual ones by default.
+        name: for messages and provenance; a backed object has that of its file.
 
     Raises:
         InputError: it is empty, holds no such matrix, or types of features that are not known.
     """
-    return checked(_open(adata, matrix), feature_types)
+    return checked(_open(adata, name, matrix), feature_types)
 
 
-def _open(adata: AnnData, matrix: str | None) -> CellSource:
-    name = "AnnData object"
+def _open(adata: AnnData, name: str, matrix: str | None) -> CellSource:
     if adata.isbacked and adata.filename is not None:
         name = str(adata.filename)
     held = _matrices(adata)
@@ -55,7 +56,7 @@ def _open(adata: AnnData, matrix: str | None) -> CellSource:
         reader=_reader(adata, chosen, name),
         logged=chosen == "X" and _natural_log(adata),
         organism=note_in_memory(adata.uns),
-        others={key: partial(_open, adata, key) for key in held if key != chosen},
+        others={key: partial(_open, adata, name, key) for key in held if key != chosen},
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sclong_core.array_files import read_arrays
-from sclong_core.errors import InputError
+from sclong_core.errors import ConfigError, InputError
 from sclong_core.files import (
     atomic_folder,
     read_sealed,
@@ -92,6 +92,8 @@ class Reference:
         Raises:
             InputError: there are too few cells, labels or batches, or a vector is not a direction.
         """
+        if seed < 0:
+            raise ConfigError(f"the seed must not be negative, and is {seed}")
         given = checked_vectors(vectors, "the reference")
         names = _aligned(labels, len(given), "labels")
         known = has_label(names)

@@ -2,25 +2,37 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Unpack, cast, get_args
 
 import anndata
 import numpy as np
 import numpy.typing as npt
 
 from sclong_core.checkpoint import resolve_checkpoint
-from sclong_core.embedding.pooling import Pool, chosen_pool
-from sclong_core.errors import InputError
-from sclong_core.expression import ReadingOptions
+from sclong_core.devices import find_device
+from sclong_core.embedding.inference import embed_cells, refuse_alike, vocabulary_of
+from sclong_core.embedding.pooling import Pool, chosen_pool, pool_width
+from sclong_core.errors import ConfigError, InputError
+from sclong_core.expression import (
+    CellSource,
+    PreparedCells,
+    ReadingOptions,
+    prepare_cells,
+    source_from_anndata,
+)
 from sclong_core.expression.species import cells_of_organism
 from sclong_core.manifest import read_checkpoint_info
 from sclong_core.model import ScLong
+from sclong_core.progress import cell_progress
 
 _LOG = logging.getLogger("sclong")
 OWN_KEY = "X_sclong"
+_USUAL: dict[str, Any] = {"normalisation": "auto", "duplicates": "error", "organism": "human"}
+_ALLOWING = ("allow_other_species", "allow_poor_match")
+"""They decide whether cells are taken, not what their vectors are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +45,8 @@ class CellVectors:
     """Digest of the model and its rule for cells; empty where the file does not say."""
     new: bool = False
     """They were made now, and are not in the file."""
+    reading: Mapping[str, str] = field(default_factory=dict)
+    """How the cells of new ones were read, where that was asked for."""
 
 
 class Embedder:
@@ -58,10 +72,14 @@ class Embedder:
         progress: bool = False,
         **reading: Unpack[ReadingOptions],
     ) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size must be a positive integer, not {batch_size}")
+        find_device(device)
         self._folder = resolve_checkpoint(checkpoint)
-        self._digest = read_checkpoint_info(self._folder).digest
+        self._info = read_checkpoint_info(self._folder)
         self._batch_size, self._device, self._progress = batch_size, device, progress
         self._pool, self._reading = pool, reading
+        self._asked = _asked_reading(reading)
         self._model: ScLong | None = None
 
     @property
@@ -71,27 +89,126 @@ class Embedder:
             self._model = ScLong.from_pretrained(self._folder, device=self._device)
         return self._model
 
-    def vectors_of(self, adata: anndata.AnnData, path: Path) -> CellVectors:
-        """Vectors of all cells: those in the file if this model made them.
+    def prepare(self, adata: anndata.AnnData, path: Path) -> PreparedCells:
+        """The cells as this model reads them; to be closed.
 
         Raises:
             InputError: the cells cannot be used.
         """
+        return cells_for(self.model, adata, path, self._reading)
+
+    def vectors_of(
+        self, adata: anndata.AnnData, path: Path, prepared: PreparedCells | None = None
+    ) -> CellVectors:
+        """Vectors of all cells: those in the file if this model made them as is asked for.
+
+        Args:
+            adata: the cells.
+            path: of their file, for messages.
+            prepared: what :meth:`prepare` made of them, if it is at hand.
+
+        Raises:
+            InputError: the cells cannot be used.
+        """
+        held = self._held(adata, path)
+        if held is not None:
+            return held
+        _LOG.info("%s: embedding %s cells", path.name, f"{adata.n_obs:,}")
+        pool = chosen_pool(self.model, self._pool)
+        if prepared is None:
+            source, how = _source(adata, path, self._reading)
+            found = self.model.embed(
+                source, pool=pool, batch_size=self._batch_size, progress=self._progress, **how
+            )
+        else:
+            found = self._embedded(prepared, pool)
+        encoder = f"{self._info.digest} {pool}"
+        return CellVectors(found, encoder, new=True, reading=self._asked)
+
+    def _embedded(self, cells: PreparedCells, pool: Pool) -> npt.NDArray[np.float32]:
+        with cell_progress("embedding", len(cells), shown=self._progress) as advance:
+            found = embed_cells(
+                self.model, cells, pool=pool, batch_size=self._batch_size, advance=advance
+            )
+        if not self._reading.get("allow_poor_match", False):
+            refuse_alike(cells.source.name, [found])
+        return found
+
+    def _held(self, adata: anndata.AnnData, path: Path) -> CellVectors | None:
+        """Vectors of this model that the file holds; None where new ones are to be made.
+
+        Raises:
+            InputError: they are not what this model makes.
+        """
         noted = recorded_encoder(adata, OWN_KEY) or ""
         digest, _, pool = noted.partition(" ")
-        ours = digest == self._digest and pool and self._pool in (None, pool)
-        if ours and OWN_KEY in adata.obsm:
-            _LOG.info("%s: obsm[%r] was made by this model and is used", path.name, OWN_KEY)
-            return CellVectors(np.asarray(adata.obsm[OWN_KEY]), noted)
-        _LOG.info("%s: embedding %s cells", path.name, f"{adata.n_obs:,}")
-        found = self.model.embed(
-            adata,
-            pool=self._pool,
-            batch_size=self._batch_size,
-            progress=self._progress,
-            **self._reading,
-        )
-        return CellVectors(found, f"{self._digest} {chosen_pool(self.model, self._pool)}", new=True)
+        ours = digest == self._info.digest and pool in get_args(Pool)
+        if not ours or OWN_KEY not in adata.obsm or self._pool not in (None, pool):
+            return None
+        work = adata.uns["sclong"][OWN_KEY].get("work")
+        told = work if isinstance(work, Mapping) else {}
+        other = [name for name, value in self._asked.items() if told.get(name) != value]
+        if other:
+            _LOG.info(
+                "%s: obsm[%r] was not made with %s: it is not used", path.name, OWN_KEY,
+                " and ".join(f"{name}={self._asked[name]}" for name in other),
+            )  # fmt: skip
+            return None
+        values = _numbers(adata.obsm[OWN_KEY], OWN_KEY, path)
+        width = pool_width(self._info, pool)  # type: ignore[arg-type]  # looked at above
+        if values.ndim != 2 or values.shape[1] != width or not np.isfinite(values).all():
+            raise InputError(
+                f"{path}: obsm[{OWN_KEY!r}] is not what this model makes, which is {width} finite "
+                "numbers a cell: it was changed since. Remove it to embed the cells again"
+            )
+        _LOG.info("%s: obsm[%r] was made by this model and is used", path.name, OWN_KEY)
+        return CellVectors(values, noted)
+
+
+def cells_for(
+    model: ScLong, adata: anndata.AnnData, path: Path, reading: ReadingOptions
+) -> PreparedCells:
+    """Cells as a model reads them; to be closed.
+
+    Args:
+        model: that they are for.
+        adata: the cells.
+        path: of their file, for messages.
+        reading: how they are read.
+
+    Raises:
+        InputError: the cells cannot be used.
+    """
+    source, how = _source(adata, path, reading)
+    return prepare_cells(source, vocabulary_of(model), model.config.input, **how)
+
+
+def _source(
+    adata: anndata.AnnData, path: Path, reading: ReadingOptions
+) -> tuple[CellSource, ReadingOptions]:
+    """The matrix that is asked for, under the name of its file, and what is left to be asked."""
+    matrix, types = reading.get("matrix"), reading.get("feature_types")
+    found = source_from_anndata(adata, matrix=matrix, feature_types=types, name=str(path))
+    how = {name: one for name, one in reading.items() if name not in ("matrix", "feature_types")}
+    return found, cast("ReadingOptions", how)
+
+
+def _asked_reading(reading: ReadingOptions) -> dict[str, str]:
+    """What was asked for beside what is usual, as :mod:`sclong_core.embedding.jobs` notes it."""
+    found = {}
+    for name, value in reading.items():
+        if value is None or name in _ALLOWING or value == _USUAL.get(name):
+            continue
+        found[name] = value if isinstance(value, str) else ", ".join(sorted(value))  # type: ignore[call-overload]  # feature types
+    return found
+
+
+def _numbers(stored: Any, key: str, path: Path) -> npt.NDArray[Any]:
+    """What ``obsm`` holds as an array, from a sparse matrix or a table, too."""
+    values = np.asarray(stored.toarray() if hasattr(stored, "toarray") else stored)
+    if values.dtype.kind not in "fiu":
+        raise InputError(f"{path}: obsm[{key!r}] holds no numbers")
+    return values
 
 
 def stored_vectors(adata: anndata.AnnData, key: str, path: Path) -> CellVectors:
@@ -104,10 +221,7 @@ def stored_vectors(adata: anndata.AnnData, key: str, path: Path) -> CellVectors:
         raise InputError(
             f"{path} has no obsm[{key!r}]: it has {', '.join(map(str, adata.obsm)) or 'none'}"
         )
-    stored = adata.obsm[key]
-    values = np.asarray(stored.toarray() if hasattr(stored, "toarray") else stored)
-    if values.dtype.kind not in "fiu":
-        raise InputError(f"{path}: obsm[{key!r}] holds no numbers")
+    values = _numbers(adata.obsm[key], key, path)
     encoder = recorded_encoder(adata, key)
     if encoder is None:
         _LOG.warning("%s does not say what made obsm[%r]: that is not checked", path.name, key)
@@ -156,6 +270,7 @@ def keep_vectors(adata: anndata.AnnData, found: CellVectors) -> None:
         "sclong_version": version("sclong-core"),
         "checkpoint": {"digest": digest},
         "pool": pool,
+        "work": dict(found.reading),
     }
     adata.uns["sclong"] = {**(notes if isinstance(notes, Mapping) else {}), OWN_KEY: record}
 

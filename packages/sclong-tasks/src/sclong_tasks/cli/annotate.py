@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sclong_core.cli.embed import add_reading, reading_of
 from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.progress import progress_bars
@@ -95,14 +96,11 @@ class AnnotateCommand:
             help="model to embed with (default: mini, which ships with the package)",
         )  # fmt: skip
         parser.add_argument(
-            "--allow-poor-match", action="store_true",
-            help="embed cells even if the model knows less than half of their counts",
-        )  # fmt: skip
-        parser.add_argument(
             "--seed", type=int, default=0, help="seed for drawing the calibration cells"
         )
         parser.add_argument("--batch-size", type=int, default=32, metavar="CELLS")
         parser.add_argument("--device", default="auto")
+        add_reading(parser)
 
     def run(self, args: argparse.Namespace) -> int:
         """Annotate, write, and print what was found."""
@@ -200,8 +198,8 @@ def _embedder(args: argparse.Namespace) -> "Embedder | None":
         args.checkpoint,
         batch_size=args.batch_size,
         device=args.device,
-        allow_poor_match=args.allow_poor_match,
         progress=is_interactive(),
+        **reading_of(args),
     )
 
 

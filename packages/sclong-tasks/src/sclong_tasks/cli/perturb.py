@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sclong_core.cli.embed import add_reading, reading_of
 from sclong_core.cli.terminal import is_interactive, messages, print_facts, print_table
 from sclong_core.errors import ConfigError
 from sclong_tasks.cli.places import FORMATS, check_output
@@ -72,13 +73,10 @@ class PerturbCommand:
             "--checkpoint", metavar="FOLDER_OR_HUB_ID",
             help="the model (default: mini, which comes with the package)",
         )  # fmt: skip
-        parser.add_argument(
-            "--allow-poor-match", action="store_true",
-            help="use cells although the model knows less than half of their counts",
-        )  # fmt: skip
         parser.add_argument("--seed", type=int, default=0, help="draws cells and directions")
         parser.add_argument("--batch-size", type=int, default=256, metavar="CELLS")
         parser.add_argument("--device", default="auto")
+        add_reading(parser)
 
     def run(self, args: argparse.Namespace) -> int:
         """Change genes, write, and print what was found."""
@@ -92,21 +90,18 @@ def _perturb(args: argparse.Namespace) -> None:
     from sclong_tasks.annotation.vectors import Embedder  # noqa: PLC0415  # heavy
     from sclong_tasks.cells import read_h5ad  # noqa: PLC0415
     from sclong_tasks.in_silico.cells import Options, perturb_cells  # noqa: PLC0415
+    from sclong_tasks.in_silico.genes import ALL  # noqa: PLC0415
 
     options = Options(
         args.delete, args.overexpress, by=args.by, towards=args.towards, top=args.top,
         null=args.null, cells=args.cells_per_group, quantile=args.quantile, seed=args.seed,
-        batch_size=args.batch_size, allow_poor_match=args.allow_poor_match,
-        progress=is_interactive(),
+        batch_size=args.batch_size, progress=is_interactive(),
     )  # fmt: skip
-    if args.ranking is not None and "all" not in (*args.delete, *args.overexpress):
+    if args.ranking is not None and ALL not in (*options.delete, *options.overexpress):
         raise ConfigError("--ranking goes with --delete all or --overexpress all")
     cells = read_h5ad(args.cells)
     embedder = Embedder(
-        args.checkpoint,
-        device=args.device,
-        allow_poor_match=args.allow_poor_match,
-        progress=is_interactive(),
+        args.checkpoint, device=args.device, progress=is_interactive(), **reading_of(args)
     )
     record = perturb_cells(cells, embedder, options, args.cells)
     _write(cells, record, args)

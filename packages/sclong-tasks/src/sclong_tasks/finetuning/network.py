@@ -112,7 +112,8 @@ class CellEncoder(nn.Module):
     def forward(self, expression: Tensor) -> Tensor:
         """``(b, g)`` to ``(b, w)``."""
         if self.pool in OF_READOUT:
-            return self.model.cell_vectors(expression, self.measured).embedding
+            found = self.model.cell_vectors(expression, self.measured)
+            return found.embedding if self.pool == "cell" else found.components
         return pool_cells(self.model(expression), expression, self.pool)
 
     def tune(self, method: str, rank: int) -> None:

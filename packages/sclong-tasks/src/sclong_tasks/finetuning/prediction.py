@@ -14,13 +14,13 @@ import pandas as pd
 
 from sclong_core.checkpoint import resolve_checkpoint
 from sclong_core.devices import find_device
-from sclong_core.embedding.inference import refuse_alike, vocabulary_of
+from sclong_core.embedding.inference import refuse_alike
 from sclong_core.errors import InputError
-from sclong_core.expression import ReadingOptions, prepare_cells
+from sclong_core.expression import ReadingOptions
 from sclong_core.manifest import read_checkpoint_info
 from sclong_core.model import ScLong
 from sclong_tasks.annotation.reference import has_label
-from sclong_tasks.annotation.vectors import CellVectors, Embedder, keep_vectors
+from sclong_tasks.annotation.vectors import CellVectors, Embedder, cells_for, keep_vectors
 from sclong_tasks.cells import obs_column
 from sclong_tasks.finetuning.classifier import (
     COLUMNS,
@@ -129,7 +129,8 @@ class Reader:
                 f"{checkpoint or base.name} is {digest[:12]}: name the right one with --checkpoint"
             )
         self._classifier = classifier
-        self._batch_size, self._device, self._progress = batch_size, device, progress
+        self._device = find_device(device)
+        self._batch_size, self._progress = batch_size, progress
 
     def vectors_of(
         self, adata: anndata.AnnData, source: str, reading: ReadingOptions
@@ -139,32 +140,30 @@ class Reader:
         Raises:
             InputError: the cells cannot be used.
         """
-        base, name = self._classifier.base, Path(source).name
+        base = self._classifier.base
         if self._classifier.method != "head":
-            tuned = self._tuned(adata, name, reading)
+            tuned = self._tuned(adata, Path(source), reading)
             return CellVectors(tuned, f"{base.digest} {base.pool}")
         embedder = Embedder(
             str(self._folder),
             pool=base.pool,  # type: ignore[arg-type]  # of its names
             batch_size=self._batch_size,
-            device=self._device,
+            device=str(self._device),
             progress=self._progress,
             **reading,
         )
         return embedder.vectors_of(adata, Path(source))
 
-    def _tuned(self, adata: anndata.AnnData, name: str, reading: ReadingOptions) -> Floats:
-        _LOG.info("%s: embedding %s cells with the tuned model", name, f"{adata.n_obs:,}")
+    def _tuned(self, adata: anndata.AnnData, path: Path, reading: ReadingOptions) -> Floats:
+        _LOG.info("%s: embedding %s cells with the tuned model", path.name, f"{adata.n_obs:,}")
         encoder = tuned_encoder(self._classifier, self._folder)
-        model = encoder.model
-        with prepare_cells(adata, vocabulary_of(model), model.config.input, **reading) as cells:
+        with cells_for(encoder.model, adata, path, reading) as cells:
             expression = encoder.read(cells)
-        device = find_device(self._device)
         vectors = run_encoder(
-            encoder, expression, self._batch_size, device, progress=self._progress
+            encoder, expression, self._batch_size, self._device, progress=self._progress
         )
         if not reading.get("allow_poor_match", False):
-            refuse_alike(name, [vectors])
+            refuse_alike(path.name, [vectors])
         return vectors
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
@@ -21,9 +22,8 @@ from torch import Tensor
 from sclong_core.checkpoint import resolve_checkpoint
 from sclong_core.checkpoint_names import checkpoint_word
 from sclong_core.devices import find_device
-from sclong_core.embedding.inference import vocabulary_of
 from sclong_core.errors import ConfigError
-from sclong_core.expression import ReadingOptions, prepare_cells
+from sclong_core.expression import ReadingOptions
 from sclong_core.model import ScLong
 from sclong_tasks.annotation.calibration import Calibration
 from sclong_tasks.annotation.space import checked_vectors, fit_space
@@ -150,21 +150,22 @@ def finetune(  # noqa: PLR0913  # settings of a user, each by its name
     whole = len(cells.rows) == adata.n_obs
     used = adata if whole else adata[cells.rows].copy()
     embedder = Embedder(str(folder), device=device, progress=progress, **reading)
-    found = embedder.vectors_of(used, path)
-    if whole:
-        keep_vectors(adata, found)
     run = _Run(cells, chosen, seed, device, progress=progress)
-    with tempfile.TemporaryDirectory(prefix="sclong-finetune-") as scratch:
+    with ExitStack() as opened:
+        scratch = opened.enter_context(tempfile.TemporaryDirectory(prefix="sclong-finetune-"))
+        prepared = None
+        if chosen.method != "head":
+            prepared = opened.enter_context(embedder.prepare(used, path))
+        found = embedder.vectors_of(used, path, prepared)
+        if whole:
+            keep_vectors(adata, found)
         frozen = checked_vectors(found.vectors, path.name)
         head, fit = run.fit_head(frozen, Path(scratch))
         vectors, tuned = frozen, {}
-        if chosen.method != "head":
+        if prepared is not None:
             model = ScLong.from_pretrained(folder, device="cpu", dtype="float32")
             encoder = CellEncoder(model, found.encoder.split(" ")[1])  # type: ignore[arg-type]  # a pool
-            with prepare_cells(
-                used, vocabulary_of(model), model.config.input, **reading
-            ) as prepared:
-                expression = encoder.read(prepared)
+            expression = encoder.read(prepared)
             fit = run.tune(head, encoder, expression, Path(scratch))
             vectors = run_encoder(encoder, expression, 64, find_device(device))
             tuned = _changed(encoder.cpu().model, folder)

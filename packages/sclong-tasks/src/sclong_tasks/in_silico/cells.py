@@ -17,16 +17,16 @@ from scipy.stats import spearmanr
 from sclong_core.embedding.inference import vocabulary_of
 from sclong_core.embedding.pooling import check_pool
 from sclong_core.errors import ConfigError, InputError
-from sclong_core.expression import PreparedCells, prepare_cells
+from sclong_core.expression import PreparedCells, ReadingOptions
 from sclong_core.progress import cell_progress
-from sclong_tasks.annotation.reference import has_label
 from sclong_tasks.annotation.vectors import OWN_KEY, CellVectors, Embedder, keep_vectors
 from sclong_tasks.cells import obs_column
 from sclong_tasks.in_silico.genes import (
     ALL,
+    FEWEST,
+    KINDS,
     Change,
     GeneNames,
-    Kind,
     LikeGenes,
     listed_genes,
     require_share,
@@ -55,8 +55,8 @@ _SAME = 1e-3
 class Options:
     """What is asked for; see :func:`perturb`."""
 
-    delete: Sequence[str] = ()
-    overexpress: Sequence[str] = ()
+    delete: Sequence[str] | str = ()
+    overexpress: Sequence[str] | str = ()
     by: str | None = None
     towards: str | None = None
     top: int = 20
@@ -65,14 +65,22 @@ class Options:
     quantile: float = 0.95
     seed: int = 0
     batch_size: int = 256
-    allow_poor_match: bool = False
     progress: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be done."""
+        """Read lists of genes, and refuse what cannot be done."""
+        for kind in ("delete", "overexpress"):
+            object.__setattr__(self, kind, listed_genes(getattr(self, kind)))
         if not self.delete and not self.overexpress:
             raise ConfigError("no gene is named: give --delete GENE or --overexpress GENE, or all")
-        for name in ("top", "null", "batch_size"):
+        if self.null < FEWEST:
+            raise ConfigError(
+                f"null must be at least {FEWEST}, not {self.null}: fewer like genes give no "
+                "p-value of 0.05"
+            )
+        if self.seed < 0:
+            raise ConfigError(f"the seed must not be negative, and is {self.seed}")
+        for name in ("top", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
         if self.cells < 0:
@@ -106,7 +114,8 @@ def perturb(
             by default. ``towards``: "COLUMN=VALUE", the cells that others are moved towards.
             ``null``: like genes that are changed the same way (100). ``cells``: of each group,
             drawn by ``seed``; 0 for all (200). ``quantile``: of the cells that express a gene,
-            which overexpression sets (0.95). ``batch_size``, ``allow_poor_match``, ``progress``.
+            which overexpression sets (0.95). ``batch_size``, ``progress``; and how cells are
+            read, see :class:`sclong_core.expression.ReadingOptions`.
 
     Returns:
         The copy, or None.
@@ -115,14 +124,10 @@ def perturb(
         ConfigError: an option is impossible.
         InputError: a gene, column or cell cannot be used.
     """
+    reading = {n: options.pop(n) for n in ReadingOptions.__annotations__ if n in options}
     chosen = Options(**options)
     written = adata.copy() if copy else adata
-    embedder = Embedder(
-        checkpoint,
-        device=device,
-        allow_poor_match=chosen.allow_poor_match,
-        progress=chosen.progress,
-    )
+    embedder = Embedder(checkpoint, device=device, progress=chosen.progress, **reading)
     perturb_cells(written, embedder, chosen, _IN_MEMORY)
     return written if copy else None
 
@@ -134,16 +139,15 @@ def perturb_cells(
     names = _groups(adata, options, path)
     target = _target(adata, options, path)
     model = embedder.model
-    with prepare_cells(
-        adata,
-        vocabulary_of(model),
-        model.config.input,
-        allow_poor_match=options.allow_poor_match,
-    ) as cells:
-        genes = GeneNames(cells.match, vocabulary_of(model))
-        asked = [_asked(genes, kind, options) for kind in ("delete", "overexpress")]
-        named = [change for part in asked for change in part]
-        vectors = embedder.vectors_of(adata, path)
+    with embedder.prepare(adata, path) as cells:
+        genes = GeneNames(cells.match, vocabulary_of(model), cells.organism)
+        named = [
+            genes.change(name, kind)
+            for kind in KINDS
+            for name in getattr(options, kind)
+            if name != ALL
+        ]
+        vectors = embedder.vectors_of(adata, path, cells)
         pool = vectors.encoder.partition(" ")[2]
         check_pool(pool)
         reader = VectorReader(model, pool, cells)  # type: ignore[arg-type]  # checked
@@ -168,11 +172,6 @@ def perturb_cells(
         record["ranking"] = ranking
     adata.uns[RECORD] = record
     return record
-
-
-def _asked(genes: GeneNames, kind: Kind, options: Options) -> list[Change]:
-    names = listed_genes(getattr(options, kind))
-    return [genes.change(name, kind) for name in names if name != ALL]
 
 
 def _groups(adata: anndata.AnnData, options: Options, path: Path) -> npt.NDArray[np.str_]:
@@ -223,7 +222,9 @@ class _Work:
         options = self._options
         drawn = np.random.default_rng(options.seed)
         rows: dict[str, npt.NDArray[np.int64]] = {}
-        for name in np.unique(names[has_label(names)]).tolist():
+        if (names == "").any():
+            _LOG.info("%s cells without a group are left out", f"{(names == '').sum():,}")
+        for name in np.unique(names[names != ""]).tolist():
             found = np.flatnonzero((names == name) & (True if target is None else ~target))
             if len(found) < FEWEST_CELLS:
                 if len(found):
@@ -262,7 +263,8 @@ class _Work:
         few = self._expression[:_CHECKED]
         found = Mover(self._reader, few, self._vectors[rows[:_CHECKED]], {}, batch_size=_CHECKED)
         again = found.again()
-        if np.abs(again - found.before_nw).max() > _SAME * max(1.0, float(np.abs(again).max())):
+        limit = _SAME * max(1.0, float(np.abs(again).max()))
+        if not np.abs(again - found.before_nw).max() <= limit:  # nor where one is not a number
             raise InputError(
                 f"obsm[{OWN_KEY!r}] is not what this model makes of these counts: they were "
                 f"changed since, or read from another matrix. Remove obsm[{OWN_KEY!r}]"
@@ -293,9 +295,11 @@ class _Work:
         for change in changes:
             silent = [gene for gene in change.positions if not expressed[gene]]
             if silent:
+                name = self._genes.of(silent[0])
+                other = "" if name == change.name else f" (of {change.name})"
                 raise InputError(
                     f"no cell of the {self._expression.shape[0]:,} that were drawn expresses "
-                    f"{self._genes.of(silent[0])}: deleting it changes nothing, and its level in "
+                    f"{name}{other}: deleting it changes nothing, and its level in "
                     "expressing cells is unknown. Choose another gene, or more cells"
                 )
             if not any(self._read_g[gene] for gene in change.positions):
@@ -307,9 +311,7 @@ class _Work:
     def ranking(self, groups: Sequence[Group]) -> pd.DataFrame | None:
         """First-order effects of all genes, highest first; None if that is not asked for."""
         options = self._options
-        kinds: list[Kind] = [
-            kind for kind in ("delete", "overexpress") if ALL in getattr(options, kind)
-        ]
+        kinds = [kind for kind in KINDS if ALL in getattr(options, kind)]
         if not kinds:
             return None
         parts = []
@@ -360,9 +362,10 @@ class _Work:
     ) -> tuple[pd.DataFrame, dict[str, Any]]:
         """All rows, and how the ranking agrees with what was computed exactly."""
         options = self._options
-        changes = list(
-            {(one.kind, one.positions): one for one in (*named, *self._top(ranking))}.values()
-        )
+        different: dict[Any, Change] = {}
+        for change in (*named, *self._top(ranking)):
+            different.setdefault(change.key, change)
+        changes = list(different.values())
         without = [position for change in named for position in change.positions]
         rows: list[dict[str, Any]] = []
         total = len(groups) * len(changes)
@@ -378,9 +381,8 @@ class _Work:
                 )
         if ranking is None:
             return corrected(rows), {}
-        kinds = ranking["change"].nunique()
         return (
-            corrected(rows, ranking["position"].nunique() * kinds),
+            corrected(rows, len(ranking[["change", "position"]].drop_duplicates())),
             _agreement(groups, ranking, options.towards),
         )
 

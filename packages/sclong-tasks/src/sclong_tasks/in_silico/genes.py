@@ -1,6 +1,7 @@
 """Which genes are changed, and which are like them."""
 
 import difflib
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,16 @@ import numpy.typing as npt
 
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.expression import GeneMatch
+from sclong_core.expression.orthologs import MOUSE, Organism, mouse_orthologs
 from sclong_core.human_genes import human_genes
 from sclong_core.vocabulary import GeneVocabulary
 
+_LOG = logging.getLogger("sclong")
 Kind = Literal["delete", "overexpress"]
+KINDS: tuple[Kind, ...] = ("delete", "overexpress")
 ALL = "all"
 """Stands for every gene that the model reads and a cell expresses."""
+_LISTS = (".txt", ".tsv", ".csv", ".list")
 FEWEST = 19
 """Like genes that a p-value of .05 takes."""
 
@@ -31,28 +36,46 @@ class Change:
     positions: tuple[int, ...]
     """Of the genes, in the vocabulary."""
 
+    @property
+    def key(self) -> tuple[Kind, tuple[int, ...]]:
+        """The same for two changes that do the same, however they were asked for."""
+        return self.kind, tuple(sorted(self.positions))
 
-def listed_genes(asked: Iterable[str]) -> list[str]:
+
+def listed_genes(asked: Iterable[str] | str) -> list[str]:
     """Names of genes, each once; the name of a text file stands for the genes on its lines.
 
     Raises:
         InputError: a file cannot be read, or holds nothing.
     """
     found: list[str] = []
-    for word in asked:
+    for word in [asked] if isinstance(asked, str) else asked:
         path = Path(word)
-        if not path.is_file():
-            found += [part for part in word.split(",") if part]
+        if not _is_file(path):
+            found += _names(word)
             continue
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path} is not a list of genes: write one a line") from error
-        names = [line.split("\t")[0].strip() for line in lines]
-        if not any(names):
+        lines = [line.split("\t")[0] for line in lines if not line.startswith("#")]
+        names = [name for line in lines for name in _names(line)]
+        if not names:
             raise InputError(f"{path} holds no gene: write one a line")
-        found += [name for name in names if name]
+        _LOG.info("%s: a file of %s genes, not the name of one", path, f"{len(names):,}")
+        found += names
     return list(dict.fromkeys(found))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # no name that a file can have
+        return False
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 class GeneNames:
@@ -61,10 +84,14 @@ class GeneNames:
     Args:
         match: genes of the data in the vocabulary.
         vocabulary: of the model.
+        organism: of the data; genes of a mouse are found by their human orthologs.
     """
 
-    def __init__(self, match: GeneMatch, vocabulary: GeneVocabulary) -> None:
+    def __init__(
+        self, match: GeneMatch, vocabulary: GeneVocabulary, organism: Organism = "human"
+    ) -> None:
         self._vocabulary = vocabulary
+        self._human = mouse_orthologs().human if organism == MOUSE else str
         names = [match.names[column] for column in match.columns]
         self._own = dict(zip(names, match.positions.tolist(), strict=True))
         self._unknown = set(match.unknown)
@@ -81,6 +108,8 @@ class GeneNames:
             InputError: a gene is not in the data, or the model does not know it.
         """
         parts = [name] if name in self._own else name.split("+")
+        if not all(part.strip() for part in parts):
+            raise InputError(f"{name!r} lacks a gene beside a plus: write A+B")
         positions = tuple(self._position(part.strip()) for part in parts)
         if len(set(positions)) < len(positions):
             raise InputError(f"{name} names one gene twice: name each once")
@@ -102,6 +131,8 @@ class GeneNames:
                 f"the data has no gene {name}, which the model knows: changing what was not "
                 "measured says nothing. Choose a gene of the data"
             )
+        if Path(name).suffix.lower() in _LISTS or "/" in name:
+            raise InputError(f"{name!r} is neither a file nor a gene: check the name of the list")
         close = difflib.get_close_matches(name.upper(), list(self._own), n=3)
         raise InputError(
             f"{name!r} is not a gene of the data or of the model"
@@ -109,6 +140,7 @@ class GeneNames:
         )
 
     def _in_vocabulary(self, name: str) -> int:
+        name = self._human(name) or name
         found = int(self._vocabulary.lookup([name])[0])
         if found < 0 and not self._vocabulary.holds_symbol(name):
             table = human_genes()

@@ -138,17 +138,21 @@ def corrected(rows: Sequence[Mapping[str, Any]], ranked: int = 0) -> pd.DataFram
 
     Args:
         rows: of all groups.
-        ranked: genes of which the changes are the highest, for each group and place; the others
-            count as tests with a p-value of 1.
+        ranked: changes of which these are the highest, for each group and place; the others count
+            as tests with a p-value of 1.
     """
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
-    genes = max(table["gene"].nunique(), 1)
-    for name, keys in (("moved", ["gene", "group"]), ("approach", ["gene", "group", "towards"])):
+    change = ["gene", "change"]
+    changes = max(len(table[change].drop_duplicates()), 1)
+    for name, keys in (
+        ("moved", [*change, "group"]),
+        ("approach", [*change, "group", "towards"]),
+    ):
         tests = table.drop_duplicates(keys)
         p = tests[f"{name}_p"].dropna()
         if not len(p):
             continue
-        others = len(p) // genes * max(0, ranked - genes)
+        others = len(p) // changes * max(0, ranked - changes)
         q = false_discovery_control(np.concatenate([p, np.ones(others)]))[: len(p)]
         known = tests.loc[p.index, keys].assign(q=q)
         table[f"{name}_q"] = table[keys].merge(known, on=keys, how="left")["q"].to_numpy()
