@@ -16,7 +16,7 @@ from sclong_core.testing import make_tiny_model
 from sclong_core.vocabulary import GeneVocabulary
 from sclong_tasks.batches import batches_of
 from sclong_tasks.data_files import prepare_data
-from sclong_tasks.genetic_perturbation import graphs, losses, task
+from sclong_tasks.genetic_perturbation import graphs, task
 from sclong_tasks.genetic_perturbation.config import GeneticPerturbationSettings
 from sclong_tasks.genetic_perturbation.example import (
     ExampleSizes,
@@ -33,6 +33,10 @@ from sclong_tasks.genetic_perturbation.module import (
     Optimisation,
     PerturbationModule,
     RepresentedGenes,
+    autofocus,
+    direction,
+    gears_loss,
+    mean_over_conditions,
 )
 from sclong_tasks.genetic_perturbation.pairs import CellPairs
 from sclong_tasks.genetic_perturbation.published import published_numbers
@@ -128,15 +132,13 @@ def test_losses_by_hand():
     predicted = torch.tensor([[2.0, 2.0, 5.0], [1.0, 3.0, 1.0], [0.0, 0.0, 1.0]])
     kept = torch.tensor([[1, 1, 0], [1, 1, 1], [1, 1, 1]], dtype=torch.bool)
     control = torch.tensor([1.5, 1.5, 1.5])
-    focus = losses.autofocus(predicted, true, kept)
+    focus = autofocus(predicted, true, kept)
     assert focus.tolist() == pytest.approx([1 / 2, 16 / 3, 16 / 3])
-    wrong = losses.direction(predicted, true, control, kept)
+    wrong = direction(predicted, true, control, kept)
     assert wrong.tolist() == pytest.approx([4 / 2, 4 / 3, 4 / 3])
     condition = torch.tensor([4, 9, 9])
-    assert losses.mean_over_conditions(focus, condition).item() == pytest.approx(
-        (1 / 2 + 16 / 3) / 2
-    )
-    both = losses.gears_loss(predicted, true, condition, kept, control)
+    assert mean_over_conditions(focus, condition).item() == pytest.approx((1 / 2 + 16 / 3) / 2)
+    both = gears_loss(predicted, true, condition, kept, control)
     expected = (0.5 + 0.1 * 2 + 16 / 3 + 0.1 * 4 / 3) / 2
     assert both.item() == pytest.approx(expected)
 
@@ -149,14 +151,14 @@ def test_direction_has_no_gradient_and_gene_sets_bound_it():
     condition, control = torch.tensor([0, 0, 1, 1]), torch.full((3,), 0.5)
     gradients = []
     for weight in (0.0, 0.1, 100.0):
-        loss = losses.gears_loss(predicted, true, condition, kept, control, weight=weight)
+        loss = gears_loss(predicted, true, condition, kept, control, weight=weight)
         gradients.append(torch.autograd.grad(loss, predicted)[0])
     assert torch.equal(gradients[0], gradients[1])
     assert torch.equal(gradients[0], gradients[2])
     expected = 4 * (predicted - true) ** 3 * kept / 2 / 2 / 2
     torch.testing.assert_close(gradients[0], expected)
     none = torch.zeros(4, 3, dtype=torch.bool)
-    assert losses.gears_loss(predicted, true, condition, none, control).item() == 0
+    assert gears_loss(predicted, true, condition, none, control).item() == 0
 
 
 def test_coexpression_is_that_of_numpy():
