@@ -1,5 +1,6 @@
 """Running the model over prepared cells, a batch at a time."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
@@ -19,6 +20,10 @@ from sclong_core.vocabulary import GeneVocabulary
 Advance = Callable[[int], None]
 SMALL = 10_000_000
 """A model of fewer parameters than this runs on one thread of a CPU."""
+
+_CPU_BYTES = 8 << 20
+"""Representations of the cells of a pass on a CPU. The C library hands out memory of up to 32 MiB
+again and again; beyond that, every result costs new pages, and took longer than computing it."""
 
 
 class Batch(NamedTuple):
@@ -45,7 +50,7 @@ def run_model(
     Args:
         model: to run.
         cells: prepared for its vocabulary.
-        batch_size: cells a pass. Results do not depend on it.
+        batch_size: most cells of a pass. Results do not depend on it.
         start: first cell.
         stop: cell after the last; by default all.
         advance: told the number of cells after each batch.
@@ -58,8 +63,9 @@ def run_model(
     stop = len(cells) if stop is None else stop
     with _evaluating(model), torch.inference_mode():
         gene_embedding = model.gene_embedding()
-        for first in range(start, stop, batch_size):
-            last = min(first + batch_size, stop)
+        step = min(batch_size, _cells_a_pass(model))
+        for first in range(start, stop, step):
+            last = min(first + step, stop)
             expression = torch.from_numpy(cells.block(first, last)).to(model.device)
             with _threads(model):  # left before the caller goes on
                 output = model(expression, gene_embedding=gene_embedding)
@@ -151,8 +157,18 @@ def refuse_unknown(names: list[str]) -> None:
 
 def with_mean(values_bgx: Tensor, positions: npt.NDArray[np.int64]) -> Tensor:
     """Columns of ``values`` (cells, genes, ...) at ``positions``; the cell's mean at -1."""
-    extended = torch.cat([values_bgx, values_bgx.mean(1, keepdim=True)], dim=1)
-    return extended[:, torch.from_numpy(positions).to(values_bgx.device)]
+    unknown = torch.from_numpy(np.flatnonzero(positions < 0)).to(values_bgx.device)
+    known = torch.from_numpy(positions.clip(min=0)).to(values_bgx.device)
+    chosen = values_bgx.index_select(1, known)
+    chosen[:, unknown] = values_bgx.mean(1, keepdim=True)
+    return chosen
+
+
+def _cells_a_pass(model: Network) -> int:
+    """As many cells as a CPU represents in memory that it already has; any number elsewhere."""
+    if model.device.type != "cpu":
+        return sys.maxsize
+    return max(1, _CPU_BYTES // (4 * model.config.genes * model.config.dim))
 
 
 def _threads(model: Network) -> AbstractContextManager[None]:

@@ -18,13 +18,17 @@ from torch import Tensor, nn
 from sclong_core.config import ScLongConfig
 from sclong_core.errors import ConfigError
 from sclong_core.graph import GeneGraph, shuffle_edges
+from sclong_core.nn.attention import KeySummary
 from sclong_core.nn.embedding import ExpressionEmbedding, GeneEmbedding
 from sclong_core.nn.performer import Performer
 from sclong_core.nn.readout import Readout
+from sclong_core.nn.softmax import Keys
 from sclong_core.vocabulary import GeneVocabulary
 
 _LARGE, _MINI, _FULL = 0, 1, 2
 """Encoder numbers in the keys of the random features."""
+_CPU_BLOCK = 4_096
+"""Genes of all cells of a batch together that a CPU asks for at once."""
 _EXPRESSED, _UNMEASURED = 1e3, -1e3
 """Put expressed genes before all others, and those that are not measured behind them."""
 
@@ -61,6 +65,15 @@ class ContextOutput(NamedTuple):
     """``(cells, n)`` int64: which ones they are."""
     asked: Tensor
     """``(cells, k, dim)``."""
+
+
+class _Context(NamedTuple):
+    """A context that was read: its genes, and what others read from it."""
+
+    representations: Tensor
+    positions: Tensor
+    mini_keys: list[KeySummary | Keys]
+    full_keys: list[KeySummary | Keys]
 
 
 class Network(nn.Module):
@@ -308,41 +321,75 @@ class Network(nn.Module):
             gene_embedding: what ``self.gene_embedding()`` returned.
         """
         gene_nc = self.gene_embedding() if gene_embedding is None else gene_embedding
-        high_bh, low_bl = self.choose_context(expression, measured)
+        context = self._read(expression, measured, gene_nc)
         if asked is None:
-            asked = high_bh[:, :0]
+            read_bkc = context.representations[:, :0]
+            return ContextOutput(context.representations, context.positions, read_bkc)
         if hidden is None:
             hidden = ~measured.gather(1, asked)
-        positions_bp = torch.cat([high_bh, low_bl, asked], dim=1)
-        shown_bn = measured.gather(1, positions_bp[:, : -asked.shape[1] or None])
-        masked_bp = torch.cat([~shown_bn, hidden], dim=1)
-        genes_bpc = gene_nc[positions_bp]
-        with torch.autocast(self.device.type, enabled=False):
-            values_bp = expression.gather(1, positions_bp).masked_fill(masked_bp, 0)
-            x_bpc = self.expression(values_bp, masked_bp) + genes_bpc
-        h, n = high_bh.shape[1], high_bh.shape[1] + low_bl.shape[1]
+        values_bk = expression.gather(1, asked)
+        read_bkc = self._ask(context, values_bk, hidden, gene_nc[asked])
+        return ContextOutput(context.representations, context.positions, read_bkc)
+
+    def _read(self, expression: Tensor, measured: Tensor, gene_nc: Tensor) -> _Context:
+        """Choose the context of cells and represent its genes."""
+        high_bh, low_bl = self.choose_context(expression, measured)
+        positions_bn = torch.cat([high_bh, low_bl], dim=1)
+        genes_bnc = gene_nc[positions_bn]
+        hidden_bn = ~measured.gather(1, positions_bn)
+        x_bnc = self._enter(expression.gather(1, positions_bn), hidden_bn, genes_bnc)
+        h = high_bh.shape[1]
         with self.precision():
-            low_blc, asked_bkc = self.mini.read(x_bpc[:, h:n], x_bpc[:, n:])
-            large_bhc = self.encode_large(x_bpc[:, :h])
-            context_bnc = torch.cat([large_bhc, low_blc.float()], dim=1) + genes_bpc[:, :n]
-            read = self.full.read(context_bnc, asked_bkc.float() + genes_bpc[:, n:])
-        context_bnc, asked_bkc = (self.full_norm(part.float()) for part in read)
-        return ContextOutput(context_bnc, positions_bp[:, :n], asked_bkc)
+            low_blc, mini_keys = self.mini.read(x_bnc[:, h:])
+            large_bhc = self.encode_large(x_bnc[:, :h])
+            merged_bnc = torch.cat([large_bhc, low_blc.float()], dim=1) + genes_bnc
+            context_bnc, full_keys = self.full.read(merged_bnc)
+        return _Context(self.full_norm(context_bnc.float()), positions_bn, mini_keys, full_keys)
+
+    def _ask(
+        self, context: _Context, values_bk: Tensor, hidden_bk: Tensor, genes_kc: Tensor
+    ) -> Tensor:
+        """Represent genes by what they read from a context."""
+        x_bkc = self._enter(values_bk, hidden_bk, genes_kc)
+        with self.precision():
+            x_bkc = self.mini.ask(x_bkc, context.mini_keys)
+            x_bkc = self.full.ask(x_bkc.float() + genes_kc, context.full_keys)
+        normed: Tensor = self.full_norm(x_bkc.float())
+        return normed
+
+    def _enter(self, values_bk: Tensor, hidden_bk: Tensor, genes_kc: Tensor) -> Tensor:
+        """What the encoders start from."""
+        with self._float32():
+            entering: Tensor = self.expression(values_bk.masked_fill(hidden_bk, 0), hidden_bk)
+            return entering + genes_kc
 
     def all_genes(
         self, expression: Tensor, masked: Tensor | None, gene_embedding: Tensor | None
     ) -> ScLongOutput:
-        """Represent every gene of the vocabulary by the cell's context."""
-        measured = torch.ones_like(expression, dtype=torch.bool) if masked is None else ~masked
-        shown = expression.masked_fill(~measured, 0)
-        every = torch.arange(self.config.genes, device=expression.device)
-        asked = every.expand(len(expression), -1)
-        found = self.read_context(shown, measured, asked, gene_embedding=gene_embedding)
-        places = found.positions.unsqueeze(-1).expand_as(found.context)
-        representations = found.asked.scatter(1, places, found.context)
+        """Represent every gene of the vocabulary by the cell's context.
+
+        Genes are asked for in blocks, so that only what is returned is as large as all of them.
+        """
+        hidden = torch.zeros_like(expression, dtype=torch.bool) if masked is None else masked
+        shown = expression.masked_fill(hidden, 0)
+        gene_nc = self.gene_embedding() if gene_embedding is None else gene_embedding
+        context = self._read(shown, ~hidden, gene_nc)
+        blocks = [
+            self._ask(context, shown[:, genes], hidden[:, genes], gene_nc[genes])
+            for genes in self._gene_blocks(expression)
+        ]
+        representations = torch.cat(blocks, dim=1)
+        places = context.positions.unsqueeze(-1).expand_as(context.representations)
+        representations.scatter_(1, places, context.representations)
         reconstruction = self.decoder(representations).squeeze(-1)
-        high = found.positions[:, : self.config.high_genes]
+        high = context.positions[:, : self.config.high_genes]
         return ScLongOutput(representations, reconstruction, high)
+
+    def _gene_blocks(self, expression: Tensor) -> list[slice]:
+        """All genes at once on an accelerator, else as many as stay in the cache."""
+        cells, genes = expression.shape
+        size = max(1, _CPU_BLOCK // cells) if expression.device.type == "cpu" else genes
+        return [slice(start, min(start + size, genes)) for start in range(0, genes, size)]
 
     def cell_vectors(
         self,

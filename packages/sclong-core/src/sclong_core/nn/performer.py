@@ -58,13 +58,12 @@ class PerformerLayer(nn.Module):
         """
         blocks = self.blocks(x_bnc)
         keys = self.attention.summarise(self.attention_norm(block) for block in blocks)
-        return torch.cat([self._update(block, keys) for block in blocks], dim=1)
+        return torch.cat([self.update(block, keys) for block in blocks], dim=1)
 
-    def read(self, context_bnc: Tensor, asked_bkc: Tensor) -> tuple[Tensor, Tensor]:
-        """Positions that are read by all, and others that read these and are read by none."""
+    def read(self, context_bnc: Tensor) -> tuple[Tensor, KeySummary | Keys]:
+        """A context after the layer, and what other positions need to read it."""
         keys = self.attention.summarise([self.attention_norm(context_bnc)])
-        read_bkc = self._update(asked_bkc, keys) if asked_bkc.shape[1] else asked_bkc
-        return self._update(context_bnc, keys), read_bkc
+        return self.update(context_bnc, keys), keys
 
     def blocks(self, x_bnc: Tensor) -> tuple[Tensor, ...]:
         """The positions in blocks; all at once on an accelerator."""
@@ -79,7 +78,8 @@ class PerformerLayer(nn.Module):
             positions //= cells
         return tuple(x_bnc.split(max(1, positions), dim=1))
 
-    def _update(self, x_bnc: Tensor, keys: KeySummary | Keys) -> Tensor:
+    def update(self, x_bnc: Tensor, keys: KeySummary | Keys) -> Tensor:
+        """Positions after the layer, each by itself: it reads what ``keys`` are of."""
         x_bnc = x_bnc + self.attention(self.attention_norm(x_bnc), keys)
         updated: Tensor = x_bnc + self.feed_forward(self.feed_forward_norm(x_bnc))
         return updated
@@ -115,9 +115,21 @@ class Performer(nn.Module):
                 x_bnc = layer(x_bnc)
         return x_bnc
 
-    def read(self, context_bnc: Tensor, asked_bkc: Tensor) -> tuple[Tensor, Tensor]:
-        """Apply the layers to a context, and to positions that read it and are not read."""
+    def read(self, context_bnc: Tensor) -> tuple[Tensor, list[KeySummary | Keys]]:
+        """Apply the layers to a context, and keep what :meth:`ask` needs of each."""
+        kept = []
         for layer in self.layers:
             assert isinstance(layer, PerformerLayer)
-            context_bnc, asked_bkc = layer.read(context_bnc, asked_bkc)
-        return context_bnc, asked_bkc
+            context_bnc, keys = layer.read(context_bnc)
+            kept.append(keys)
+        return context_bnc, kept
+
+    def ask(self, asked_bkc: Tensor, kept: list[KeySummary | Keys]) -> Tensor:
+        """Apply the layers to positions that read a context and are read by none.
+
+        Each is alone with the context: they may come in any blocks.
+        """
+        for layer, keys in zip(self.layers, kept, strict=True):
+            assert isinstance(layer, PerformerLayer)
+            asked_bkc = layer.update(asked_bkc, keys)
+        return asked_bkc

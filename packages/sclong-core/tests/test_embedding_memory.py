@@ -1,0 +1,62 @@
+"""Results come in pieces that a CPU computes in memory that it already has."""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from sclong_core.checkpoint_names import packaged_checkpoint
+from sclong_core.model import load_checkpoint
+from sclong_core.nn import network
+from sclong_core.testing import make_counts_anndata
+
+C_LIBRARY_KEEPS = 32 << 20
+"""Bytes of the largest memory that glibc hands out again instead of asking for new pages."""
+
+
+class _Largest(TorchDispatchMode):
+    """The largest tensor that any operation made, in bytes."""
+
+    def __init__(self):
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, function, _types, arguments=(), named=None):
+        found = function(*arguments, **(named or {}))
+        made = [leaf for leaf in tree_leaves(found) if isinstance(leaf, torch.Tensor)]
+        self.bytes = max([self.bytes, *(leaf.untyped_storage().nbytes() for leaf in made)])
+        return found
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return load_checkpoint(packaged_checkpoint(), device="cpu")
+
+
+@pytest.mark.parametrize("what", ["gene representations", "reconstruction", "mean"])
+def test_no_batch_is_too_large_to_be_computed_in_memory_that_is_used_again(mini, what):
+    cells = make_counts_anndata(6, 400, names=mini.vocabulary.ids[:400])
+    runs = {
+        "gene representations": lambda: mini.gene_representations(cells, batch_size=6),
+        "reconstruction": lambda: mini.reconstruct(cells, batch_size=6),
+        "mean": lambda: mini.embed(cells, pool="mean", batch_size=6),
+    }
+    with _Largest() as largest:
+        runs[what]()
+    assert largest.bytes < C_LIBRARY_KEEPS / 2
+
+
+def test_genes_are_represented_alike_in_any_blocks(mini, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(2, mini.config.genes, generator=generator)
+    hidden = torch.rand(x.shape, generator=generator) < 0.1
+    found = []
+    for block in (1 << 30, 9_001):
+        monkeypatch.setattr(network, "_CPU_BLOCK", block)
+        mini.zero_grad()
+        output = mini(x * (x > 0.9), hidden)
+        (output.gene_representations.square().mean() + output.reconstruction.mean()).backward()
+        weights = mini.full.layers[0].attention.key_value.weight
+        found.append((*output, weights.grad))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
