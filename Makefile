@@ -13,8 +13,8 @@ DECLARED := constraints.txt requirements-dev.txt $(FOLDERS:%=%/pyproject.toml)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-fast test-fault format typecheck lint bench bench-full docs \
-	wheels sdists clean
+.PHONY: help install demo test test-fast test-fault browser format typecheck lint bench bench-full \
+	docs wheels sdists clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,17 @@ test-fault: $(INSTALLED)  ## kill work 25 times each, read 10,000 bad files, wri
 	$(BIN)/python -W ignore -m faults.inputs --count 10000 --rows faults/results/inputs.json
 	$(BIN)/python -m faults.page docs/reliability.md
 	$(BIN)/python -m pytest -m fault $(ARGS)
+
+browser:  ## fetch the libraries that docs/browser ships, by the checksums of its lock file
+	npm ci --prefix docs/browser --ignore-scripts --no-audit --no-fund \
+		--fetch-retries=1 --fetch-timeout=60000
+	mkdir -p docs/browser/libraries
+	cd docs/browser/node_modules && cp h5wasm/dist/iife/h5wasm.js \
+		onnxruntime-web/dist/ort.wasm.min.js onnxruntime-web/dist/ort-wasm-simd-threaded.mjs \
+		onnxruntime-web/dist/ort-wasm-simd-threaded.wasm umap-js/lib/umap-js.min.js ../libraries
+	cd docs/browser/node_modules && cp h5wasm/LICENSE.txt ../libraries/h5wasm.LICENSE.txt && \
+		cp umap-js/LICENSE ../libraries/umap-js.LICENSE.txt
+	rm -rf docs/browser/node_modules
 
 format: $(INSTALLED)  ## write every file in the style of the house
 	$(BIN)/ruff check --fix
