@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from sclong_core.config import ScLongConfig
 from sclong_core.graph import GeneGraph
+from sclong_core.nn.filled import filled
 
 MASK_MAXIMUM_NORM = 1.0
 """The release clips the L2 norm of its [MASK] vector to this at every use."""
@@ -28,7 +29,7 @@ class ExpressionEmbedding(nn.Module):
         super().__init__()
         self.hidden = nn.Linear(1, config.expression_hidden)
         self.output = nn.Linear(config.expression_hidden, config.dim)
-        self.mask = nn.Parameter(torch.randn(1, config.dim))
+        self.mask = nn.Parameter(filled((1, config.dim), nn.init.normal_))
         self.norm = nn.LayerNorm(config.dim)
 
     def forward(self, expression_bn: Tensor, masked_bn: Tensor | None) -> Tensor:
@@ -111,8 +112,11 @@ class GeneEmbedding(nn.Module):
 
 
 def _gene_table(config: ScLongConfig, gene_vectors: npt.NDArray[np.float32] | None) -> Tensor:
-    if gene_vectors is None:
-        table = torch.randn(config.genes, config.dim) * config.dim**-0.5
-    else:
-        table = torch.from_numpy(np.array(gene_vectors, dtype=np.float32))
-    return torch.cat([table, table.new_zeros(1, config.dim)])
+    def fill(table: Tensor) -> None:
+        if gene_vectors is None:
+            nn.init.normal_(table[:-1], std=config.dim**-0.5)
+        else:
+            table[:-1] = torch.from_numpy(np.array(gene_vectors, dtype=np.float32))
+        table[-1] = 0
+
+    return filled((config.genes + 1, config.dim), fill)

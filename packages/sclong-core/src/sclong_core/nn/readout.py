@@ -4,6 +4,7 @@ Shapes: b cells, g genes, v variable genes, c width of a gene vector, w width of
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sclong_core.config import ScLongConfig
+from sclong_core.nn.filled import filled
 
 CLIP = 10.0
 """Largest scaled value of a gene, as in common practice."""
@@ -45,6 +47,10 @@ class ReferenceStatistics:
     """``(components,)`` standard deviation of each."""
 
 
+def _count(numbers: Tensor) -> None:
+    torch.arange(len(numbers), out=numbers)
+
+
 class Readout(nn.Module):
     """From a cell's expression and gene representations to one vector, and from it to all genes."""
 
@@ -65,7 +71,7 @@ class Readout(nn.Module):
         self.config, dim = readout, config.dim
         hidden, width = readout.hidden, readout.width
         genes, variable, components = config.genes, readout.variable_genes, readout.components
-        self.register_buffer("variable", torch.arange(variable))
+        self.register_buffer("variable", filled((variable,), _count, torch.int64))
         self.register_buffer("mean", torch.zeros(variable))
         self.register_buffer("scale", torch.ones(variable))
         self.register_buffer("rate", torch.zeros(variable))
@@ -78,7 +84,9 @@ class Readout(nn.Module):
         if readout.components:
             entering += components
         if readout.queries:
-            self.queries = nn.Parameter(torch.randn(readout.queries, dim) * dim**-0.5)
+            self.queries = nn.Parameter(
+                filled((readout.queries, dim), partial(nn.init.normal_, std=dim**-0.5))
+            )
             self.key = nn.Linear(dim, dim)
             entering += readout.queries * dim
         self.entry = nn.Linear(entering, hidden)
@@ -95,7 +103,9 @@ class Readout(nn.Module):
         self.gene_keys = nn.Linear(dim, 2 * dim, bias=False)
         self.gene_bias = nn.Parameter(torch.zeros(2, genes))
         self.register_buffer("centre", torch.zeros(width + components))
-        self.register_buffer("projection", torch.eye(width + components, readout.embedding_width))
+        self.register_buffer(
+            "projection", filled((width + components, readout.embedding_width), nn.init.eye_)
+        )
 
     @torch.no_grad()
     def set_statistics(self, found: ReferenceStatistics) -> None:

@@ -4,6 +4,7 @@ Shapes: b cells, g genes, n expressed genes of all cells of a batch together, r 
 width, w width of the vectors.
 """
 
+from functools import partial
 from typing import NamedTuple, Self
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sclong_core.config import StudentConfig
+from sclong_core.nn.filled import filled
 
 
 class SparseCells(NamedTuple):
@@ -50,9 +52,9 @@ class StudentNetwork(nn.Module):
 
     def __init__(self, genes: int, config: StudentConfig) -> None:
         super().__init__()
-        scale = config.rank**-0.5
-        self.by_value = nn.Parameter(torch.randn(genes, config.rank) * scale)
-        self.by_presence = nn.Parameter(torch.randn(genes, config.rank) * scale)
+        draw = partial(nn.init.normal_, std=config.rank**-0.5)
+        self.by_value = nn.Parameter(filled((genes, config.rank), draw))
+        self.by_presence = nn.Parameter(filled((genes, config.rank), draw))
         self.enter = nn.Linear(2 * config.rank, config.hidden)
         self.enter_norm = nn.LayerNorm(config.hidden)
         self.blocks = nn.ModuleList(
@@ -73,7 +75,7 @@ class StudentNetwork(nn.Module):
         self.register_buffer("rate", torch.zeros(genes))
         self.register_buffer("sum_scale", torch.ones(2 * config.rank))
         self.register_buffer("centre", torch.zeros(config.width))
-        self.register_buffer("decoding", torch.eye(config.width))
+        self.register_buffer("decoding", filled((config.width, config.width), nn.init.eye_))
 
     def expected(self, measured_kg: Tensor) -> Tensor:
         """``(k, 2 r)``: the sums of a mean cell over some sets of measured genes."""

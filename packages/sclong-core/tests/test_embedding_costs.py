@@ -1,4 +1,7 @@
-"""Results come in pieces that a CPU computes in memory that it already has."""
+"""What embedding costs beside its arithmetic: new memory, and imports."""
+
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -6,9 +9,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from sclong_core.checkpoint_names import packaged_checkpoint
-from sclong_core.model import load_checkpoint
+from sclong_core.config import ScLongConfig, StudentConfig
+from sclong_core.model import Student, load_checkpoint
 from sclong_core.nn import network
-from sclong_core.testing import make_counts_anndata
+from sclong_core.testing import make_counts_anndata, make_tiny_model, synthetic_gene_ids
+from sclong_core.vocabulary import GeneVocabulary
 
 C_LIBRARY_KEEPS = 32 << 20
 """Bytes of the largest memory that glibc hands out again instead of asking for new pages."""
@@ -60,3 +65,20 @@ def test_genes_are_represented_alike_in_any_blocks(mini, monkeypatch):
         found.append((*output, weights.grad))
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_loading_a_model_does_not_load_the_compiler(tmp_path):
+    config = ScLongConfig(genes=30, high_genes=8, graph="none", student=StudentConfig())
+    student = Student(config, GeneVocabulary.from_ids(synthetic_gene_ids(30)))
+    student.save_pretrained(tmp_path / "student")
+    make_tiny_model().save_pretrained(tmp_path / "tiny")
+    folders = [packaged_checkpoint(), tmp_path / "student", tmp_path / "tiny"]
+    code = (
+        "import sys; from sclong_core.model import load_checkpoint; "
+        "print([folder for folder in sys.argv[1:] if load_checkpoint(folder, device='cpu') "
+        "and {'torch._dynamo', 'sympy'} & set(sys.modules)])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, *map(str, folders)], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "[]\n"
