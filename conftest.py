@@ -17,6 +17,7 @@ def pytest_configure() -> None:
     starts; tests that interrupt a process would then wait for ever.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # kernels for a GPU run on a CPU; read at import
     _let_children_import_support()
 
 

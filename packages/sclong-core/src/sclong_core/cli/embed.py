@@ -210,6 +210,12 @@ def _add_computing(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="number format of the large matrix products (default: that of the checkpoint)",
     )
+    group.add_argument(
+        "--attention",
+        choices=("auto", "blocks", "fused"),
+        default="auto",
+        help="how FAVOR+ is computed; fused needs a GPU and sclong-core[gpu] (default: blocks)",
+    )
 
 
 def _embed(args: argparse.Namespace, *, leading: bool) -> int:
@@ -268,6 +274,7 @@ def _embed_with_other(args: argparse.Namespace, jobs: "Sequence[Job]") -> int:
         "--devices": args.devices > 1,
         "--duplicates": args.duplicates != "error",
         "--organism": args.organism != "human",
+        "--attention": args.attention != "auto",
     }
     if wrong := [name for name, value in given.items() if value]:
         raise ScLongError(f"{wrong[0]} only works with --encoder sclong; see --encoder-option")
@@ -334,7 +341,8 @@ def _load(args: argparse.Namespace, *, progress: bool) -> "Embedder":
     _LOG.info("checkpoint: %s (digest %s)", info.source, info.digest[:12])
     # With several devices, each process moves the model to its own.
     device = args.device if args.devices == 1 else "cpu"
-    return Embedder(load_checkpoint(folder, device=device, dtype=args.dtype), info, options)
+    model = load_checkpoint(folder, device=device, dtype=args.dtype).set_attention(args.attention)
+    return Embedder(model, info, options)
 
 
 def _summarise(outcomes: "Sequence[JobOutcome]", embedder: "Embedder", seconds: float) -> None:

@@ -22,6 +22,8 @@ What makes it fast is exact: no approximation is added to the formula.
   and ``eps`` enters through the sums. phi is written once and read by the products alone.
 - The exponent is in powers of two, because ``exp2`` is several times faster than ``exp`` on a CPU,
   and becomes phi in place where no gradient needs it.
+
+:mod:`sclong_core.nn.fused` computes the same without writing phi at all, on a GPU.
 """
 
 import math
@@ -65,6 +67,7 @@ class FavorAttention(nn.Module):
         super().__init__()
         self.heads = config.heads
         self.key = key
+        self.fused = False
         self.query = Product(config.dim, config.inner, bias=False)
         self.key_value = Product(config.dim, 2 * config.inner, bias=False)
         self.output = Product(config.inner, config.dim)
@@ -81,13 +84,15 @@ class FavorAttention(nn.Module):
         parts = []
         for x_bnc in blocks_bnc:
             k_bhnd, v_bhnd = self._split_heads(self.key_value(x_bnc), 2)
-            parts.append(summarise_keys(k_bhnd, v_bhnd, self.features))
+            summarised = _summarise_fused if self.fused else summarise_keys
+            parts.append(summarised(k_bhnd, v_bhnd, self.features))
         return merge_keys(parts)
 
     def forward(self, x_bnc: Tensor, keys: KeySummary) -> Tensor:
         """Let positions ``(cells, n, dim)`` attend to the summarised ones; same shape."""
         (q_bhnd,) = self._split_heads(self.query(x_bnc), 1)
-        attended_bhnd = attend(q_bhnd, keys, self.features)
+        attended = _attend_fused if self.fused else attend
+        attended_bhnd = attended(q_bhnd, keys, self.features)
         output: Tensor = self.output(attended_bhnd.transpose(1, 2).flatten(-2))
         return output
 
@@ -167,6 +172,28 @@ def attend(q_bhnd: Tensor, keys: KeySummary, features_md: Tensor) -> Tensor:
             blocks.append(attended_bhnd.transpose(1, 2))
         # Heads side by side, as the output projection reads them.
         return torch.cat(blocks, dim=2).transpose(1, 2)
+
+
+def _summarise_fused(k_bhnd: Tensor, v_bhnd: Tensor, features_md: Tensor) -> _PartialKeys:
+    """:func:`summarise_keys` by a kernel; each head has the stabiliser of its cell."""
+    from sclong_core.nn.fused import fused_keys  # noqa: PLC0415  # needs Triton
+
+    with torch.autocast(k_bhnd.device.type, enabled=False):
+        projection_md = _projection(features_md).T.contiguous()
+        values, total, stabiliser_b111, _ = fused_keys(k_bhnd, v_bhnd, projection_md)
+        stabiliser_bh11 = stabiliser_b111.expand(-1, k_bhnd.shape[1], -1, -1)
+        values_sum_bh1d = v_bhnd.sum(-2, keepdim=True, dtype=torch.float32)
+        return _PartialKeys(values, total, stabiliser_bh11, values_sum_bh1d, v_bhnd.shape[-2])
+
+
+def _attend_fused(q_bhnd: Tensor, keys: KeySummary, features_md: Tensor) -> Tensor:
+    """:func:`attend` by a kernel."""
+    from sclong_core.nn.fused import fused_queries  # noqa: PLC0415  # needs Triton
+
+    with torch.autocast(q_bhnd.device.type, enabled=False):
+        projection_md = _projection(features_md).T.contiguous()
+        attended_bnhd, *_ = fused_queries(q_bhnd, keys.values_bhmd, keys.total_bhm1, projection_md)
+        return attended_bnhd.transpose(1, 2)
 
 
 def attention_weights(

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from sclong_core.config import ScLongConfig
 from sclong_core.errors import ConfigError
 from sclong_core.graph import GeneGraph, shuffle_edges
-from sclong_core.nn.attention import KeySummary
+from sclong_core.nn.attention import FavorAttention, KeySummary
 from sclong_core.nn.embedding import ExpressionEmbedding, GeneEmbedding
+from sclong_core.nn.kernels import AttentionKernels, use_fused
 from sclong_core.nn.performer import Performer
 from sclong_core.nn.readout import Readout
 from sclong_core.nn.softmax import Keys
@@ -259,6 +260,26 @@ class Network(nn.Module):
             )
         for linear in self.product_layers():
             linear.to(dtype)
+        return self
+
+    def set_attention(self, kernels: AttentionKernels) -> Self:
+        """Choose how FAVOR+ is computed: a setting of this run, which no checkpoint keeps.
+
+        Args:
+            kernels: "blocks" of products; "fused" kernels of Triton, on a GPU; or "auto".
+
+        Raises:
+            ConfigError: there is no such choice, Triton is not installed, or "fused" was asked of a
+                model without FAVOR+.
+        """
+        fused = use_fused(kernels)
+        layers = [module for module in self.modules() if isinstance(module, FavorAttention)]
+        if fused and not layers:
+            raise ConfigError(
+                "attention fused is for FAVOR+, which this model does not have: leave it at auto"
+            )
+        for layer in layers:
+            layer.fused = fused
         return self
 
     def product_layers(self) -> list[nn.Linear]:

@@ -66,9 +66,10 @@ class PerformerLayer(nn.Module):
         return self.update(context_bnc, keys), keys
 
     def blocks(self, x_bnc: Tensor) -> tuple[Tensor, ...]:
-        """The positions in blocks; all at once on an accelerator."""
+        """The positions in blocks; all at once on an accelerator or where kernels are fused."""
         cells, positions, _ = x_bnc.shape
-        if x_bnc.device.type == "cpu" and isinstance(self.attention, FavorAttention):
+        favor = isinstance(self.attention, FavorAttention) and not self.attention.fused
+        if x_bnc.device.type == "cpu" and favor:
             widest = max(
                 self.attention.key_value.out_features, self.feed_forward.hidden.out_features
             )

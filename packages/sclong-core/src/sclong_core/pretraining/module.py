@@ -20,6 +20,7 @@ from sclong_core.config import InputConfig
 from sclong_core.errors import ConfigError, InputError, ScLongError
 from sclong_core.graph import GeneGraph
 from sclong_core.model import ScLong
+from sclong_core.nn.kernels import AttentionKernels
 from sclong_core.pretraining.config import NetworkConfig
 from sclong_core.pretraining.datamodule import PretrainingData
 from sclong_core.pretraining.estimate import flops_per_cell
@@ -76,6 +77,7 @@ class ScLongPretraining(LightningModule):
         objective: of a model with a readout (``network.readout``); the paper's task if None.
         feature_redraw_interval: batches between redraws of the random features.
         activation_checkpointing: compute each layer again in the backward pass to save memory.
+        attention: how FAVOR+ is computed: "blocks", "fused" (kernels of Triton) or "auto".
         compile: compile the network with ``torch.compile``.
         seed: of the initial weights.
 
@@ -97,6 +99,7 @@ class ScLongPretraining(LightningModule):
         objective: ObjectiveConfig | None = None,
         feature_redraw_interval: int = 1000,
         activation_checkpointing: bool = False,
+        attention: AttentionKernels = "auto",
         compile: bool = False,  # noqa: A002  # what it does
         seed: int = 0,
     ) -> None:
@@ -117,6 +120,7 @@ class ScLongPretraining(LightningModule):
         )
         for encoder in self.model.encoders().values():
             encoder.activation_checkpointing = activation_checkpointing
+        self.model.set_attention(attention)
         if compile:
             self.model.compile()
         if (objective is None) != (config.readout is None):
