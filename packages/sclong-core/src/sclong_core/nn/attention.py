@@ -27,7 +27,7 @@ What makes it fast is exact: no approximation is added to the formula.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -132,7 +132,7 @@ def summarise_keys(k_bhnd: Tensor, v_bhnd: Tensor, features_md: Tensor) -> _Part
             values_pmd = torch.matmul(phi_pmn.to(dtype), v_pnd).float()
             block = values_pmd, torch.matmul(phi_pmn, norm_pn1), stabiliser_p11
             blocks.append([part.unflatten(0, (k_bhnd.shape[0], -1)) for part in block])
-        values, totals, stabilisers = (torch.cat(part, dim=1) for part in zip(*blocks, strict=True))
+        values, totals, stabilisers = (join(part, dim=1) for part in zip(*blocks, strict=True))
         values_sum_bh1d = v_bhnd.sum(-2, keepdim=True, dtype=torch.float32)
         return _PartialKeys(values, totals, stabilisers, values_sum_bh1d, v_bhnd.shape[-2])
 
@@ -171,7 +171,7 @@ def attend(q_bhnd: Tensor, keys: KeySummary, features_md: Tensor) -> Tensor:
             attended_bhnd = attended_pnd.to(dtype).unflatten(0, (q_bhnd.shape[0], -1))
             blocks.append(attended_bhnd.transpose(1, 2))
         # Heads side by side, as the output projection reads them.
-        return torch.cat(blocks, dim=2).transpose(1, 2)
+        return join(blocks, dim=2).transpose(1, 2)
 
 
 def _summarise_fused(k_bhnd: Tensor, v_bhnd: Tensor, features_md: Tensor) -> _PartialKeys:
@@ -194,6 +194,11 @@ def _attend_fused(q_bhnd: Tensor, keys: KeySummary, features_md: Tensor) -> Tens
         projection_md = _projection(features_md).T.contiguous()
         attended_bnhd, *_ = fused_queries(q_bhnd, keys.values_bhmd, keys.total_bhm1, projection_md)
         return attended_bnhd.transpose(1, 2)
+
+
+def join(blocks: Sequence[Tensor], dim: int) -> Tensor:
+    """Blocks one behind the other; a single one as it is."""
+    return blocks[0] if len(blocks) == 1 else torch.cat(list(blocks), dim=dim)
 
 
 def attention_weights(

@@ -32,13 +32,8 @@ because ``S_n`` enters each exponent of its position once, with a minus. Of keys
 
 and ``dS P`` goes to the key that ``S`` is taken from, which one product of its head finds again.
 
-Precision: sums are float32. Products of float32 operands are of three TF32 parts. With bfloat16
-inputs, ``x`` is the sum of two bfloat16 products, by the upper and the lower half of ``P``; phi and
-what meets it in a product are bfloat16, sums of phi alone are not.
-
-Layout: inputs are ``(cells, heads, positions, width)`` of any strides but 1 in the last. Positions
-beyond the last have the exponent minus infinity; so have features beyond the last (266 of 288)
-where a maximum over features is taken, and their sums are not written.
+Precision: sums are float32, products of float32 are of three TF32 parts. With bfloat16 inputs,
+``x`` is two products, by the upper and the lower half of ``P``. Inputs have a last stride of 1.
 """
 
 import math
@@ -119,8 +114,7 @@ def _columns(base, m, d, features, width):
 @triton.jit
 def _keys_kernel(
     k, v, projection, values, total, largest,
-    k_b, k_h, k_n, v_b, v_h, v_n,
-    heads, positions, features, chunk, chunks, blocks, width, scale,
+    k_b, k_h, k_n, v_b, v_h, v_n, heads, positions, features, chunk, chunks, blocks, width, scale,
     tile_n: tl.constexpr, tile_m: tl.constexpr, tile_d: tl.constexpr,
 ):  # fmt: skip
     """``phi^T [v | 1]`` of a chunk, each feature under its own largest exponent."""
@@ -161,8 +155,7 @@ def _keys_kernel(
 @triton.jit
 def _keys_backward_kernel(
     k, v, projection, largest, d_values, d_total, d_k, d_v,
-    k_b, k_h, k_n, v_b, v_h, v_n, d_b, d_h, d_n,
-    heads, positions, features, blocks, width, scale,
+    k_b, k_h, k_n, v_b, v_h, v_n, d_b, d_h, d_n, heads, positions, features, blocks, width, scale,
     tile_n: tl.constexpr, tile_m: tl.constexpr, tile_d: tl.constexpr,
 ):  # fmt: skip
     """Gradients of keys and values, but for what the keys have from ``S``."""
@@ -198,10 +191,8 @@ def _keys_backward_kernel(
 
 @triton.jit
 def _queries_kernel(
-    q, projection, values, total, values_sum, total_sum,
-    output, largest, best, denominator,
-    q_b, q_h, q_n, o_b, o_h, o_n,
-    heads, positions, features, blocks, width, scale,
+    q, projection, values, total, values_sum, total_sum, output, largest, best, denominator,
+    q_b, q_h, q_n, o_b, o_h, o_n, heads, positions, features, blocks, width, scale,
     tile_n: tl.constexpr, tile_m: tl.constexpr, tile_d: tl.constexpr,
 ):  # fmt: skip
     """``phi [V' | T']``, divided, for a block of positions."""
@@ -254,8 +245,7 @@ def _ratio(gradient, output, denominator, n, d, stride, positions, width):
 @triton.jit
 def _queries_backward_kernel(
     q, projection, values, total, output, largest, best, denominator, gradient, d_q,
-    q_b, q_h, q_n, o_b, o_h, o_n,
-    heads, positions, features, blocks, width, scale,
+    q_b, q_h, q_n, o_b, o_h, o_n, heads, positions, features, blocks, width, scale,
     tile_n: tl.constexpr, tile_m: tl.constexpr, tile_d: tl.constexpr,
 ):  # fmt: skip
     """Gradient of a block of queries."""
@@ -297,8 +287,7 @@ def _queries_backward_kernel(
 @triton.jit
 def _summary_backward_kernel(
     q, projection, output, largest, denominator, gradient, d_values, d_total,
-    q_b, q_h, q_n, o_b, o_h, o_n,
-    heads, positions, features, chunk, chunks, blocks, width, scale,
+    q_b, q_h, q_n, o_b, o_h, o_n, heads, positions, features, chunk, chunks, blocks, width, scale,
     tile_n: tl.constexpr, tile_m: tl.constexpr, tile_d: tl.constexpr,
 ):  # fmt: skip
     """Gradients of ``V'`` and ``T'`` from a chunk of queries."""
@@ -452,16 +441,14 @@ def fused_queries(
     return output_bnhd, largest, best, denominator
 
 
-@fused_queries.register_fake
-def _(q_bhnd: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return _empty_queries(q_bhnd)
-
-
 def _empty_queries(q_bhnd: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     b, h, n, d = q_bhnd.shape
     largest, denominator = (q_bhnd.new_empty((b, h, n), dtype=torch.float32) for _ in range(2))
     best = q_bhnd.new_empty((b, h, n), dtype=torch.int32)
     return q_bhnd.new_empty((b, n, h, d)), largest, best, denominator
+
+
+fused_queries.register_fake(lambda q_bhnd, *_: _empty_queries(q_bhnd))
 
 
 @torch.library.custom_op("sclong::favor_queries_backward", mutates_args=())

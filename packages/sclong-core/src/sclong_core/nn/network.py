@@ -22,6 +22,7 @@ from sclong_core.nn.attention import FavorAttention, KeySummary
 from sclong_core.nn.embedding import ExpressionEmbedding, GeneEmbedding
 from sclong_core.nn.kernels import AttentionKernels, use_fused
 from sclong_core.nn.performer import Performer
+from sclong_core.nn.positions import complement, gather, highest, scatter
 from sclong_core.nn.readout import Readout
 from sclong_core.nn.softmax import Keys
 from sclong_core.vocabulary import GeneVocabulary
@@ -175,8 +176,7 @@ class Network(nn.Module):
     def _high_positions(self, x_bn: Tensor, masked_bn: Tensor | None) -> Tensor:
         """The cell's highest values; ties go to the lowest position, masked values rank last."""
         ranked_bn = x_bn if masked_bn is None else x_bn.masked_fill(masked_bn, -torch.inf)
-        order_bn = torch.sort(ranked_bn, dim=-1, descending=True, stable=True).indices
-        return order_bn[:, : self.config.high_genes]
+        return highest(ranked_bn, self.config.high_genes)
 
     def encode_large(self, high_bhc: Tensor) -> Tensor:
         """The large encoder with the projections around it: ``(cells, high genes, dim)``."""
@@ -186,19 +186,19 @@ class Network(nn.Module):
         return normed
 
     def _encode(self, x_bnc: Tensor, gene_nc: Tensor, high_bh: Tensor) -> Tensor:
-        low_bl = _complement(high_bh, x_bnc.shape[1])
+        low_bl = complement(high_bh, x_bnc.shape[1])
         merged_bnc = torch.empty_like(x_bnc)
-        merged_bnc = _scatter(merged_bnc, high_bh, self.encode_large(_gather(x_bnc, high_bh)))
-        merged_bnc = _scatter(merged_bnc, low_bl, self.mini(_gather(x_bnc, low_bl)))
+        merged_bnc = scatter(merged_bnc, high_bh, self.encode_large(gather(x_bnc, high_bh)))
+        merged_bnc = scatter(merged_bnc, low_bl, self.mini(gather(x_bnc, low_bl)))
         normed: Tensor = self.full_norm(self.full(merged_bnc + gene_nc))
         return normed
 
     def _encode_high_only(self, x_bnc: Tensor, gene_nc: Tensor, high_bh: Tensor) -> Tensor:
         """The ablation without low-expression genes; they get the mean of the others."""
-        high_bhc = self.encode_large(_gather(x_bnc, high_bh)) + gene_nc[high_bh]
+        high_bhc = self.encode_large(gather(x_bnc, high_bh)) + gene_nc[high_bh]
         high_bhc = self.full_norm(self.full(high_bhc))
         filled_bnc = high_bhc.mean(1, keepdim=True).expand(-1, x_bnc.shape[1], -1)
-        return _scatter(filled_bnc, high_bh, high_bhc)
+        return scatter(filled_bnc, high_bh, high_bhc)
 
     @torch.no_grad()
     def redraw_features(self, redraw_index: int) -> None:
@@ -464,22 +464,3 @@ def _append_pad(expression_bg: Tensor, masked_bg: Tensor | None) -> tuple[Tensor
     """The release's PAD: one more position with expression 0, never masked."""
     x_bn = nn.functional.pad(expression_bg, (0, 1))
     return x_bn, None if masked_bg is None else nn.functional.pad(masked_bg, (0, 1))
-
-
-def _complement(indices_bh: Tensor, positions: int) -> Tensor:
-    """The positions not in ``indices_bh``, ascending."""
-    taken_bn = torch.zeros(
-        indices_bh.shape[0], positions, dtype=torch.bool, device=indices_bh.device
-    )
-    taken_bn.scatter_(1, indices_bh, True)
-    order_bn = torch.sort(taken_bn.to(torch.uint8), dim=-1, stable=True).indices
-    return order_bn[:, : positions - indices_bh.shape[1]]
-
-
-def _gather(x_bnc: Tensor, indices_bh: Tensor) -> Tensor:
-    return x_bnc.gather(1, indices_bh.unsqueeze(-1).expand(-1, -1, x_bnc.shape[-1]))
-
-
-def _scatter(x_bnc: Tensor, indices_bh: Tensor, values_bhc: Tensor) -> Tensor:
-    indices_bhc = indices_bh.unsqueeze(-1).expand(-1, -1, x_bnc.shape[-1])
-    return x_bnc.scatter(1, indices_bhc, values_bhc.to(x_bnc.dtype))

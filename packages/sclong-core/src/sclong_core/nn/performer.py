@@ -1,11 +1,10 @@
 """A Performer: pre-norm layers of FAVOR+ attention and feed-forward (Choromanski et al., 2021)."""
 
-import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sclong_core.config import PerformerConfig
-from sclong_core.nn.attention import FavorAttention, KeySummary
+from sclong_core.nn.attention import FavorAttention, KeySummary, join
 from sclong_core.nn.products import Product
 from sclong_core.nn.softmax import Keys, SoftmaxAttention
 
@@ -58,7 +57,7 @@ class PerformerLayer(nn.Module):
         """
         blocks = self.blocks(x_bnc)
         keys = self.attention.summarise(self.attention_norm(block) for block in blocks)
-        return torch.cat([self.update(block, keys) for block in blocks], dim=1)
+        return join([self.update(block, keys) for block in blocks], dim=1)
 
     def read(self, context_bnc: Tensor) -> tuple[Tensor, KeySummary | Keys]:
         """A context after the layer, and what other positions need to read it."""
