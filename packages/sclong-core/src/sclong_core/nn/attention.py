@@ -192,7 +192,8 @@ def _attend_fused(q_bhnd: Tensor, keys: KeySummary, features_md: Tensor) -> Tens
 
     with torch.autocast(q_bhnd.device.type, enabled=False):
         projection_md = _projection(features_md).T.contiguous()
-        attended_bnhd, *_ = fused_queries(q_bhnd, keys.values_bhmd, keys.total_bhm1, projection_md)
+        found = fused_queries(q_bhnd, keys.values_bhmd, keys.total_bhm1, projection_md)
+        attended_bnhd: Tensor = found[0]
         return attended_bnhd.transpose(1, 2)
 
 

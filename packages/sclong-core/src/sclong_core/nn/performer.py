@@ -67,13 +67,13 @@ class PerformerLayer(nn.Module):
     def blocks(self, x_bnc: Tensor) -> tuple[Tensor, ...]:
         """The positions in blocks; all at once on an accelerator or where kernels are fused."""
         cells, positions, _ = x_bnc.shape
-        favor = isinstance(self.attention, FavorAttention) and not self.attention.fused
-        if x_bnc.device.type == "cpu" and favor:
+        favor = self.attention if isinstance(self.attention, FavorAttention) else None
+        if x_bnc.device.type == "cpu" and favor is not None and not favor.fused:
             widest = max(
                 self.attention.key_value.out_features, self.feed_forward.hidden.out_features
             )
             bytes_a_position = widest * self.feed_forward.hidden.weight.element_size()
-            features = self.attention.features.shape[0]
+            features = favor.features.shape[0]
             positions = min(_CPU_BLOCK_PHI // features, _CPU_BLOCK_BYTES // bytes_a_position)
             positions //= cells
         return tuple(x_bnc.split(max(1, positions), dim=1))
