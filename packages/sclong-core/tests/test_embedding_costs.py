@@ -9,7 +9,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from sclong_core.checkpoint_names import packaged_checkpoint
+from sclong_core.cli.main import main
 from sclong_core.config import ScLongConfig, StudentConfig
+from sclong_core.embedding.tables import read_table_record
 from sclong_core.model import Student, load_checkpoint
 from sclong_core.nn import network
 from sclong_core.testing import make_counts_anndata, make_tiny_model, synthetic_gene_ids
@@ -38,13 +40,15 @@ def mini():
     return load_checkpoint(packaged_checkpoint(), device="cpu")
 
 
-@pytest.mark.parametrize("what", ["gene representations", "reconstruction", "mean"])
+@pytest.mark.parametrize("what", ["gene representations", "reconstruction", "mean", "cell"])
 def test_no_batch_is_too_large_to_be_computed_in_memory_that_is_used_again(mini, what):
-    cells = make_counts_anndata(6, 400, names=mini.vocabulary.ids[:400])
+    names = mini.vocabulary.ids[:400]
+    cells = make_counts_anndata(6, 400, names=names)
     runs = {
         "gene representations": lambda: mini.gene_representations(cells, batch_size=6),
         "reconstruction": lambda: mini.reconstruct(cells, batch_size=6),
         "mean": lambda: mini.embed(cells, pool="mean", batch_size=6),
+        "cell": lambda: mini.embed(make_counts_anndata(300, 400, names=names), batch_size=300),
     }
     with _Largest() as largest:
         runs[what]()
@@ -82,3 +86,11 @@ def test_loading_a_model_does_not_load_the_compiler(tmp_path):
         [sys.executable, "-c", code, *map(str, folders)], capture_output=True, text=True, check=True
     )
     assert run.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("words", "expected"), [((), 32), (("--pool", "mean"), 8)])
+def test_a_pass_has_more_cells_where_their_vectors_are_asked_for(mini, tmp_path, words, expected):
+    make_counts_anndata(3, 400, names=mini.vocabulary.ids[:400]).write_h5ad(tmp_path / "cells.h5ad")
+    output = tmp_path / "out.npy"
+    assert main(["embed", str(tmp_path / "cells.h5ad"), "-o", str(output), *words]) == 0
+    assert read_table_record(output)["batch_size"] == expected

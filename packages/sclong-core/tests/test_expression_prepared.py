@@ -56,6 +56,12 @@ def test_the_boundaries_of_blocks_change_no_bit(seed, config, cuts):
     edges = [0, *sorted(cuts), CELLS]
     blocks = [prepared.block(*run) for run in pairwise(edges)]
     np.testing.assert_array_equal(np.concatenate(blocks), prepared.block(0, CELLS))
+    for run, block in zip(pairwise(edges), blocks, strict=True):
+        stored = prepared.sparse_block(*run)
+        np.testing.assert_array_equal(stored.toarray(), block)
+        assert stored.has_canonical_format
+        assert stored.data.all()
+        assert stored.dtype == np.float32
 
 
 @settings(max_examples=30, deadline=None)

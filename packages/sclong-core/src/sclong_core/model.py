@@ -110,7 +110,7 @@ class ScLong(Network, ModelHubMixin, library_name="sclong", tags=["single-cell",
         adata: CellSource | AnnData | str | PathLike[str],
         *,
         pool: Pool | None = None,
-        batch_size: int = 8,
+        batch_size: int | None = None,
         progress: bool = False,
         **reading: Unpack[ReadingOptions],
     ) -> npt.NDArray[np.float32]:
@@ -125,7 +125,7 @@ class ScLong(Network, ModelHubMixin, library_name="sclong", tags=["single-cell",
                 "gene_sums", see :func:`sclong_core.embedding.pooling.pool_cells`; and of a model
                 with a readout "cell" or "components", see :meth:`cell_vectors`. By default "cell"
                 where the model has it, else "mean".
-            batch_size: cells at a time.
+            batch_size: cells at a time; by default 32 for "cell" and "components", else 8.
             progress: draw a progress bar.
             **reading: see :class:`ReadingOptions`.
 

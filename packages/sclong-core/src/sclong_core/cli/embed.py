@@ -4,6 +4,7 @@ import argparse
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("sclong")
 _POOLS = ("mean", "mean_expressed", "expression_weighted", "gene_sums", "cell", "components")
 _OWN = "sclong"
+_FEW = 8
+"""Cells per batch of a model that is not known yet."""
 _FORMATS = ("h5ad", "zarr", "npy", "parquet")
 
 
@@ -189,7 +192,10 @@ def _add_writing(parser: argparse.ArgumentParser) -> None:
 def _add_computing(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how it is computed")
     group.add_argument(
-        "--batch-size", type=int, default=8, metavar="CELLS", help="cells per batch (default: 8)"
+        "--batch-size",
+        type=int,
+        metavar="CELLS",
+        help="cells per batch (default: 32 if the model has vectors of cells, else 8)",
     )
     group.add_argument(
         "--device", default="auto", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)"
@@ -284,8 +290,9 @@ def _embed_with_other(args: argparse.Namespace, jobs: "Sequence[Job]") -> int:
     names = [word.split("=", 1)[0] for word in args.encoder_option]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ScLongError(f"--encoder-option {twice[0]} is given twice: leave one of them out")
+    batch_size = _FEW if args.batch_size is None else args.batch_size
     options = EmbedOptions(
-        batch_size=args.batch_size,
+        batch_size=batch_size,
         key=args.key or f"X_{args.encoder}",
         reading={
             "matrix": args.matrix,
@@ -303,7 +310,7 @@ def _embed_with_other(args: argparse.Namespace, jobs: "Sequence[Job]") -> int:
         args.encoder,
         args.checkpoint,
         dict(word.split("=", 1) for word in args.encoder_option),
-        batch_size=args.batch_size,
+        batch_size=batch_size,
         device=args.device,
         dtype="float32" if args.dtype == "auto" else args.dtype,
     )
@@ -321,14 +328,16 @@ def _load(args: argparse.Namespace, *, progress: bool) -> "Embedder":
     """The model, and what is asked of it."""
     from sclong_core.checkpoint import resolve_checkpoint  # noqa: PLC0415  # heavy
     from sclong_core.embedding.embed_files import Embedder  # noqa: PLC0415  # heavy
+    from sclong_core.embedding.inference import default_batch_size  # noqa: PLC0415  # heavy
     from sclong_core.embedding.jobs import EmbedOptions  # noqa: PLC0415  # heavy
     from sclong_core.embedding.offered import require_own  # noqa: PLC0415  # heavy
+    from sclong_core.embedding.pooling import chosen_pool  # noqa: PLC0415  # heavy
     from sclong_core.manifest import read_checkpoint_info  # noqa: PLC0415  # heavy
     from sclong_core.model import load_checkpoint  # noqa: PLC0415  # heavy
 
     options = EmbedOptions(
         pool=args.pool,
-        batch_size=args.batch_size,
+        batch_size=_FEW if args.batch_size is None else args.batch_size,
         key=args.key or f"X_{_OWN}",
         reading=reading_of(args),
         resume=args.resume,
@@ -342,6 +351,8 @@ def _load(args: argparse.Namespace, *, progress: bool) -> "Embedder":
     # With several devices, each process moves the model to its own.
     device = args.device if args.devices == 1 else "cpu"
     model = load_checkpoint(folder, device=device, dtype=args.dtype).set_attention(args.attention)
+    if args.batch_size is None:
+        options = replace(options, batch_size=default_batch_size(chosen_pool(model, args.pool)))
     return Embedder(model, info, options)
 
 

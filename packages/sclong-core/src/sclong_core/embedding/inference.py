@@ -14,7 +14,9 @@ from sclong_core.devices import one_thread
 from sclong_core.embedding.pooling import OF_READOUT, Pool, pool_cells, pool_width
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.expression import PreparedCells
+from sclong_core.expression.rows import Csr
 from sclong_core.nn.network import Network, ScLongOutput
+from sclong_core.nn.student import SparseCells, StudentNetwork
 from sclong_core.vocabulary import GeneVocabulary
 
 Advance = Callable[[int], None]
@@ -22,8 +24,9 @@ SMALL = 10_000_000
 """A model of fewer parameters than this runs on one thread of a CPU."""
 
 _CPU_BYTES = 8 << 20
-"""Representations of the cells of a pass on a CPU. The C library hands out memory of up to 32 MiB
-again and again; beyond that, every result costs new pages, and took longer than computing it."""
+"""Representations, or input, of the cells of a pass on a CPU. The C library hands out memory of up
+to 32 MiB again and again; beyond that, every result costs new pages, and took longer than computing
+it."""
 
 
 class Batch(NamedTuple):
@@ -63,7 +66,7 @@ def run_model(
     stop = len(cells) if stop is None else stop
     with _evaluating(model), torch.inference_mode():
         gene_embedding = model.gene_embedding()
-        step = min(batch_size, _cells_a_pass(model))
+        step = min(batch_size, _cells_a_pass(model, model.config.genes * model.config.dim))
         for first in range(start, stop, step):
             last = min(first + step, stop)
             expression = torch.from_numpy(cells.block(first, last)).to(model.device)
@@ -73,20 +76,37 @@ def run_model(
             advance(last - first)
 
 
+def default_batch_size(pool: Pool) -> int:
+    """Cells of a pass where nobody chooses.
+
+    A vector of the cell takes so little work that the calls count, and representations of all genes
+    take memory.
+    """
+    return 32 if pool in OF_READOUT else 8
+
+
 def embed_cells(
     model: Network,
     cells: PreparedCells,
     *,
     pool: Pool,
-    batch_size: int,
+    batch_size: int | None = None,
     start: int = 0,
     stop: int | None = None,
     advance: Advance = lambda _cells: None,
 ) -> npt.NDArray[np.float32]:
     """Embeddings of cells ``start`` to ``stop``: ``(cells, width)``, see :func:`.pool_width`.
 
-    Only the pooled vectors are kept, whatever the number of cells.
+    Only the pooled vectors are kept, whatever the number of cells. The arguments are those of
+    :func:`run_model`; ``batch_size`` is :func:`default_batch_size` by default.
+
+    Raises:
+        ConfigError: ``batch_size`` is not positive.
     """
+    if batch_size is None:
+        batch_size = default_batch_size(pool)
+    if batch_size < 1:
+        raise ConfigError(f"batch_size must be a positive integer, not {batch_size}")
     if pool in OF_READOUT:
         return _read_out(
             model, cells, pool, batch_size, start, len(cells) if stop is None else stop, advance
@@ -116,15 +136,37 @@ def _read_out(  # of one caller
     measured[torch.from_numpy(cells.match.positions)] = True
     measured = measured.to(model.device)
     with _evaluating(model), torch.inference_mode(), _threads(model):
-        gene_embedding = model.gene_embedding() if model.config.student is None else None
-        for first in range(start, stop, batch_size):
-            last = min(first + batch_size, stop)
-            expression = torch.from_numpy(cells.block(first, last)).to(model.device)
-            found = model.cell_vectors(expression, measured, gene_embedding=gene_embedding)
-            chosen = found.embedding if pool == "cell" else found.components
-            embedded[first - start : last - start] = chosen.float().cpu().numpy()
+        read = _reader(model, measured, pool)
+        step = min(batch_size, _cells_a_pass(model, 2 * model.config.genes))
+        for first in range(start, stop, step):
+            last = min(first + step, stop)
+            found = read(cells.sparse_block(first, last))
+            embedded[first - start : last - start] = found.float().cpu().numpy()
             advance(last - first)
     return embedded
+
+
+def _reader(model: Network, measured: Tensor, pool: Pool) -> Callable[[Csr], Tensor]:
+    """What computes the vectors of cells that all measure the same genes."""
+    if model.config.student is not None:
+        network = model.network
+        assert isinstance(network, StudentNetwork)
+        expected = network.expected(measured[None])
+
+        def of_student(rows: Csr) -> Tensor:
+            stored = (rows.indices.astype(np.int64), rows.data, rows.indptr[:-1].astype(np.int64))
+            cells = SparseCells(*(torch.from_numpy(part).to(model.device) for part in stored))
+            return network.decode(network(cells, expected.expand(rows.shape[0], -1)))
+
+        return of_student
+    gene_embedding = model.gene_embedding()
+
+    def of_readout(rows: Csr) -> Tensor:
+        expression = torch.from_numpy(rows.toarray()).to(model.device)
+        found = model.cell_vectors(expression, measured, gene_embedding=gene_embedding)
+        return found.embedding if pool == "cell" else found.components
+
+    return of_readout
 
 
 def vocabulary_of(model: Network) -> GeneVocabulary:
@@ -164,11 +206,9 @@ def with_mean(values_bgx: Tensor, positions: npt.NDArray[np.int64]) -> Tensor:
     return chosen
 
 
-def _cells_a_pass(model: Network) -> int:
-    """As many cells as a CPU represents in memory that it already has; any number elsewhere."""
-    if model.device.type != "cpu":
-        return sys.maxsize
-    return max(1, _CPU_BYTES // (4 * model.config.genes * model.config.dim))
+def _cells_a_pass(model: Network, values: int) -> int:
+    """Cells of so many values each that a CPU computes in memory that it already has."""
+    return max(1, _CPU_BYTES // (4 * values)) if model.device.type == "cpu" else sys.maxsize
 
 
 def _threads(model: Network) -> AbstractContextManager[None]:

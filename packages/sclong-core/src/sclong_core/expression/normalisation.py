@@ -93,12 +93,12 @@ def refuse_empty(count: int, first: str, where: str) -> None:
     )
 
 
-def normalise(
+def normalised(
     rows: Rows,
     normalisation: Normalisation,
     input_config: InputConfig,
     match: GeneMatch,
-) -> npt.NDArray[np.float32]:
+) -> Csr:
     """Expression as the model takes it, in the order of its vocabulary.
 
     Raw counts become ``log1p(count / total * target_sum)``, the total being that of the whole
@@ -117,7 +117,7 @@ def normalise(
         match: where the genes of the data are in the vocabulary.
 
     Returns:
-        ``(cells, genes of the vocabulary)``.
+        ``(cells, genes of the vocabulary)`` CSR of float32, sorted and without stored zeros.
     """
     values = canonical(rows)
     if normalisation == "raw":
@@ -130,7 +130,17 @@ def normalise(
     if input_config.maximum is not None:
         values.data = to_maximum(values, input_config.maximum)
     values.data = values.data.astype(np.float32)
-    return np.asarray(values.toarray())
+    return values
+
+
+def normalise(
+    rows: Rows,
+    normalisation: Normalisation,
+    input_config: InputConfig,
+    match: GeneMatch,
+) -> npt.NDArray[np.float32]:
+    """:func:`normalised` as a dense array."""
+    return np.asarray(normalised(rows, normalisation, input_config, match).toarray())
 
 
 def exact_counts(values: Csr) -> tuple[Csr, Floats]:

@@ -1,7 +1,7 @@
 """Cells ready for the model: matched, checked, and read in blocks of the vocabulary's genes."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from os import PathLike
 from types import TracebackType
@@ -11,15 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from anndata import AnnData
+from scipy import sparse
 
 from sclong_core.config import InputConfig
 from sclong_core.expression.anndata_objects import source_from_anndata
 from sclong_core.expression.cell_source import CellSource
 from sclong_core.expression.genes import Duplicates, GeneMatch, match_genes
-from sclong_core.expression.normalisation import normalise
+from sclong_core.expression.normalisation import normalised
 from sclong_core.expression.opening import open_cells
 from sclong_core.expression.orthologs import MOUSE, Organism, as_human, mouse_orthologs
-from sclong_core.expression.rows import cells_at_once
+from sclong_core.expression.rows import Csr, cells_at_once
 from sclong_core.expression.species import (
     HUMAN,
     check_species,
@@ -104,17 +105,28 @@ class PreparedCells:
             IndexError: the cells are not there.
             InputError: the file is damaged.
         """
+        block = np.zeros((max(0, stop - start), self.match.vocabulary_genes), dtype=np.float32)
+        for first, rows in self._parts(start, stop):
+            block[first - start : first - start + rows.shape[0]] = rows.toarray()
+        return block
+
+    def sparse_block(self, start: int, stop: int) -> Csr:
+        """What :meth:`block` returns as sorted CSR without stored zeros."""
+        parts = [rows for _, rows in self._parts(start, stop)]
+        if len(parts) == 1:
+            return parts[0]
+        empty = sparse.csr_array((0, self.match.vocabulary_genes), dtype=np.float32)
+        return sparse.vstack([empty, *parts], format="csr")
+
+    def _parts(self, start: int, stop: int) -> Iterator[tuple[int, Csr]]:
+        """Cells in steps that fit into memory, and the first of each step."""
         if not 0 <= start <= stop <= len(self):
             raise IndexError(f"cells {start} to {stop} are not among {len(self)}")
-        block = np.zeros((stop - start, self.match.vocabulary_genes), dtype=np.float32)
         step = cells_at_once(max(self.source.n_genes, self.match.vocabulary_genes))
         for first in range(start, stop, step):
-            last = min(first + step, stop)
-            rows = self.source.read_rows(first, last)
-            block[first - start : last - start] = normalise(
-                rows, self.survey.normalisation, self.input_config, self.match
-            )
-        return block
+            rows = self.source.read_rows(first, min(first + step, stop))
+            kind = self.survey.normalisation
+            yield first, normalised(rows, kind, self.input_config, self.match)
 
     def describe(self) -> dict[str, Any]:
         """What was read and what was done with it, for the record: plain JSON values."""

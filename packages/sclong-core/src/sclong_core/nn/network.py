@@ -311,7 +311,8 @@ class Network(nn.Module):
         """
         assert self.config.context is not None
         readout = self.require_readout()
-        values_bv, measured_bv = expression[:, readout.variable], measured[:, readout.variable]
+        values_bv = expression.index_select(1, readout.variable)
+        measured_bv = measured[:, readout.variable]
         surprise_bv = values_bv - readout.mean
         score_bv = torch.where(values_bv > 0, surprise_bv + _EXPRESSED, surprise_bv)
         score_bv.masked_fill_(~measured_bv, _UNMEASURED)

@@ -145,7 +145,7 @@ class Readout(nn.Module):
     def scaled(self, expression_bg: Tensor, measured_bg: Tensor) -> tuple[Tensor, Tensor]:
         """Variable genes, scaled, 0 where they are not measured; and where they are."""
         measured_bv = measured_bg[:, self.variable]
-        scaled_bv = (expression_bg[:, self.variable] - self.mean) / self.scale
+        scaled_bv = (expression_bg.index_select(1, self.variable) - self.mean) / self.scale
         return scaled_bv.clamp(-CLIP, CLIP) * measured_bv, measured_bv
 
     def component_values(self, scaled_bv: Tensor, measured_bv: Tensor) -> Tensor:
@@ -174,7 +174,7 @@ class Readout(nn.Module):
         parts = []
         if self.config.sums:
             # What is not measured is 0 in both, which is neither expressed nor silent.
-            expressed_bv = (expression_bg[:, self.variable] > 0).to(scaled_bv.dtype)
+            expressed_bv = (expression_bg.index_select(1, self.variable) > 0).to(scaled_bv.dtype)
             expressed_bv = (expressed_bv - self.rate) * measured_bv
             parts.append(self.sums(torch.cat([scaled_bv, expressed_bv], dim=1)))
         if self.config.components:
