@@ -83,7 +83,7 @@ def read_expression(cells: PreparedCells, rows: npt.NDArray[np.int64]) -> sparse
         stop = min(start + _BLOCK, len(cells))
         inside = rows[(rows >= start) & (rows < stop)] - start
         if len(inside):
-            parts.append(sparse.csr_matrix(cells.block(start, stop)[inside]))
+            parts.append(sparse.csr_matrix(cells.sparse_block(start, stop)[inside]))
     return sparse.vstack(parts, format="csr")
 
 
