@@ -16,6 +16,7 @@ def test_commands_are_run_and_written_down(tmp_path):
     (row,) = json.loads((tmp_path / "commands.json").read_text())["measurements"]
     assert row["bytes_peak"] > 1e8
     assert row["processor_seconds"] > 0
+    assert row["page_faults"] > 1000
     text = (tmp_path / "commands.md").read_text()
     assert "| [embed](../../docs/mini.md) |" in text
     assert "Of 1 figures of" in text
