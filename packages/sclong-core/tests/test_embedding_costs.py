@@ -10,9 +10,15 @@ from torch.utils._pytree import tree_leaves
 
 from sclong_core.checkpoint_names import packaged_checkpoint
 from sclong_core.cli.main import main
-from sclong_core.config import ScLongConfig, StudentConfig
+from sclong_core.config import (
+    ContextConfig,
+    PerformerConfig,
+    ReadoutConfig,
+    ScLongConfig,
+    StudentConfig,
+)
 from sclong_core.embedding.tables import read_table_record
-from sclong_core.model import Student, load_checkpoint
+from sclong_core.model import ScLong, Student, load_checkpoint
 from sclong_core.nn import network
 from sclong_core.testing import make_counts_anndata, make_tiny_model, synthetic_gene_ids
 from sclong_core.vocabulary import GeneVocabulary
@@ -55,13 +61,31 @@ def test_no_batch_is_too_large_to_be_computed_in_memory_that_is_used_again(mini,
     assert largest.bytes < C_LIBRARY_KEEPS / 2
 
 
+def test_a_wide_model_computes_fewer_genes_at_once():
+    genes, dim = 10_000, 256
+    side = PerformerConfig(dim=dim, depth=1, heads=4, dim_head=64, attention="softmax")
+    config = ScLongConfig(
+        genes=genes,
+        dim=dim,
+        high_genes=24,
+        **dict.fromkeys(("large", "mini", "full"), side),
+        graph="none",
+        context=ContextConfig(low_genes=8),
+        readout=ReadoutConfig(width=8, hidden=16, queries=2, variable_genes=40, components=4),
+    )
+    model, x = ScLong(config).eval(), torch.rand(1, genes)
+    with torch.inference_mode(), _Largest() as largest:
+        model(x)
+    assert largest.bytes < C_LIBRARY_KEEPS / 2
+
+
 def test_genes_are_represented_alike_in_any_blocks(mini, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(2, mini.config.genes, generator=generator)
     hidden = torch.rand(x.shape, generator=generator) < 0.1
     found = []
-    for block in (1 << 30, 9_001):
-        monkeypatch.setattr(network, "_CPU_BLOCK", block)
+    for block in (1 << 40, 9 << 20):
+        monkeypatch.setattr(network, "_CPU_BLOCK_BYTES", block)
         mini.zero_grad()
         output = mini(x * (x > 0.9), hidden)
         (output.gene_representations.square().mean() + output.reconstruction.mean()).backward()

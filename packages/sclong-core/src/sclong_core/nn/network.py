@@ -21,7 +21,7 @@ from sclong_core.graph import GeneGraph, shuffle_edges
 from sclong_core.nn.attention import FavorAttention, KeySummary
 from sclong_core.nn.embedding import ExpressionEmbedding, GeneEmbedding
 from sclong_core.nn.kernels import AttentionKernels, use_fused
-from sclong_core.nn.performer import Performer
+from sclong_core.nn.performer import FEED_FORWARD_MULTIPLE, Performer
 from sclong_core.nn.positions import complement, gather, highest, scatter
 from sclong_core.nn.readout import Readout
 from sclong_core.nn.softmax import Keys
@@ -29,8 +29,8 @@ from sclong_core.vocabulary import GeneVocabulary
 
 _LARGE, _MINI, _FULL = 0, 1, 2
 """Encoder numbers in the keys of the random features."""
-_CPU_BLOCK = 4_096
-"""Genes of all cells of a batch together that a CPU asks for at once."""
+_CPU_BLOCK_BYTES = 8 << 20
+"""Largest intermediate result of the genes that a CPU asks for at once."""
 _EXPRESSED, _UNMEASURED = 1e3, -1e3
 """Put expressed genes before all others, and those that are not measured behind them."""
 
@@ -410,7 +410,12 @@ class Network(nn.Module):
     def _gene_blocks(self, expression: Tensor) -> list[slice]:
         """All genes at once on an accelerator, else as many as stay in the cache."""
         cells, genes = expression.shape
-        size = max(1, _CPU_BLOCK // cells) if expression.device.type == "cpu" else genes
+        size = genes
+        if expression.device.type == "cpu":
+            config = self.config
+            inner = max(config.mini.inner, config.full.inner, config.expression_hidden)
+            widest = max(FEED_FORWARD_MULTIPLE * config.dim, inner)
+            size = max(1, _CPU_BLOCK_BYTES // (4 * widest * cells))
         return [slice(start, min(start + size, genes)) for start in range(0, genes, size)]
 
     def cell_vectors(
