@@ -20,7 +20,7 @@ import pandas as pd
 from sclong_core.errors import ConfigError, InputError
 from sclong_tasks.annotation.reference import has_label
 from sclong_tasks.cells import obs_column
-from sclong_tasks.in_silico import RECORD
+from sclong_tasks.in_silico import EXPLANATION, RECORD
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -179,6 +179,45 @@ def perturbation(
     return _done(ax, place)
 
 
+def explanation(
+    adata: anndata.AnnData, *, top: int = 6, **place: Unpack[Place]
+) -> "Axes | Figure | None":
+    """Draw which genes make each group's vectors what they are: genes by groups.
+
+    A square is a gene's attribution, as a share of the largest of its group; genes that are not
+    beyond chance there (q of 5% or more) are left blank.
+
+    Args:
+        adata: after :func:`sclong_tasks.in_silico.explain`.
+        top: genes of each group to draw, the first.
+        **place: ``ax``, ``show`` and ``return_fig``.
+
+    Raises:
+        InputError: the cells were not explained.
+        ConfigError: ``top`` is not positive, or matplotlib or scanpy is not installed.
+    """
+    if top < 1:
+        raise ConfigError(f"top must be positive, not {top}")
+    if EXPLANATION not in adata.uns:
+        raise InputError(f"adata.uns has no {EXPLANATION!r}: call sclong_tasks.in_silico.explain")
+    table = pd.DataFrame(adata.uns[EXPLANATION]["table"])
+    first = table[table["rank"] <= top]
+    genes = list(dict.fromkeys(first["gene"]))
+    groups = list(dict.fromkeys(table["group"]))
+    shares = table["attribution"] / table.groupby("group")["attribution"].transform("max")
+    shown = table.assign(share=shares.where(table["q"] < 0.05))
+    grid = shown[shown["gene"].isin(genes)].pivot_table(
+        index="gene", columns="group", values="share", aggfunc="first", dropna=False
+    )
+    grid = grid.reindex(index=genes, columns=groups)
+    ax = _axes(place, (2.0 + _room(genes) + 0.35 * len(groups), 1.6 + 0.2 * len(genes)))
+    image = ax.imshow(grid.to_numpy(dtype=float), cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+    ax.set_xticks(range(len(groups)), groups, rotation=90)
+    ax.set_yticks(range(len(genes)), genes)
+    ax.figure.colorbar(image, ax=ax, label="attribution, of the group's largest", shrink=0.6)
+    return _done(ax, place)
+
+
 def attention(
     weights: npt.ArrayLike, genes: Sequence[str], **place: Unpack[Place]
 ) -> "Axes | Figure | None":
@@ -248,7 +287,7 @@ def _grid(ax: "Axes", values: npt.NDArray[np.float64], name: str, *, highest: fl
 
 def _axes(place: Place, inches: tuple[float, float]) -> "Axes":
     """The axes that were given, or those of a new figure."""
-    _require_scanpy()
+    require_scanpy()
     given = place.get("ax")
     if given is not None:
         return given
@@ -264,7 +303,7 @@ def _done(ax: "Axes", place: Place) -> "Axes | Figure | None":
         return figure  # type: ignore[no-any-return]  # a figure, or a part of one
     show = place.get("show")
     if show is None:
-        show = place.get("ax") is None and bool(_require_scanpy().settings.autoshow)
+        show = place.get("ax") is None and bool(require_scanpy().settings.autoshow)
     if not show:
         return ax
     from matplotlib import pyplot as plt  # noqa: PLC0415  # optional, and slow
@@ -273,7 +312,12 @@ def _done(ax: "Axes", place: Place) -> "Axes | Figure | None":
     return None
 
 
-def _require_scanpy() -> Any:
+def require_scanpy() -> Any:
+    """Import scanpy, which draws.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
     try:
         import scanpy  # noqa: PLC0415  # optional, and slow
     except ImportError as error:
