@@ -1,0 +1,16 @@
+"""Tensors with values to start from, and none where nobody reads them."""
+
+import torch
+
+from sclong_core.nn.filled import filled
+
+
+def test_values_are_written_in_place_but_not_on_the_meta_device():
+    found = filled((2, 3), lambda tensor: tensor.fill_(7), torch.float64)
+    assert torch.equal(found, torch.full((2, 3), 7, dtype=torch.float64))
+    called = []
+    with torch.device("meta"):
+        empty = filled((4,), called.append)
+    assert empty.is_meta
+    assert empty.shape == (4,)
+    assert called == []
