@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from functools import partial
 
 import pytest
 import torch
@@ -21,7 +20,6 @@ from sclong_core.config import (
 from sclong_core.embedding.tables import read_table_record
 from sclong_core.model import ScLong, Student, load_checkpoint
 from sclong_core.nn import network
-from sclong_core.nn.filled import filled
 from sclong_core.testing import make_counts_anndata, make_tiny_model, synthetic_gene_ids
 from sclong_core.vocabulary import GeneVocabulary
 
@@ -95,15 +93,6 @@ def test_genes_are_represented_alike_in_any_blocks(mini, monkeypatch):
         found.append((*output, weights.grad))
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
-
-
-def test_values_to_start_from_are_those_of_randn_and_there_are_none_on_the_meta_device():
-    drawn = torch.randn(7, 5, generator=torch.Generator().manual_seed(3)) * 5**-0.5
-    generator = torch.Generator().manual_seed(3)
-    draw = partial(torch.nn.init.normal_, std=5**-0.5, generator=generator)
-    assert torch.equal(filled((7, 5), draw), drawn)
-    with torch.device("meta"):
-        assert filled((7, 5), torch.nn.init.eye_).is_meta
 
 
 def test_loading_a_model_does_not_load_the_compiler(tmp_path):

@@ -1,5 +1,7 @@
 """Tensors with values to start from, and none where nobody reads them."""
 
+from functools import partial
+
 import torch
 
 from sclong_core.nn.filled import filled
@@ -14,3 +16,10 @@ def test_values_are_written_in_place_but_not_on_the_meta_device():
     assert empty.is_meta
     assert empty.shape == (4,)
     assert called == []
+
+
+def test_drawn_values_are_those_of_randn():
+    drawn = torch.randn(7, 5, generator=torch.Generator().manual_seed(3)) * 5**-0.5
+    generator = torch.Generator().manual_seed(3)
+    draw = partial(torch.nn.init.normal_, std=5**-0.5, generator=generator)
+    assert torch.equal(filled((7, 5), draw), drawn)
