@@ -1,4 +1,4 @@
-"""Figures of annotated, perturbed and attended cells, drawn as scanpy's plots are.
+"""Figures of annotated and perturbed cells, gene networks and attention, drawn as in scanpy.
 
 Each function draws into ``ax``, or into a new figure. ``return_fig=True`` returns the figure.
 Else a new figure is shown, as ``scanpy.settings.autoshow`` says, and the axes are returned where
@@ -21,6 +21,7 @@ from sclong_core.errors import ConfigError, InputError
 from sclong_tasks.annotation.reference import has_label
 from sclong_tasks.cells import obs_column
 from sclong_tasks.in_silico import EXPLANATION, RECORD
+from sclong_tasks.network import RECORD as NETWORK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -215,6 +216,38 @@ def explanation(
     ax.set_xticks(range(len(groups)), groups, rotation=90)
     ax.set_yticks(range(len(genes)), genes)
     ax.figure.colorbar(image, ax=ax, label="attribution, of the group's largest", shrink=0.6)
+    return _done(ax, place)
+
+
+def network(adata: anndata.AnnData, **place: Unpack[Place]) -> "Axes | Figure | None":
+    """Draw how enriched edges are in a graph of genes, beside those of two simpler ways.
+
+    Args:
+        adata: after :func:`sclong_tasks.network.network`.
+        **place: ``ax``, ``show`` and ``return_fig``.
+
+    Raises:
+        InputError: there is no network, or it was compared to no graph.
+        ConfigError: matplotlib or scanpy is not installed.
+    """
+    if NETWORK not in adata.uns:
+        raise InputError(f"adata.uns has no {NETWORK!r}: call sclong_tasks.network.network first")
+    found = pd.DataFrame(adata.uns[NETWORK]["enrichment"])
+    if found.empty:
+        raise InputError("the network was compared to no graph: pass graph= to network")
+    groups = list(dict.fromkeys(found["group"]))
+    sources = list(dict.fromkeys(found["edges_by"]))
+    ax = _axes(place, (4.2 + _room(groups), 1.2 + 0.28 * len(found)))
+    high = 0.8 / len(sources)
+    for number, source in enumerate(sources):
+        odds = found[found["edges_by"] == source].set_index("group")["odds_ratio"].reindex(groups)
+        rows = np.arange(len(groups)) + (number - (len(sources) - 1) / 2) * high
+        ax.barh(rows, odds.to_numpy(), high, label=source.replace("_", " "))
+    ax.axvline(1, color="0.4", linestyle="--", linewidth=1)
+    ax.set_yticks(range(len(groups)), groups)
+    ax.invert_yaxis()
+    ax.set_xlabel("odds ratio of edges in the graph, beside random ones of the same degrees")
+    ax.legend(frameon=False)
     return _done(ax, place)
 
 

@@ -89,6 +89,11 @@ class Embedder:
             self._model = ScLong.from_pretrained(self._folder, device=self._device)
         return self._model
 
+    @property
+    def digest(self) -> str:
+        """Of the checkpoint."""
+        return self._info.digest
+
     def prepare(self, adata: anndata.AnnData, path: Path) -> PreparedCells:
         """The cells as this model reads them; to be closed.
 
