@@ -246,7 +246,7 @@ def network(adata: anndata.AnnData, **place: Unpack[Place]) -> "Axes | Figure | 
     ax.axvline(1, color="0.4", linestyle="--", linewidth=1)
     ax.set_yticks(range(len(groups)), groups)
     ax.invert_yaxis()
-    ax.set_xlabel("odds ratio of edges in the graph, beside random ones of the same degrees")
+    ax.set_xlabel("odds ratio, beside equal degrees")
     ax.legend(frameon=False)
     return _done(ax, place)
 
