@@ -11,12 +11,12 @@ from xml.etree.ElementTree import Element
 
 from sclong_core.files import atomic_file
 from sclong_data.report.figure import Figure, figure
-from sclong_data.report.markup import render, tag
+from sclong_data.report.markup import fill, render, tag
 from sclong_data.report.table import Table, table
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
 """Whatever gets into the page, a browser loads nothing from elsewhere and runs no script, but for
-the one that sorts tables, which it knows by its hash."""
+those that sort tables and answer in maps, which it knows by their hashes."""
 
 Block = str | Figure | Table | Element
 """A paragraph, a figure, a table, or any element."""
@@ -84,12 +84,13 @@ def page_html(page: Page) -> str:
 
 
 def _document(page: Page) -> Element:
-    policy, scripts = _POLICY, []
-    if _sortable(page):
-        script = _resource("sort.js")
-        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        policy += f"; script-src 'sha256-{digest}'"
-        scripts = [tag("script", script)]
+    wanted = (("sort.js", _sortable(page)), ("map.js", _has_maps(page)))
+    scripts = [_resource(name) for name, is_wanted in wanted if is_wanted]
+    policy = _POLICY
+    if scripts:
+        digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
+        words = (f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+        policy += f"; script-src {' '.join(words)}"
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -105,7 +106,8 @@ def _document(page: Page) -> Element:
         header.append(page.summary)
     if page.contents:
         header.append(_contents(page))
-    body = tag("body", header, tag("main", *_sections(page.sections)), *scripts)
+    body = tag("body", header, tag("main", *_sections(page.sections)))
+    fill(body, (tag("script", script) for script in scripts))
     return tag("html", head, body, lang="en")
 
 
@@ -121,6 +123,11 @@ def _sortable(page: Page) -> bool:
         if isinstance(block, Element)
         for element in block.iter("table")
     )
+
+
+def _has_maps(page: Page) -> bool:
+    elements = (b for s in page.sections for b in s.blocks if isinstance(b, Element))
+    return any(part.get("class") == "cell-map" for e in elements for part in e.iter("div"))
 
 
 def _contents(page: Page) -> Element:

@@ -29,7 +29,9 @@ class Group:
     points: Sequence[tuple[float, float]]
 
 
-def scatter(text: Text, groups: Sequence[Group], *, heading: str, axes: str) -> Element:
+def scatter(
+    text: Text, groups: Sequence[Group], *, heading: str, axes: str, radius: float = _RADIUS
+) -> Element:
     """A square figure of points without ticks: for coordinates that have no meaning of their own.
 
     Args:
@@ -37,6 +39,7 @@ def scatter(text: Text, groups: Sequence[Group], *, heading: str, axes: str) -> 
         groups: the largest first, since later ones are drawn over it.
         heading: above the points.
         axes: name of the coordinates; numbered along the edges.
+        radius: of a point.
     """
     xs, ys = ([point[axis] for group in groups for point in group.points] for axis in (0, 1))
     bottom = _TOP + _SIDE
@@ -45,7 +48,7 @@ def scatter(text: Text, groups: Sequence[Group], *, heading: str, axes: str) -> 
     content = [
         tag("text", heading, x=_LEFT, y=16, class_="heading"),
         tag("rect", x=_LEFT, y=_TOP, width=_SIDE - 2, height=_SIDE, class_="frame"),
-        *(_points(group, number, x_scale, y_scale) for number, group in enumerate(groups)),
+        *(_points(group, number, x_scale, y_scale, radius) for number, group in enumerate(groups)),
         tag("text", f"{axes} 1", x=_LEFT + _SIDE / 2, y=bottom + 15, class_="middle label"),
         tag(
             "text",
@@ -76,8 +79,8 @@ def legend(groups: Sequence[Group]) -> Element:
     return tag("ul", *items, class_="legend")
 
 
-def _points(group: Group, number: int, x_scale: Scale, y_scale: Scale) -> Element:
-    mark = _mark(number, [(x_scale(x), y_scale(y)) for x, y in group.points], radius=_RADIUS)
+def _points(group: Group, number: int, x_scale: Scale, y_scale: Scale, radius: float) -> Element:
+    mark = _mark(number, [(x_scale(x), y_scale(y)) for x, y in group.points], radius=radius)
     mark.append(tag("title", f"{group.name} ({len(group.points):,})"))
     return mark
 
