@@ -14,6 +14,31 @@ _RELATIONS = ("is_a", "part_of")
 """Along these, what holds for a term holds for its parents: go-basic has them without cycles."""
 
 
+def read_obo(path: str | PathLike[str], usual: str) -> Any:
+    """The terms of an OBO file, plain or gzip, as obonet's graph; obsolete ones too.
+
+    Args:
+        path: of the file.
+        usual: name of such a file, for the message.
+
+    Raises:
+        InputError: the file is damaged, not OBO, or holds no term.
+    """
+    import obonet  # noqa: PLC0415  # takes a second to import
+
+    text = "\n".join(line for _, line in read_lines(path))
+    if not text.startswith(HEADER):
+        raise InputError(f"{path} is not an ontology in OBO format: give {usual}")
+    try:
+        graph = obonet.read_obo(io.StringIO(text), ignore_obsolete=False)
+    except (ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} is damaged ({reason}): fetch it again") from error
+    if not len(graph):
+        raise InputError(f"{path} holds no term: fetch it again")
+    return graph
+
+
 class GeneOntology:
     """Terms of an OBO file such as ``go-basic.obo``.
 
@@ -43,19 +68,7 @@ class GeneOntology:
         Raises:
             InputError: the file is damaged, not OBO, or holds no term.
         """
-        import obonet  # noqa: PLC0415  # takes a second to import
-
-        text = "\n".join(line for _, line in read_lines(path))
-        if not text.startswith(HEADER):
-            raise InputError(f"{path} is not an ontology in OBO format: give go-basic.obo")
-        try:
-            graph = obonet.read_obo(io.StringIO(text), ignore_obsolete=False)
-        except (ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{path} is damaged ({reason}): fetch it again") from error
-        if not len(graph):
-            raise InputError(f"{path} holds no term: fetch it again")
-        return cls(graph)
+        return cls(read_obo(path, "go-basic.obo"))
 
     def __len__(self) -> int:
         """Number of terms that are not obsolete."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import anndata
+import pandas as pd
 
 from sclong_core.errors import InputError
 from sclong_tasks.annotation.agreement import Agreement
@@ -27,6 +28,8 @@ from sclong_tasks.cells import obs_column
 
 PREFIX = "sclong_"
 RECORD = "sclong_annotation"
+BROAD = ("broad_label", "broad_term")
+"""Columns of sets that were rolled up by an ontology."""
 _IN_MEMORY = Path("adata")
 
 
@@ -135,8 +138,22 @@ def write_labels(
     told: Annotation,
     reference: Reference,
     agreement: Agreement | None = None,
+    broad: pd.DataFrame | None = None,
 ) -> None:
-    """Add the columns of an annotation to ``obs``, and its record to ``uns``."""
+    """Add the columns of an annotation to ``obs``, and its record to ``uns``.
+
+    Args:
+        adata: the cells.
+        told: their labels.
+        reference: what told them.
+        agreement: with true labels, for the record.
+        broad: of :func:`~sclong_tasks.annotation.ontology.rolled_up`; earlier ones are removed
+            where it is None.
+    """
+    for name in BROAD:
+        adata.obs.drop(columns=f"{PREFIX}{name}", errors="ignore", inplace=True)
+        if broad is not None:
+            adata.obs[f"{PREFIX}{name}"] = broad[name].to_numpy()
     table = told.table()
     table.index = adata.obs_names
     for name in COLUMNS:

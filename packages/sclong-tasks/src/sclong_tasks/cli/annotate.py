@@ -15,6 +15,7 @@ from sclong_tasks.cli.places import check_output, check_rates
 
 if TYPE_CHECKING:
     import anndata
+    import pandas as pd
 
     from sclong_tasks.annotation.agreement import Agreement
     from sclong_tasks.annotation.reference import Reference
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sclong_tasks.annotation.vectors import CellVectors, Embedder
 
 _LOG = logging.getLogger("sclong")
+_SHOWN = 5
 _FAR = 1.25
 """How much farther than the reference's own cells a query may lie before that is warned of."""
 
@@ -90,6 +92,13 @@ class AnnotateCommand:
 "the other cells of the file"
 ),
         )  # fmt: skip
+        parser.add_argument(
+            "--ontology", type=Path, metavar="CL.obo",
+            help=(
+                "roll each set of labels up to the narrowest type of the Cell Ontology that holds "
+                "all of it: columns sclong_broad_label and sclong_broad_term"
+            ),
+        )  # fmt: skip
         parser.add_argument("--key", help="use this obsm of both files instead of embedding them")
         parser.add_argument(
             "--checkpoint", metavar="FOLDER_OR_HUB_ID",
@@ -113,6 +122,11 @@ def _annotate(args: argparse.Namespace) -> None:
     _check(args)
     from sclong_tasks.annotation.agreement import compare_labels  # noqa: PLC0415  # heavy
     from sclong_tasks.annotation.cells import require_free_columns  # noqa: PLC0415
+    from sclong_tasks.annotation.ontology import (  # noqa: PLC0415
+        CellOntology,
+        rolled_up,
+        unknown_labels,
+    )
     from sclong_tasks.annotation.transfer import annotate_vectors  # noqa: PLC0415
     from sclong_tasks.annotation.vectors import require_same_encoder  # noqa: PLC0415
     from sclong_tasks.cells import obs_column, read_h5ad  # noqa: PLC0415
@@ -123,8 +137,14 @@ def _annotate(args: argparse.Namespace) -> None:
     truth = None
     if args.truth is not None:
         truth = obs_column(query.obs, [args.truth], "--truth", args.query)
+    ontology = None if args.ontology is None else CellOntology.read(args.ontology)
     embedder = _embedder(args)
     reference = _reference(args, embedder, query)
+    if ontology is not None and (without := unknown_labels(reference.labels, ontology)):
+        _LOG.warning(
+            "%s of %s labels are not in %s: sets that hold one are not rolled up: %s",
+            len(without), len(reference.labels), args.ontology, ", ".join(without[:_SHOWN]),
+        )  # fmt: skip
     vectors = _vectors(query, args.query, args, embedder)
     require_same_encoder(vectors, reference.encoder)
     if args.save_reference is not None:
@@ -139,7 +159,8 @@ def _annotate(args: argparse.Namespace) -> None:
             progress=progress,
         )
     agreement = None if truth is None else compare_labels(found, truth)
-    _write(query, vectors, found, (reference, agreement), args)
+    broad = None if ontology is None else rolled_up(found.labels, found.contained, ontology)
+    _write(query, vectors, found, (reference, agreement, broad), args)
     _print(found, reference, agreement, args)
 
 
@@ -252,7 +273,7 @@ def _write(
     query: "anndata.AnnData",
     vectors: "CellVectors",
     found: "Annotation",
-    context: "tuple[Reference, Agreement | None]",
+    context: "tuple[Reference, Agreement | None, pd.DataFrame | None]",
     args: argparse.Namespace,
 ) -> None:
     from sclong_core.files import atomic_file  # noqa: PLC0415  # keeps sclong --help fast
@@ -264,6 +285,8 @@ def _write(
     if args.output.suffix != ".h5ad":
         table = found.table()
         table.insert(0, "cell", query.obs_names.astype(str))
+        if context[-1] is not None:
+            table[list(context[-1])] = context[-1]
         write_table(table, args.output)
         return
     write_labels(query, found, *context)
