@@ -8,6 +8,7 @@ import torch
 
 from benchmarks import gpu
 from sclong_core import PerformerConfig, ScLongConfig
+from sclong_core.nn import attention
 
 SIDE = PerformerConfig(dim=16, depth=1, heads=1, dim_head=8)
 SIZES = {"genes": 40, "dim": 16, "expression_hidden": 8, "high_genes": 10}
@@ -37,8 +38,33 @@ def test_each_choice_has_a_row_and_the_page_names_the_card(tmp_path):
 @pytest.mark.parametrize("wrong", [(0.1, 0.0), (0.0, 0.1), (float("inf"), 0.0)])
 def test_kernels_that_differ_are_not_measured(monkeypatch, wrong):
     monkeypatch.setattr(gpu, "differences", lambda *_: wrong)
-    with pytest.raises(SystemExit, match="nothing was measured"):
-        tiny_table()
+    blocks, fused = tiny_table()
+    assert float(blocks.split(" | ")[3]) > 0
+    assert fused.split(" | ")[3:5] == ["differs", "differs"]
+
+
+@needs_triton
+def test_a_wrong_kernel_is_noticed(monkeypatch):
+    right = attention._attend_fused
+    monkeypatch.setattr(attention, "_attend_fused", lambda *words: 1.01 * right(*words))
+    assert tiny_table()[1].split(" | ")[3:5] == ["differs", "differs"]
+
+
+def test_what_does_not_fit_or_has_no_time_left_is_a_row_and_each_size_is_saved(monkeypatch):
+    def full(*_words):
+        raise torch.OutOfMemoryError
+
+    saved = []
+    cpu = torch.device("cpu")
+    configs = {"tiny": CONFIG, "again": CONFIG}
+    monkeypatch.setattr(gpu, "differences", full)
+    gpu.table(
+        configs, cpu, cells=1, repeats=1, compiled=False, save=lambda rows: saved.append(len(rows))
+    )
+    assert saved == [1, 2]
+    monkeypatch.setattr(gpu, "SECONDS", -1)
+    rows = gpu.table(configs, cpu, cells=1, repeats=1, compiled=False)
+    assert all("time was up" in row for row in rows)
 
 
 def test_not_a_number_differs():
