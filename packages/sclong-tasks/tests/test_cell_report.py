@@ -91,6 +91,20 @@ def test_columns_and_genes_are_as_asked_and_large_files_are_sampled(path, tmp_pa
     assert out.read_text() == text
 
 
+@pytest.mark.parametrize("cells", [1, 2, 3])
+def test_a_few_cells_have_a_page_too(path, tmp_path, cells):
+    pytest.importorskip("umap")
+    few = anndata.read_h5ad(path)[:cells].copy()
+    few.X = few.X.log1p()
+    few.write_h5ad(tmp_path / "few.h5ad")
+    words = ["report", str(tmp_path / "few.h5ad"), "-o", str(tmp_path / "few.html")]
+    assert main([*words, "--map", "umap", "--normalisation", "log1p"]) == 0
+    text = (tmp_path / "few.html").read_text()
+    assert "by sum of values" in text
+    assert "by counts" not in text
+    assert "the first two principal components" in text
+
+
 def test_what_is_no_page_is_refused(path, tmp_path, capsys):
     assert main(["report", str(path), "-o", str(tmp_path / "page.pdf")]) == 2
     assert "must end in .html" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """Which genes make the vectors of a group what they are."""
 
 import json
+from types import SimpleNamespace
 
 import anndata
 import numpy as np
@@ -14,6 +15,7 @@ from sclong_core.cli.main import main
 from sclong_core.errors import ConfigError, InputError
 from sclong_core.testing import make_counts_anndata, make_tiny_model
 from sclong_tasks import plot
+from sclong_tasks.cli import explain as command
 from sclong_tasks.in_silico import EXPLANATION, explain
 from sclong_tasks.in_silico import explaining as subject
 from sclong_tasks.in_silico.moving import VectorReader
@@ -182,3 +184,15 @@ def test_what_cannot_be_explained_is_refused_in_words(cells, tmp_path, capsys):
     words = ["explain", str(tmp_path / "cells.h5ad"), "--by", "type"]
     assert main([*words, "-o", same, "--attention", same]) == 2
     assert "two outputs have one name" in capsys.readouterr().err
+
+
+def test_a_share_of_next_to_nothing_is_not_told():
+    table = pd.DataFrame({"q": [1.0]})
+    groups = pd.DataFrame(
+        {"attributed": [0.2], "score_gained": [0.01], "agreement": [0.5], "genes_occluded": [2]}
+    )
+    args = SimpleNamespace(output=None, figure=None)
+    said = dict(command._facts({"table": table, "groups": groups}, args))
+    assert said["attributed"] == "little: the vectors of these groups hardly differ"
+    groups["score_gained"] = 0.4
+    assert dict(command._facts({"table": table, "groups": groups}, args))["attributed"][:3] == "50%"

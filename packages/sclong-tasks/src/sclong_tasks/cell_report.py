@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,12 @@ from sclong_tasks.cells import obs_column
 from sclong_tasks.in_silico.explaining import FEWEST_CELLS, ExplainOptions, explain_cells
 from sclong_tasks.maps import Way, plane
 
-COUNTS, EXPRESSED = "counts", "genes expressed"
+COUNTS, VALUES, EXPRESSED = "counts", "sum of values", "genes expressed"
 OTHER, NONE = "other", "(none)"
 _TYPES = ("cell_type", "sclong_label", "celltype", "cell_label", "label", "type", "annotation")
 _MOST_COLUMNS, _MOST_GROUPS, _FIRST_GENES = 4, 20, 10
 _STEPS, _PAIRS = 8, 60
+_FEWEST_UMAP = 4
 
 
 @dataclass(frozen=True)
@@ -86,13 +87,16 @@ def cell_report(
     if adata.n_obs > options.cells:
         drawn = np.random.default_rng(options.seed).choice(adata.n_obs, options.cells, False)
         shown = np.sort(drawn)
+    if len(shown) < _FEWEST_UMAP:
+        options = replace(options, way="pca")
     points = plane(np.asarray(vectors.vectors)[shown], way=options.way, seed=options.seed)
     labels = {name: obs_column(adata.obs, [name], "--color", path)[shown] for name in colours}
-    labels[COUNTS], labels[EXPRESSED] = _fifths(totals[shown]), _fifths(expressed[shown])
+    amount = COUNTS if read["normalisation"] == "raw" else VALUES
+    labels[amount], labels[EXPRESSED] = _fifths(totals[shown]), _fifths(expressed[shown])
     maps = _maps(adata, shown, points, labels, options)
     sections = [
         Section("Maps", [_drawn(len(shown), adata.n_obs, options), maps]),
-        Section("Cells", [_groups(adata.obs, by, totals, expressed)]),
+        Section("Cells", [_groups(adata.obs, by, amount, totals, expressed)]),
     ]
     if explained is not None:
         sections.append(Section(f"Genes behind the vectors of each {by}", _genes(explained)))
@@ -100,7 +104,7 @@ def cell_report(
     return Page(
         title=path.name,
         lede=f"{adata.n_obs:,} cells, embedded by scLong. The page loads nothing from elsewhere.",
-        summary=_facts(read, totals, expressed),
+        summary=_facts(read, amount, totals, expressed),
         sections=sections,
     )
 
@@ -151,11 +155,11 @@ def _fifths(values: npt.NDArray[np.float64]) -> npt.NDArray[np.str_]:
 
 def _facts(
     read: Mapping[str, Any],
+    amount: str,
     totals: npt.NDArray[np.float64],
     expressed: npt.NDArray[np.float64],
 ) -> Element:
     share = read["share_of_counts_matched"]
-    kind = "counts" if read["normalisation"] == "raw" else "sum of values"
     return key_figures(
         (
             ("cells", f"{read['cells']:,}", f"{read['matrix']}, read as {read['normalisation']}"),
@@ -165,7 +169,7 @@ def _facts(
                 f"of {read['genes']:,}; {share:.1%} of what the cells express",
             ),
             (
-                f"{kind} of the median cell",
+                f"{amount} of the median cell",
                 f"{np.median(totals):,.0f}",
                 f"least {totals.min():,.0f}",
             ),
@@ -201,7 +205,7 @@ def _maps(
     drawings = []
     for number, (name, values) in enumerate(labels.items()):
         groups, order = [], []
-        for value, rows in _grouped(values, by_size=name not in (COUNTS, EXPRESSED)):
+        for value, rows in _grouped(values, by_size=name not in (COUNTS, VALUES, EXPRESSED)):
             groups.append(Group(value, [(float(x), float(y)) for x, y in points[rows]]))
             order.append(rows.tolist())
         said = ", ".join(f"{group.name} {len(group.points)}" for group in groups)
@@ -237,6 +241,7 @@ def _grouped(
 def _groups(
     obs: pd.DataFrame,
     by: str | None,
+    amount: str,
     totals: npt.NDArray[np.float64],
     expressed: npt.NDArray[np.float64],
 ) -> Block:
@@ -252,7 +257,7 @@ def _groups(
              float(np.median(expressed[cells]))]
         )  # fmt: skip
     columns = (
-        Column(by), Column("cells", 0), Column("% of cells", 1), Column("median counts", 0),
+        Column(by), Column("cells", 0), Column("% of cells", 1), Column(f"median {amount}", 0),
         Column("median genes", 0),
     )  # fmt: skip
     return Table(columns, rows, caption=f"Cells of each {by}.", sortable=True)

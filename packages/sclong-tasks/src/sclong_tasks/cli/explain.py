@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("sclong")
 _SHOWN = 8
+_APART = 0.05
+"""Least difference in score, a cosine, of which a share says anything."""
 _FIGURES = (".png", ".svg", ".pdf")
 
 
@@ -157,8 +159,12 @@ def _facts(record: dict[str, Any], args: argparse.Namespace) -> Iterator[tuple[s
     beyond = table[table["q"] < 0.05]
     words = f"{len(beyond):,} of {len(table):,} pairs of group and gene at a false discovery rate"
     yield "beyond chance", f"{words} of 5%; n.s. marks the others"
-    share = (groups["attributed"] / groups["score_gained"]).median()
-    yield "attributed", f"{share:.0%} of what the scores differ by, in the median group"
+    apart = groups[groups["score_gained"] > _APART]
+    if len(apart):
+        share = (apart["attributed"] / apart["score_gained"]).median()
+        yield "attributed", f"{share:.0%} of what the scores differ by, in the median group"
+    else:
+        yield "attributed", "little: the vectors of these groups hardly differ"
     words = (
         f"rank correlation with occlusion {groups['agreement'].median():.2f} in the median group"
     )
