@@ -11,7 +11,7 @@ from sclong_core.cli.main import main
 from sclong_core.graph import GeneGraph
 from sclong_core.nn import attention as favor
 from sclong_core.nn import kernels
-from sclong_core.nn.features import draw_features
+from sclong_core.nn.features import EPSILON, draw_features
 from sclong_core.nn.performer import PerformerLayer
 
 needs_triton = pytest.mark.skipif(
@@ -53,9 +53,9 @@ def formula(q, k, v, features):
     scale = features.shape[1] ** -0.25
     q_exponent, k_exponent = (u @ features.T * scale for u in (q, k))
     q_norm, k_norm = (u.square().sum(-1, keepdim=True) / 2 * scale**2 for u in (q, k))
-    phi_q = torch.exp(q_exponent - q_norm - q_exponent.amax(-1, keepdim=True)) + favor.EPSILON
+    phi_q = torch.exp(q_exponent - q_norm - q_exponent.amax(-1, keepdim=True)) + EPSILON
     largest = k_exponent.amax(dim=(1, 2, 3), keepdim=True)
-    phi_k = torch.exp(k_exponent - k_norm - largest) + favor.EPSILON
+    phi_k = torch.exp(k_exponent - k_norm - largest) + EPSILON
     numerator = phi_q @ (phi_k.transpose(-1, -2) @ v)
     return numerator / (phi_q @ phi_k.sum(-2).unsqueeze(-1))
 

@@ -34,10 +34,9 @@ import torch
 from torch import Tensor, nn
 
 from sclong_core.config import PerformerConfig
-from sclong_core.nn.features import draw_features
+from sclong_core.nn.features import EPSILON, draw_features
 from sclong_core.nn.products import Product
 
-EPSILON = 1e-4
 _CPU_BLOCK_ELEMENTS = 1 << 19
 """Elements of a block of phi on a CPU: 2 MiB of float32."""
 

@@ -4,6 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+EPSILON = 1e-4
+"""Added to each feature of a query and a key, as in performer-pytorch."""
+
 
 def draw_features(count: int, dim_head: int, *, key: tuple[int, ...]) -> Tensor:
     """Orthogonal random features as a pure function of ``key``.

@@ -45,7 +45,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sclong_core.nn.attention import EPSILON
+from sclong_core.nn.features import EPSILON
 from sclong_core.nn.kernels import require_fused
 
 _EPSILON = tl.constexpr(EPSILON)
